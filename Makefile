@@ -1,0 +1,41 @@
+# The one entry. Every target bootstraps .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+help:
+	@echo "make demo   place orders through three services on an embedded server"
+	@echo "make test   run the test suite"
+	@echo "make check  ruff, mypy --strict, import-linter"
+	@echo "make bench  calls per second and latency, beside nats-py when nats-server is here"
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "servicebus needs Python 3.11 or newer; set PYTHON=python3.11 or later"; exit 1; }
+	@echo "creating .venv (about half a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: .venv/.installed
+	@$(BIN)/servicebus demo
+
+test: .venv/.installed
+	@$(BIN)/python -m pytest
+
+check: .venv/.installed
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/.installed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/.installed
+	@$(BIN)/python -m bench rpc
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

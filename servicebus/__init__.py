@@ -1,0 +1,46 @@
+"""A service bus on the ASGI channel layer: calls, one-way messages and events over Redis lists, at most once."""
+
+from .bus import ServiceBus
+from .context import Context, context
+from .errors import (
+    ChannelFull,
+    ConfigurationError,
+    DeadlineExceeded,
+    InvalidRequest,
+    MessageTooLarge,
+    NoWorkers,
+    Overloaded,
+    RemoteError,
+    SendUnknown,
+    ServiceBusError,
+    ServiceError,
+    Unauthorized,
+    Unavailable,
+    UnknownOperation,
+    WorkerLost,
+)
+from .request import Request
+from .service import Service
+
+__all__ = [
+    "ChannelFull",
+    "ConfigurationError",
+    "Context",
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "MessageTooLarge",
+    "NoWorkers",
+    "Overloaded",
+    "RemoteError",
+    "Request",
+    "SendUnknown",
+    "Service",
+    "ServiceBus",
+    "ServiceBusError",
+    "ServiceError",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownOperation",
+    "WorkerLost",
+    "context",
+]

@@ -1,0 +1,317 @@
+"""The bus: what users hold. It opens a layer, calls, sends, publishes and serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import msgspec
+
+from .caller import Call, Caller
+from .config import default_url
+from .context import current
+from .counters import Counters
+from .errors import ChannelFull, ConfigurationError, NoWorkers, RemoteError
+from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
+from .layers.factory import layer_for, start_embedded
+from .middleware import BusMiddleware, Outgoing, around_bus
+from .protocol import faults
+from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, UNDECODABLE
+from .protocol.deadline import deadline_of
+from .protocol.envelope import REPLY, IncomingReply
+from .protocol.names import checked_channel, checked_service
+from .request import Request, operation_of, reply_type
+from .service import Service
+from .serving import Serving
+from .sync import SyncBus
+
+if TYPE_CHECKING:
+    from .layers.redis.embedded import EmbeddedServer
+
+Result = TypeVar("Result")
+Message = Request[Any] | Mapping[str, Any]
+
+DEFAULT_TIMEOUT = 5.0
+MAX_PENDING = 65_536
+POLL = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+class ServiceBus:
+    """A connection of one process to the bus, under the name of a service.
+
+    Delivery is at most once: a call that fails is never sent again by the bus, and its error says whether it ran.
+
+    Args:
+        url: ``memory://``, ``redis://``, ``rediss://``, ``unix://`` or ``embedded://``; by default ``SERVICEBUS_URL``,
+            then ``memory://``.
+        service: who calls; handlers see it as ``context.caller``.
+        timeout: seconds for a call that names none.
+        capacity, channel_capacity: messages a channel may hold; globs or patterns to exceptions, the first match wins.
+        expiry: seconds a message may lie unread.
+        presence_ttl: seconds after which a worker that has gone silent no longer counts.
+        prefix: of every Redis key; the same for all who are to meet.
+        max_message_size: bytes of an encoded message, 1 MiB at most.
+        max_pending: calls that may be pending at once.
+        middleware: wraps every call, send and publish, the first outermost.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        service: str = "client",
+        timeout: float = DEFAULT_TIMEOUT,
+        capacity: int = DEFAULT_CAPACITY,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        expiry: float = DEFAULT_EXPIRY,
+        presence_ttl: float = 5.0,
+        prefix: str = "asgi",
+        max_message_size: int = DEFAULT_MAX_SIZE,
+        max_pending: int = MAX_PENDING,
+        middleware: Sequence[BusMiddleware] = (),
+    ) -> None:
+        if not 0 < max_message_size <= MAX_SIZE:
+            raise ConfigurationError(f"max_message_size is {max_message_size}: at most {MAX_SIZE} bytes")
+        self.url = url or default_url()
+        self.service = checked_service(service)
+        self.timeout, self.expiry, self.max_message_size = timeout, expiry, max_message_size
+        self.counters = Counters()
+        self.sync = SyncBus(self)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._limits = Limits(capacity, dict(channel_capacity or {}), expiry, presence_ttl)
+        self._prefix, self._max_pending = prefix, max_pending
+        self._proceed = around_bus(middleware, self._leave) if middleware else None
+        self._servings: list[Serving] = []
+        self._server: EmbeddedServer | None = None
+        self._layer: Layer | None = None
+        self._caller: Caller | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable when there is no server, ConfigurationError for a bad URL or an old server."""
+        if self._layer is not None:
+            raise ConfigurationError("this bus is open already")
+        url = self.url
+        if url.startswith("embedded://"):
+            self._server = await start_embedded()
+            url = self._server.url
+        try:
+            layer = layer_for(url, self._prefix, self._limits, self.service)
+            await layer.open()
+        except BaseException:
+            await self._stop_server()
+            raise
+        self._layer = layer
+        self._caller = Caller(
+            layer,
+            self.service,
+            self.counters,
+            expiry=self.expiry,
+            max_size=self.max_message_size,
+            max_pending=self._max_pending,
+        )
+        self.loop = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        """Drain what is served here, fail what is pending, flush and disconnect. Idempotent."""
+        layer, caller = self._layer, self._caller
+        if layer is None or caller is None:
+            return
+        for serving in list(self._servings):
+            await self._end(serving, drain=5.0)
+        await caller.close()
+        await layer.close()
+        self._layer = self._caller = self.loop = None
+        await self._stop_server()
+
+    @overload
+    async def call(self, channel: str, request: Request[Result], *, timeout: float | None = None) -> Result: ...
+
+    @overload
+    async def call(self, channel: str, request: Mapping[str, Any], *, timeout: float | None = None) -> Any: ...
+
+    async def call(self, channel: str, request: Any, *, timeout: float | None = None) -> Any:
+        """Call an operation and return its reply: of the request's reply type, or plain values for a dict.
+
+        Inside a handler the deadline is the earlier of ``timeout`` seconds from now and the handler's own.
+
+        Raises: NoWorkers, ChannelFull, Overloaded, Unavailable, InvalidRequest, UnknownOperation, MessageTooLarge (the
+        handler did not run); DeadlineExceeded, SendUnknown, WorkerLost (see ``executed``); RemoteError and the
+        contract's ServiceErrors (it ran and failed); ConfigurationError for a bad name or timeout.
+        Cancelling is safe: the request is withdrawn unless a worker has taken it.
+        """
+        if self._proceed is not None:
+            return await self._proceed(Outgoing("call", channel, request, timeout))
+        return await self._call(channel, request, timeout)
+
+    async def send(self, channel: str, message: Message) -> None:
+        """Send a one-way message and return when the channel has taken it. No reply, and no word if it fails later.
+
+        Raises ChannelFull, Unavailable, Overloaded, MessageTooLarge, InvalidRequest (not sent) or SendUnknown.
+        Cancelling is safe: the message may or may not be sent.
+        """
+        await self._go(Outgoing("send", channel, message))
+
+    async def publish(self, event: str, body: Any) -> None:
+        """Publish an event: each subscribing service gets one copy. Returns when the layer has taken them.
+
+        ``body`` is a Struct or plain values. A subscriber whose channel is full misses the event; that is logged and
+        counted, and is no error. Raises Unavailable, MessageTooLarge, InvalidRequest or SendUnknown.
+        Cancelling is safe: subscribers may or may not get the event.
+        """
+        await self._go(Outgoing("publish", event, body))
+
+    async def gather(
+        self, *calls: tuple[str, Message], timeout: float | None = None, return_exceptions: bool = False
+    ) -> list[Any]:
+        """Make several calls at once, in one round trip, and return their replies in order.
+
+        Waits for all of them. Then raises the first error, in order of the arguments, unless ``return_exceptions``.
+        Cancelling is safe, as for ``call``.
+        """
+        tasks = [asyncio.ensure_future(self.call(channel, request, timeout=timeout)) for channel, request in calls]
+        try:
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        if not return_exceptions:
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+        return outcomes
+
+    @asynccontextmanager
+    async def serving(self, service: Service, *, concurrency: int = 256, drain: float = 25.0) -> AsyncIterator[Serving]:
+        """Serve ``service`` in this process while the block runs; on leaving it, drain.
+
+        ``concurrency`` is the credit: messages held at once, of each of the service's channels. ``drain`` is how many
+        seconds handlers may take to finish.
+        """
+        worker_id = f"{service.name}-{os.getpid()}-{os.urandom(8).hex()}"
+        serving = Serving(service, self, self._opened(), worker_id, concurrency)
+        self._servings.append(serving)
+        try:
+            await serving.start(within=10.0)
+            yield serving
+        finally:
+            await self._end(serving, drain)
+
+    async def workers(self, channel: str) -> int:
+        """How many workers serve ``channel`` now. Raises Unavailable. Cancelling is safe."""
+        return await self._opened().workers(checked_channel(channel))
+
+    async def wait_for_workers(self, *channels: str, timeout: float = 10.0) -> None:
+        """Return when every channel has a worker. Raises NoWorkers after ``timeout`` seconds. Cancelling is safe."""
+        give_up = time.monotonic() + timeout
+        for channel in channels:
+            while not await self.workers(channel):
+                if time.monotonic() >= give_up:
+                    raise NoWorkers(channel)
+                await asyncio.sleep(POLL)
+
+    def now_ms(self) -> int:
+        """The server's clock, in milliseconds: what deadlines are measured on."""
+        return self._opened().now_ms()
+
+    @property
+    def pending(self) -> int:
+        """Calls that wait for a reply."""
+        return self._caller.pending if self._caller else 0
+
+    async def _go(self, outgoing: Outgoing) -> Any:
+        return await (self._proceed or self._leave)(outgoing)
+
+    async def _leave(self, outgoing: Outgoing) -> Any:
+        if outgoing.kind == "call":
+            return await self._call(outgoing.channel, outgoing.message, outgoing.timeout)
+        if outgoing.kind == "send":
+            return await self._send(outgoing.channel, outgoing.message)
+        return await self._publish(outgoing.channel, outgoing.message)
+
+    async def _call(self, channel: str, request: Any, timeout: float | None) -> Any:
+        caller = self._caller
+        if caller is None:
+            raise _not_open()
+        context = current()
+        outer_ms = context.deadline_ms if context else 0
+        deadline_ms = deadline_of(self.now_ms(), self.timeout if timeout is None else timeout, outer_ms)
+        call = caller.start(checked_channel(channel), operation_of(request), request, deadline_ms, context)
+        return self._result(call, request, await caller.finish(call))
+
+    def _result(self, call: Call, request: Any, reply: IncomingReply) -> Any:
+        typed = isinstance(request, Request)
+        if reply.type != REPLY:
+            module = type(request).__module__ if typed else None
+            raise faults.from_wire(reply, call.channel, call.operation, module)
+        try:
+            return _decoder_of(type(request))(reply.body) if typed else msgspec.msgpack.decode(reply.body)
+        except UNDECODABLE as error:
+            raise RemoteError("reply_invalid", f"the reply is not what the contract says: {error}") from error
+
+    async def _send(self, channel: str, message: Any) -> None:
+        await self._calling().send(checked_channel(channel), operation_of(message), message, current())
+
+    async def _publish(self, event: str, body: Any) -> None:
+        caller, context = self._calling(), current()
+        channels = await self._opened().subscribers(checked_channel(event))
+        copies = [caller.send(channel, event, body, context) for channel in channels]
+        for outcome in await asyncio.gather(*copies, return_exceptions=True):
+            if isinstance(outcome, ChannelFull):
+                self.counters.full_subscribers += 1
+                logger.warning("a subscriber of %s missed it: %s", event, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _end(self, serving: Serving, drain: float) -> None:
+        if serving in self._servings:
+            self._servings.remove(serving)
+            await serving.stop(drain)
+
+    async def _stop_server(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+
+    def _opened(self) -> Layer:
+        if self._layer is None:
+            raise _not_open()
+        return self._layer
+
+    def _calling(self) -> Caller:
+        if self._caller is None:
+            raise _not_open()
+        return self._caller
+
+
+def _not_open() -> ConfigurationError:
+    return ConfigurationError("the bus is not open: use `async with ServiceBus(...) as bus:`")
+
+
+_decoders: dict[type, Any] = {}
+
+
+def _decoder_of(request: type[Request[Any]]) -> Any:
+    decode = _decoders.get(request)
+    if decode is None:
+        decode = _decoders[request] = msgspec.msgpack.Decoder(reply_type(request)).decode
+    return decode

@@ -1,0 +1,217 @@
+"""The caller's side: pending calls, the one reply channel of the process, and every call's deadline.
+
+A call ends in exactly one value or one error. At its deadline the request is withdrawn: when that succeeds it was never
+started; when it does not, the worker has it, and gets a moment to say that it came too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from typing import Any
+
+from .context import Context
+from .counters import Counters
+from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError
+from .layers.base import Consumer, Layer
+from .protocol.calls import Calls
+from .protocol.codec import MalformedFrame, decode_reply, encode_frame
+from .protocol.credit import Credit
+from .protocol.envelope import IncomingReply, OutgoingRequest
+from .protocol.names import reply_prefix, split_local
+
+REPLIES_AT_ONCE = 1024
+WITHDRAW_WITHIN = 0.04
+VERDICT_WITHIN = 0.04
+
+logger = logging.getLogger(__name__)
+
+
+class Call:
+    """One pending call: the ticket that the layer settles, and the future that its caller waits for."""
+
+    __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation")
+    needs_worker = True
+
+    def __init__(
+        self, call_id: str, channel: str, operation: str, frame: bytes, deadline_ms: int, future: asyncio.Future[Any]
+    ) -> None:
+        self.id, self.channel, self.operation = call_id, channel, operation
+        self.frame, self.deadline_ms, self.future = frame, deadline_ms, future
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: ServiceBusError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class OneWay:
+    """One message that wants no reply: ``future`` is done when the layer has taken it, or failed with why not."""
+
+    __slots__ = ("channel", "frame", "future")
+    needs_worker = False
+
+    def __init__(self, channel: str, frame: bytes, future: asyncio.Future[None]) -> None:
+        self.channel, self.frame, self.future = channel, frame, future
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class Caller:
+    """Everything that one bus sends. It belongs to the event loop that made it."""
+
+    def __init__(
+        self, layer: Layer, service: str, counters: Counters, *, expiry: float, max_size: int, max_pending: int
+    ) -> None:
+        self._layer, self._service, self._counters = layer, service, counters
+        self._expiry_ms, self._max_size = int(expiry * 1000), max_size
+        self._reply_prefix = reply_prefix(service, os.urandom(16).hex())
+        self._loop = asyncio.get_running_loop()
+        self._calls: Calls[Call] = Calls(max_pending)
+        self._credit = Credit(REPLIES_AT_ONCE)
+        self._consumer: Consumer | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ms = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ids: list[str] = []
+
+    @property
+    def pending(self) -> int:
+        return len(self._calls)
+
+    def start(self, channel: str, operation: str, body: Any, deadline_ms: int, context: Context | None) -> Call:
+        """Push a request and register its call. Raises what is known at once; the rest comes from ``finish``."""
+        self._check_room(channel)
+        call_id = self._fresh_id()
+        request = OutgoingRequest(
+            operation,
+            body,
+            self._reply_prefix + call_id,
+            deadline_ms,
+            context.correlation_id if context else "",
+            _plain(context),
+        )
+        expires = min(deadline_ms, self._layer.now_ms() + self._expiry_ms)
+        frame = self._encoded(channel, expires, request)
+        call = Call(call_id, split_local(channel)[0], operation, frame, deadline_ms, self._loop.create_future())
+        self._calls.add(call)
+        self._counters.calls += 1
+        self._watch_deadlines()
+        self._layer.push(call)
+        return call
+
+    async def finish(self, call: Call) -> IncomingReply:
+        """The reply to a started call. Cancelling is safe: the request is withdrawn if nobody has taken it."""
+        try:
+            reply: IncomingReply = await call.future
+        except asyncio.CancelledError:
+            self._own(self._withdraw(call))
+            raise
+        finally:
+            self._calls.pop(call.id)
+        return reply
+
+    async def send(self, channel: str, operation: str, body: Any, context: Context | None) -> None:
+        """Push a one-way message and wait until the layer has taken it. Cancelling is safe: it may be sent."""
+        request = OutgoingRequest(
+            operation,
+            body,
+            correlation_id=(context.correlation_id if context else "") or self._fresh_id(),
+            headers=_plain(context),
+            caller=self._service,
+        )
+        frame = self._encoded(channel, self._layer.now_ms() + self._expiry_ms, request)
+        ticket = OneWay(split_local(channel)[0], frame, self._loop.create_future())
+        self._layer.push(ticket)
+        await ticket.future
+
+    async def close(self) -> None:
+        """Fail what is pending and stop reading replies."""
+        for call in self._calls.drain():
+            call.fail(SendUnknown(call.channel, "the bus was closed"))
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._consumer is not None:
+            await self._consumer.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _check_room(self, channel: str) -> None:
+        if self._consumer is None:
+            self._consumer = self._layer.consume(self._reply_prefix, self._deliver, self._credit)
+        if self._calls.full:
+            raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
+
+    def _fresh_id(self) -> str:
+        if not self._ids:
+            random = os.urandom(8 * 256).hex()
+            self._ids = [random[at : at + 16] for at in range(0, len(random), 16)]
+        return self._ids.pop()
+
+    def _encoded(self, channel: str, expires: int, request: OutgoingRequest) -> bytes:
+        try:
+            return encode_frame(self._layer.fence, expires, split_local(channel)[1], request, self._max_size)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
+
+    def _deliver(self, frames: list[bytes], fence: int) -> None:
+        for frame in frames:
+            try:
+                parsed = decode_reply(frame, self._max_size)
+            except MalformedFrame as error:
+                self._counters.rejected_frames += 1
+                logger.warning("a reply was dropped: %s", error)
+                continue
+            call = self._calls.pop(parsed.local)
+            if call is None or call.future.done():
+                self._counters.late_replies += 1
+            else:
+                call.future.set_result(parsed.message)
+        self._credit.release(len(frames))
+
+    def _watch_deadlines(self) -> None:
+        due_ms = self._calls.next_due_ms
+        if due_ms is None or (self._timer is not None and self._timer_due_ms <= due_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due_ms = due_ms
+        self._timer = self._loop.call_later(max(0, due_ms - self._layer.now_ms()) / 1000, self._deadlines_due)
+
+    def _deadlines_due(self) -> None:
+        self._timer = None
+        for call in self._calls.expired(self._layer.now_ms()):
+            self._own(self._expire(call))
+        self._watch_deadlines()
+
+    async def _expire(self, call: Call) -> None:
+        if await self._withdraw(call):
+            call.fail(DeadlineExceeded(call.channel, call.operation, "queued"))
+            return
+        await asyncio.wait([call.future], timeout=VERDICT_WITHIN)
+        call.fail(DeadlineExceeded(call.channel, call.operation, "dispatched"))
+
+    async def _withdraw(self, call: Call) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WITHDRAW_WITHIN):
+                return await self._layer.withdraw(call)
+        return False
+
+    def _own(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _plain(context: Context | None) -> dict[str, str] | None:
+    return dict(context.headers) if context and context.headers else None

@@ -1,0 +1,38 @@
+"""Call an operation and print the reply as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+
+from ..bus import ServiceBus
+from ..errors import InvalidRequest
+from .options import add_url, positive_seconds, url_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``servicebus call``."""
+    parser.add_argument("channel", help="such as inventory.request")
+    parser.add_argument("message", help='JSON, such as \'{"type": "stock"}\'')
+    parser.add_argument("--timeout", type=positive_seconds, default=5.0, help="seconds (default 5)")
+    add_url(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the reply; 1 with one line on standard error when there is none."""
+    try:
+        message = msgspec.json.decode(options.message, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the message is no JSON object: {error}") from error
+    reply = asyncio.run(_call(url_of(options), options.channel, message, options.timeout))
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(reply)) + b"\n")
+    return 0
+
+
+async def _call(url: str, channel: str, message: dict[str, Any], timeout: float) -> Any:
+    async with ServiceBus(url, service="cli") as bus:
+        return await bus.call(channel, message, timeout=timeout)

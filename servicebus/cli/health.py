@@ -1,0 +1,28 @@
+"""Exit 0 when the server answers and every channel named has a worker: for health probes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from ..bus import ServiceBus
+from .options import add_url, positive_seconds, url_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``servicebus health``."""
+    parser.add_argument("channels", nargs="*", metavar="CHANNEL", help="channels that must have a worker")
+    parser.add_argument("--wait", type=positive_seconds, default=0.0, help="seconds to wait for them")
+    add_url(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when all is well; 1 with one line on standard error."""
+    asyncio.run(_check(url_of(options), options.channels, options.wait))
+    print("ok")
+    return 0
+
+
+async def _check(url: str, channels: list[str], wait: float) -> None:
+    async with ServiceBus(url, service="cli") as bus:
+        await bus.wait_for_workers(*channels, timeout=wait)

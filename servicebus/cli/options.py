@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from ..config import default_url
+from ..errors import ConfigurationError
+
+
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """``--url``, for commands that talk to other processes."""
+    parser.add_argument("--url", help="of the server; SERVICEBUS_URL when not given")
+
+
+def url_of(options: argparse.Namespace) -> str:
+    """The URL to use. Raises ConfigurationError for one that no other process could reach."""
+    url: str = options.url or default_url()
+    if url.startswith(("memory:", "embedded:")):
+        raise ConfigurationError(f"{url} ends with this process: give --url redis://host:6379/0, or set SERVICEBUS_URL")
+    return url
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number above zero."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def positive_seconds(text: str) -> float:
+    """An argparse type: a number of seconds above zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
+    return seconds

@@ -1,0 +1,35 @@
+"""The one module that reads the environment. Precedence: argument, then ``SERVICEBUS_*``, then the default."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+DEFAULT_URL = "memory://"
+
+
+def default_url() -> str:
+    """``SERVICEBUS_URL``, then ``memory://``."""
+    return os.environ.get("SERVICEBUS_URL") or DEFAULT_URL
+
+
+def django_settings_named() -> bool:
+    """Whether the environment names a Django settings module, so that a worker must set Django up first."""
+    return bool(os.environ.get("DJANGO_SETTINGS_MODULE"))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """How a worker runs.
+
+    Attributes:
+        drain: seconds that handlers may take to finish after SIGTERM.
+        supervisor: the process to end with, 0 for none.
+    """
+
+    target: str
+    url: str
+    processes: int = 1
+    concurrency: int = 256
+    drain: float = 25.0
+    supervisor: int = 0

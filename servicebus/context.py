@@ -1,0 +1,139 @@
+"""What travels with a message through the whole stack: correlation ID, headers, flags and the deadline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigurationError, InvalidRequest
+
+if TYPE_CHECKING:
+    from .bus import ServiceBus
+
+FLAG_PREFIX = "flag-"
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 8192
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Context:
+    """The message at hand, as its handler sees it, and what nested calls inherit from it. Read-only.
+
+    Attributes:
+        correlation_id: copied unchanged through every nested call and event.
+        headers: str to str, propagated to nested calls and events.
+        caller: the name of the service that sent the message, "" when it gave none.
+        deadline_ms: the instant, on the server's clock in milliseconds, when the caller stops waiting; 0 for none.
+    """
+
+    __slots__ = ("_bus", "caller", "correlation_id", "deadline_ms", "headers")
+
+    def __init__(
+        self,
+        correlation_id: str = "",
+        headers: Mapping[str, str] | None = None,
+        deadline_ms: int = 0,
+        caller: str = "",
+        bus: ServiceBus | None = None,
+    ) -> None:
+        self.correlation_id = correlation_id
+        self.headers = _NO_HEADERS if headers is None else headers
+        self.deadline_ms = deadline_ms
+        self.caller = caller
+        self._bus = bus
+
+    @property
+    def bus(self) -> ServiceBus:
+        """The bus that serves this message: what a handler makes its nested calls with."""
+        if self._bus is None:
+            raise ConfigurationError("this context belongs to no message: there is no bus in it")
+        return self._bus
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, never negative; None when the message has none."""
+        if not self.deadline_ms:
+            return None
+        return max(0.0, (self.deadline_ms - self.bus.now_ms()) / 1000)
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """The feature flag ``name`` as the first caller set it, or ``default`` when nobody did."""
+        value = self.headers.get(FLAG_PREFIX + name)
+        return default if value is None else value == "true"
+
+
+_current: ContextVar[Context | None] = ContextVar("servicebus_context", default=None)
+
+
+def current() -> Context | None:
+    """The context in force here: the handler's, or the one that ``servicebus.context`` set."""
+    return _current.get()
+
+
+@contextmanager
+def context(
+    *,
+    correlation_id: str = "",
+    flags: Mapping[str, bool] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Iterator[Context]:
+    """Set what the calls inside the block carry, on top of what is already in force.
+
+    Raises InvalidRequest for a header or flag that the wire does not take: names are lower-case ``[a-z0-9_.-]``, values
+    are str without control characters, at most 64 headers and 8 KiB in all.
+    """
+    outer = _current.get() or Context()
+    added = {**(headers or {}), **{FLAG_PREFIX + name: _flag_value(name, on) for name, on in (flags or {}).items()}}
+    inner = Context(
+        _checked_id(correlation_id) or outer.correlation_id,
+        _checked_headers({**outer.headers, **added}),
+        outer.deadline_ms,
+        outer.caller,
+        outer._bus,
+    )
+    token = _current.set(inner)
+    try:
+        yield inner
+    finally:
+        _current.reset(token)
+
+
+def enter(context: Context) -> None:
+    """Make ``context`` the current one for the rest of the running task or thread call."""
+    _current.set(context)
+
+
+def _flag_value(name: str, on: Any) -> str:
+    if not isinstance(on, bool):
+        raise InvalidRequest(f"a flag is True or False, not {on!r}", f"flags.{name}")
+    return "true" if on else "false"
+
+
+def _checked_id(correlation_id: Any) -> str:
+    if not isinstance(correlation_id, str) or len(correlation_id) > 128 or _CONTROL.search(correlation_id):
+        raise InvalidRequest(
+            "a correlation ID is a str of at most 128 characters, none of them control characters", "correlation_id"
+        )
+    return correlation_id
+
+
+def _checked_headers(headers: dict[str, str]) -> Mapping[str, str]:
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _NAME.match(name):
+            raise InvalidRequest(
+                f"header name {name!r} is not lower-case [a-z0-9_.-], at most 64 characters", "headers"
+            )
+        if not isinstance(value, str) or _CONTROL.search(value):
+            raise InvalidRequest("a header value is a str without control characters", f"headers.{name}")
+    size = sum(len(name) + len(value.encode()) for name, value in headers.items())
+    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        raise InvalidRequest(
+            f"{len(headers)} headers of {size} bytes: at most {MAX_HEADERS} of {MAX_HEADER_BYTES}", "headers"
+        )
+    return MappingProxyType(headers)

@@ -1,0 +1,1 @@
+"""What connects servicebus to other frameworks."""

@@ -1,0 +1,260 @@
+"""Every error a caller can see: whose fault it is, whether the handler ran, whether a retry is safe.
+
+``executed`` is "no" (the handler certainly did not start), "maybe" or "yes". ``retryable`` says whether sending the
+same request again can help and is safe. "no" is a promise: nothing in this package may set it on a guess.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
+
+import channels.exceptions
+import msgspec
+
+Executed = Literal["no", "maybe", "yes"]
+Stage = Literal["queued", "dispatched"]
+
+
+class ServiceBusError(Exception):
+    """Base of every error raised by servicebus."""
+
+    executed: Executed = "maybe"
+    retryable: bool = False
+
+
+class ConfigurationError(ServiceBusError):
+    """The program is set up wrongly: a URL, a name, a declaration. Raised before anything is sent."""
+
+    executed: Executed = "no"
+
+
+class ChannelFull(ServiceBusError, channels.exceptions.ChannelFull):  # type: ignore[misc] # channels has no types
+    """The channel held ``capacity`` messages and refused this one. Retry with backoff."""
+
+    executed: Executed = "no"
+    retryable = True
+
+    def __init__(self, channel: str, capacity: int) -> None:
+        super().__init__(channel, capacity)
+        self.channel, self.capacity = channel, capacity
+
+    def __str__(self) -> str:
+        return f"channel {self.channel!r} is full ({self.capacity} messages): retry later, or add workers"
+
+
+class NoWorkers(ServiceBusError):
+    """No worker consumes the channel; the message was not queued."""
+
+    executed: Executed = "no"
+    retryable = True
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(channel)
+        self.channel = channel
+
+    def __str__(self) -> str:
+        return f"no worker serves {self.channel!r}: start one with `servicebus worker`"
+
+
+class Overloaded(ServiceBusError):
+    """Refused before any handler started, for want of room: in this process or at the worker."""
+
+    executed: Executed = "no"
+    retryable = True
+
+    def __init__(self, channel: str, reason: str) -> None:
+        super().__init__(channel, reason)
+        self.channel, self.reason = channel, reason
+
+    def __str__(self) -> str:
+        return f"{self.channel!r} is overloaded: {self.reason}"
+
+
+class Unavailable(ServiceBusError):
+    """The server could not be reached before anything was sent, or it refused the command."""
+
+    executed: Executed = "no"
+    retryable = True
+
+    def __init__(self, reason: str, retryable: bool = True) -> None:
+        super().__init__(reason, retryable)
+        self.reason, self.retryable = reason, retryable
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class SendUnknown(ServiceBusError):
+    """Contact was lost after the message left and before an answer came: it may or may not have been handled."""
+
+    def __init__(self, channel: str, reason: str = "the connection was lost") -> None:
+        super().__init__(channel, reason)
+        self.channel, self.reason = channel, reason
+
+    def __str__(self) -> str:
+        return f"what became of a message to {self.channel!r} is unknown: {self.reason} before an answer came"
+
+
+class DeadlineExceeded(ServiceBusError, TimeoutError):
+    """The deadline passed. Stage "queued": it never started and never will. Stage "dispatched": it may have run."""
+
+    def __init__(self, channel: str, operation: str, stage: Stage) -> None:
+        super().__init__(channel, operation, stage)
+        self.channel, self.operation, self.stage = channel, operation, stage
+        self.executed = "no" if stage == "queued" else "maybe"
+        self.retryable = False
+
+    def __str__(self) -> str:
+        fate = "it was never started" if self.stage == "queued" else "it may have run"
+        return f"{self.operation!r} on {self.channel!r} got no reply before its deadline: {fate}"
+
+
+class WorkerLost(ServiceBusError):
+    """The worker that held the message is gone and has not replied."""
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(channel)
+        self.channel = channel
+
+    def __str__(self) -> str:
+        return f"the worker that took the message from {self.channel!r} was lost before it replied"
+
+
+class UnknownOperation(ServiceBusError):
+    """The service has no handler for this ``type``."""
+
+    executed: Executed = "no"
+
+    def __init__(self, operation: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(operation, known)
+        self.operation, self.known = operation, tuple(known)
+
+    def __str__(self) -> str:
+        return f"unknown operation {self.operation!r}; this service knows: {', '.join(self.known) or 'none'}"
+
+
+class InvalidRequest(ServiceBusError):
+    """The request does not have the declared shape. ``field`` is its path, such as ``$.lines[0].sku``."""
+
+    executed: Executed = "no"
+
+    def __init__(self, reason: str, field: str = "$") -> None:
+        super().__init__(reason, field)
+        self.reason, self.field = reason, field
+
+    def __str__(self) -> str:
+        return self.reason if self.field == "$" else f"{self.reason} (field {self.field})"
+
+
+class MessageTooLarge(ServiceBusError):
+    """The encoded message is over the size cap, in bytes. Nothing was sent."""
+
+    executed: Executed = "no"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size, self.limit = size, limit
+
+    def __str__(self) -> str:
+        return f"message of {self.size} bytes is over the limit of {self.limit}: send less, or raise max_message_size"
+
+
+class Unauthorized(ServiceBusError):
+    """The service refused the caller before the handler started."""
+
+    executed: Executed = "no"
+
+    def __init__(self, operation: str, reason: str = "") -> None:
+        super().__init__(operation, reason)
+        self.operation, self.reason = operation, reason
+
+    def __str__(self) -> str:
+        return f"not allowed to call {self.operation!r}" + (f": {self.reason}" if self.reason else "")
+
+
+class RemoteError(ServiceBusError):
+    """The handler ran and failed. ``code`` is stable, ``message`` is text that is safe to show, ``details`` is data."""
+
+    executed: Executed = "yes"
+    code: str = "internal"
+
+    def __init__(self, code: str, message: str = "", details: Any = None) -> None:
+        super().__init__(code, message, details)
+        self.code, self.message, self.details = code, message, details
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+RESERVED_CODES = frozenset(
+    {
+        "deadline_exceeded",
+        "internal",
+        "invalid_request",
+        "message_too_large",
+        "overloaded",
+        "reply_not_encodable",
+        "reply_too_large",
+        "unauthorized",
+        "unknown_operation",
+        "worker_stopped",
+    }
+)
+
+
+@dataclass_transform(kw_only_default=True)
+class ServiceError(RemoteError):
+    """An error that belongs to a contract: its annotations are its data, in keyword-only order.
+
+    ``class OutOfStock(ServiceError, code="out_of_stock"): sku: str; available: int`` is raised by a handler as
+    ``OutOfStock(sku="A", available=3)`` and caught by the caller as the same class with the same attributes. Fields are
+    any type msgspec encodes. Raises ConfigurationError, at class creation, for a code that is reserved.
+    """
+
+    _declared: ClassVar[dict[str, list[type[ServiceError]]]] = {}
+    _shape: ClassVar[type[msgspec.Struct] | None] = None
+
+    def __init_subclass__(cls, *, code: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if code in RESERVED_CODES or not code:
+            raise ConfigurationError(f"{cls.__qualname__}: give it a code of its own, not {code!r}")
+        cls.code = code
+        cls._shape = None
+        ServiceError._declared.setdefault(code, []).append(cls)
+
+    def __init__(self, **details: Any) -> None:
+        data = self.shape()(**details)
+        fields = msgspec.structs.asdict(data)
+        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        super().__init__(self.code, text, fields)
+        self.__dict__.update(fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.details)
+
+    @classmethod
+    def shape(cls) -> type[msgspec.Struct]:
+        """The Struct of this error's fields, made from its annotations on first use."""
+        if cls._shape is None:
+            inherited = get_type_hints(ServiceError)
+            own = {name: kind for name, kind in get_type_hints(cls).items() if name not in inherited}
+            fields = [_field(cls, name, kind) for name, kind in own.items()]
+            cls._shape = msgspec.defstruct(cls.__name__, fields, kw_only=True)
+        return cls._shape
+
+    @classmethod
+    def declared(cls, code: str, module: str | None = None) -> type[ServiceError] | None:
+        """The class declared for ``code``: the one beside the request (in ``module``), else the only one there is."""
+        classes = cls._declared.get(code, ())
+        beside = [found for found in classes if found.__module__ == module]
+        if beside:
+            return beside[-1]
+        return classes[0] if len(classes) == 1 else None
+
+
+def _field(cls: type, name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    return (name, kind, getattr(cls, name)) if hasattr(cls, name) else (name, kind)
+
+
+def _rebuild(cls: type[ServiceError], details: dict[str, Any]) -> ServiceError:
+    return cls(**details)

@@ -1,0 +1,1 @@
+"""The transports: what moves frames from a sender to a consumer."""

@@ -1,0 +1,37 @@
+"""From a URL to a layer. Only the layer that the URL asks for is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+from .base import Layer, Limits
+
+if TYPE_CHECKING:
+    from .redis.embedded import EmbeddedServer
+
+SCHEMES = "memory://, redis://, rediss://, unix:// or embedded://"
+
+
+async def start_embedded() -> EmbeddedServer:
+    """A private server that the caller owns and stops."""
+    from .redis.embedded import EmbeddedServer
+
+    server = EmbeddedServer()
+    await server.start()
+    return server
+
+
+def layer_for(url: str, prefix: str, limits: Limits, name: str) -> Layer:
+    """The layer of a URL, not yet open. Raises ConfigurationError for a scheme that there is no layer for."""
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "memory":
+        from .memory import MemoryLayer
+
+        return MemoryLayer(rest, limits)
+    if separator and scheme in ("redis", "rediss", "unix"):
+        from .redis.address import Address
+        from .redis.layer import RedisLayer
+
+        return RedisLayer(Address.from_url(url), prefix, limits, name)
+    raise ConfigurationError(f"no layer for the URL {url.rpartition('@')[2]!r}: use {SCHEMES}")

@@ -1,0 +1,210 @@
+"""The layer of one process: what tests and services run on that have not been split yet.
+
+Delivery guarantee: at most once, FIFO per channel, capacity and expiry as on Redis. Everything lives in a ``Hub``;
+``memory://`` and ``memory://name`` each name one hub of the process. Loops in several threads may share a hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from threading import Lock
+
+from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
+from ..protocol.credit import Credit
+from ..protocol.names import split_local
+from .base import CapacityOf, Limits, Sink, Ticket
+
+_EPOCH_MS = (time.time() - time.monotonic()) * 1000
+
+
+class Hub:
+    """The channels of one ``memory://`` name. Its lock is held for single steps only, never across a callback."""
+
+    _named: dict[str, Hub] = {}  # noqa: RUF012
+    _lock_of_names = Lock()
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.queues: dict[str, deque[tuple[float, bytes]]] = {}
+        self.consumers: dict[str, list[MemoryConsumer]] = {}
+        self.groups: dict[str, dict[str, float]] = {}
+
+    @classmethod
+    def named(cls, name: str) -> Hub:
+        """The hub of that name, made on first use."""
+        with cls._lock_of_names:
+            return cls._named.setdefault(name, cls())
+
+    def workers(self, channel: str) -> int:
+        """How many workers read the channel. The caller holds the lock."""
+        return sum(reader.is_worker for reader in self.consumers.get(channel, ()))
+
+    def put(self, ticket: Ticket, capacity: int, expires: float) -> ServiceBusError | None:
+        key = split_local(ticket.channel)[0]
+        with self.lock:
+            if ticket.needs_worker and not self.workers(key):
+                return NoWorkers(ticket.channel)
+            queue = self.queues.setdefault(key, deque())
+            self._expire(queue)
+            if len(queue) >= capacity:
+                return ChannelFull(ticket.channel, capacity)
+            queue.append((expires, ticket.frame))
+            return None
+
+    def take(self, channel: str, count: int) -> list[bytes]:
+        with self.lock:
+            queue = self.queues.get(channel)
+            if queue is None:
+                return []
+            self._expire(queue)
+            frames = [queue.popleft()[1] for _ in range(min(count, len(queue)))]
+            if not queue:
+                del self.queues[channel]
+            return frames
+
+    def remove(self, channel: str, frame: bytes) -> bool:
+        with self.lock:
+            queue = self.queues.get(split_local(channel)[0], deque())
+            kept = [entry for entry in queue if entry[1] != frame]
+            removed = len(kept) < len(queue)
+            if removed:
+                queue.clear()
+                queue.extend(kept)
+            return removed
+
+    @staticmethod
+    def _expire(queue: deque[tuple[float, bytes]]) -> None:
+        now = time.monotonic()
+        while queue and queue[0][0] <= now:
+            queue.popleft()
+
+
+class MemoryConsumer:
+    """Pumps one channel of a hub into a sink, on the loop that made it."""
+
+    def __init__(self, hub: Hub, channel: str, sink: Sink, credit: Credit, worker_id: str) -> None:
+        self._hub, self._channel, self._sink, self._credit = hub, channel, sink, credit
+        self.worker_id = worker_id
+        self._loop = asyncio.get_running_loop()
+        self._scheduled = False
+        self._stopped = False
+        credit.on_release = self.wake
+        self.wake()
+
+    @property
+    def is_worker(self) -> bool:
+        return bool(self.worker_id) and not self._loop.is_closed()
+
+    def wake(self) -> None:
+        """Look for messages in the next tick. Loop thread only."""
+        if not self._scheduled and not self._stopped:
+            self._scheduled = True
+            self._loop.call_soon(self._pump)
+
+    def wake_from_anywhere(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The same, from a thread that runs ``loop``."""
+        if loop is self._loop:
+            self.wake()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.wake)
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        if self._stopped:
+            return
+        frames = self._hub.take(self._channel, self._credit.available)
+        if frames:
+            self._credit.take(len(frames))
+            self._sink(frames, 0)
+
+    async def ready(self) -> None:
+        """At once."""
+
+    async def stop(self) -> None:
+        self._stopped = True
+        with self._hub.lock:
+            readers = self._hub.consumers.get(self._channel, [])
+            if self in readers:
+                readers.remove(self)
+            if not readers:
+                self._hub.consumers.pop(self._channel, None)
+
+
+class MemoryLayer:
+    """A bus's view of a hub. See ``Layer`` for the contract of each method."""
+
+    fence = 0
+
+    def __init__(self, name: str, limits: Limits) -> None:
+        self._hub = Hub.named(name)
+        self._limits = limits
+        self._capacity = CapacityOf(limits)
+        self._outbox: list[Ticket] = []
+        self._consumers: list[MemoryConsumer] = []
+
+    def now_ms(self) -> int:
+        return int(_EPOCH_MS + time.monotonic() * 1000)
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    async def close(self) -> None:
+        for consumer in self._consumers:
+            await consumer.stop()
+        for ticket in self._take_outbox():
+            ticket.settle(Unavailable("the bus was closed before the message was sent"))
+
+    def push(self, ticket: Ticket) -> None:
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(ticket)
+
+    def _flush(self) -> None:
+        expires = time.monotonic() + self._limits.expiry
+        touched: set[str] = set()
+        for ticket in self._take_outbox():
+            ticket.settle(self._hub.put(ticket, self._capacity(ticket.channel), expires))
+            touched.add(split_local(ticket.channel)[0])
+        for channel in touched:
+            with self._hub.lock:
+                readers = list(self._hub.consumers.get(channel, ()))
+            for reader in readers:
+                reader.wake_from_anywhere(self._loop)
+
+    def _take_outbox(self) -> list[Ticket]:
+        tickets, self._outbox = self._outbox, []
+        return tickets
+
+    async def withdraw(self, ticket: Ticket) -> bool:
+        return self._hub.remove(ticket.channel, ticket.frame)
+
+    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> MemoryConsumer:
+        consumer = MemoryConsumer(self._hub, channel, sink, credit, worker_id)
+        self._consumers.append(consumer)
+        with self._hub.lock:
+            self._hub.consumers.setdefault(channel, []).append(consumer)
+        return consumer
+
+    async def leave(self, channel: str, worker_id: str) -> None:
+        with self._hub.lock:
+            for reader in self._hub.consumers.get(channel, ()):
+                if reader.worker_id == worker_id:
+                    reader.worker_id = ""
+
+    async def workers(self, channel: str) -> int:
+        with self._hub.lock:
+            return self._hub.workers(channel)
+
+    async def subscribe(self, group: str, channel: str) -> None:
+        with self._hub.lock:
+            self._hub.groups.setdefault(group, {})[channel] = time.monotonic() + self._limits.expiry
+
+    async def subscribers(self, group: str) -> list[str]:
+        now = time.monotonic()
+        with self._hub.lock:
+            members = self._hub.groups.get(group, {})
+            for channel in [channel for channel, ends in members.items() if ends <= now]:
+                del members[channel]
+            return sorted(members)

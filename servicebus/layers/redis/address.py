@@ -1,0 +1,69 @@
+"""Where the server is and how to talk to it: a URL, read by redis-py, as frozen values."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+
+from ...errors import ConfigurationError
+
+DEFAULT_PORT = 6379
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One server. ``path`` is a unix socket; else ``host`` and ``port``. ``tls`` is None for a plain connection."""
+
+    host: str = "localhost"
+    port: int = DEFAULT_PORT
+    path: str = ""
+    db: int = 0
+    username: str = ""
+    password: str = ""
+    tls: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        return f"unix://{self.path}" if self.path else f"redis://{self.host}:{self.port}"
+
+    @classmethod
+    def from_url(cls, url: str) -> Address:
+        """Read ``redis://``, ``rediss://`` or ``unix://``. Raises ConfigurationError, which hides the password."""
+        try:
+            options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+            port = urlsplit(url).port
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"not a server URL: {_without_password(url)} ({error})") from error
+        kind = options.get("connection_class")
+        if kind is UnixDomainSocketConnection and not options.get("path"):
+            raise ConfigurationError("a unix:// URL needs the path of a socket: unix:///run/redis.sock")
+        return cls(
+            host=options.get("host") or "localhost",
+            port=port or DEFAULT_PORT,
+            path=options.get("path", "") if kind is UnixDomainSocketConnection else "",
+            db=int(options.get("db", 0)),
+            username=options.get("username") or "",
+            password=options.get("password") or "",
+            tls=_tls(options) if kind is SSLConnection else None,
+        )
+
+
+def _tls(options: dict[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
+    required = str(options.get("ssl_cert_reqs", "required")).lower()
+    if required in ("none", "optional"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE if required == "none" else ssl.CERT_OPTIONAL
+    elif str(options.get("ssl_check_hostname", "true")).lower() in ("false", "no", "0"):
+        context.check_hostname = False
+    if options.get("ssl_certfile"):
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password"))
+    return context
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

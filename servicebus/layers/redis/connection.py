@@ -1,0 +1,220 @@
+"""One connection: hiredis on an asyncio Protocol. Commands are written as they come; replies are matched in order.
+
+Every command has exactly one answer: what the server said, or ``ConnectionLost``. A caller that goes away does not
+disturb that, because answers go to callbacks that stay in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+from ...errors import ConfigurationError, ServiceBusError, Unavailable
+from . import scripts
+from .address import Address
+
+Answer = Callable[[Any], None]
+"""Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It must not raise."""
+
+CONNECT_TIMEOUT = 5.0
+MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
+HIGH_WATER = 1 << 20
+
+# The stubs of hiredis say that a command has one part.
+pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+
+_INCOMPLETE = object()
+
+
+class ConnectionLost(Exception):
+    """The connection ended before the answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the server said of itself. ``offset_ms`` added to the loop's clock in ms gives the server's clock."""
+
+    client_id: int
+    fence: int
+    offset_ms: float
+
+
+class Connection(asyncio.Protocol):
+    """One connection, for the loop that opened it. ``greeting`` is set once ``connect`` has returned it."""
+
+    greeting: Greeting
+
+    def __init__(self, on_lost: Callable[[], None], on_writable: Callable[[], None]) -> None:
+        self._on_lost, self._on_writable = on_lost, on_writable
+        self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self._answers: deque[Answer] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self.writable = True
+        self.heard_at = self._loop.time()
+
+    @property
+    def outstanding(self) -> int:
+        """Commands whose answers have not come yet."""
+        return len(self._answers)
+
+    def write(self, data: bytes, *answers: Answer) -> None:
+        """Send packed commands, one answer each. On a lost connection the answers are ConnectionLost, at once."""
+        if self._transport is None:
+            for answer in answers:
+                answer(ConnectionLost())
+            return
+        if not self._answers:
+            self.heard_at = self._loop.time()
+        self._answers.extend(answers)
+        self._transport.write(data)
+
+    async def execute(self, *command: bytes | str | int) -> Any:
+        """Send one command and return its reply. Raises hiredis.ReplyError or ConnectionLost.
+
+        Cancelling is safe: the command has been sent, its answer is dropped.
+        """
+        future = self._loop.create_future()
+        self.write(pack(command), _into(future))
+        reply = await future
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def abort(self) -> None:
+        """Drop the connection now; whatever is outstanding is answered with ConnectionLost."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._loop.time()
+        reader, answers = self._reader, self._answers
+        try:
+            reader.feed(data)
+            reply = reader.gets()
+            while reply is not _INCOMPLETE:
+                answers.popleft()(reply)
+                reply = reader.gets()
+        except (hiredis.ProtocolError, IndexError):
+            # Not RESP, or an answer nobody asked for (a server that refuses clients says so first): start over.
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        answers, self._answers = self._answers, deque()
+        for answer in answers:
+            answer(ConnectionLost())
+        self._on_lost()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self._on_writable()
+
+
+async def connect(
+    address: Address, name: str, on_lost: Callable[[], None], on_writable: Callable[[], None] = lambda: None
+) -> Connection:
+    """Open a connection and greet the server.
+
+    Raises Unavailable when there is no server or it refuses, ConfigurationError when it is too old. Cancelling is safe.
+    """
+    loop = asyncio.get_running_loop()
+    connection = Connection(on_lost, on_writable)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            if address.path:
+                await loop.create_unix_connection(lambda: connection, address.path)
+            else:
+                host = address.host if address.tls else None
+                await loop.create_connection(
+                    lambda: connection, address.host, address.port, ssl=address.tls, server_hostname=host
+                )
+            connection.greeting = await _greet(connection, address, name)
+    except (OSError, TimeoutError, ConnectionLost) as error:
+        connection.abort()
+        raise Unavailable(f"no server at {address}: {_reason(error)}") from error
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+async def _greet(connection: Connection, address: Address, name: str) -> Greeting:
+    credentials = ("AUTH", address.username or "default", address.password) if address.password else ()
+    commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", name)]
+    commands += [("SELECT", address.db)] if address.db else []
+    commands += [("INFO", "replication"), *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL)]
+    replies = await asyncio.gather(*(connection.execute(*command) for command in commands), return_exceptions=True)
+    answers: list[Any] = []
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError):
+            raise _not_greeted(reply, address) from reply
+        if isinstance(reply, BaseException):
+            raise reply
+        answers.append(reply)
+    hello, info = answers[0], answers[2 if address.db else 1]
+    facts = dict(zip(hello[::2], hello[1::2], strict=True))
+    _check_version(facts, address)
+    return Greeting(facts[b"id"], _fence(info, address), await measure_offset(connection))
+
+
+async def measure_offset(connection: Connection) -> float:
+    """The server's clock minus the loop's, in milliseconds, wrong by half the round trip at most."""
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    seconds, micros = await connection.execute("TIME")
+    return int(seconds) * 1000 + int(micros) / 1000 - (before + loop.time()) * 500
+
+
+def _check_version(facts: dict[bytes, Any], address: Address) -> None:
+    server, version = facts[b"server"].decode(), facts[b"version"].decode()
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < MINIMUM.get(server, MINIMUM["redis"]):
+        raise ConfigurationError(
+            f"{server} {version} at {address} is too old: servicebus needs Redis 7.0 or Valkey 7.2, or newer"
+        )
+
+
+def _fence(info: bytes, address: Address) -> int:
+    if b"role:slave" in info:
+        raise Unavailable(f"{address} is a replica, not a primary")
+    found = re.search(rb"master_replid:([0-9a-f]{8})", info)
+    return int(found[1], 16) if found else 0
+
+
+def _not_greeted(error: Exception, address: Address) -> ServiceBusError:
+    text = str(error)
+    if "unknown command" in text:
+        return ConfigurationError(f"the server at {address} is too old: servicebus needs Redis 7.0 or Valkey 7.2")
+    denied = text.startswith(("WRONGPASS", "NOAUTH", "NOPERM"))
+    return Unavailable(f"the server at {address} refused: {text}", retryable=not denied)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_TIMEOUT:.0f} s"
+    if isinstance(error, ConnectionLost):
+        return "it closed the connection"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _into(future: asyncio.Future[Any]) -> Answer:
+    def answer(reply: Any) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    return answer

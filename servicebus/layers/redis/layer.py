@@ -1,0 +1,143 @@
+"""The Redis layer: what the bus pushes and consumes, on one server.
+
+Delivery guarantee: at most once, FIFO per channel and sender, capacity exact, nothing delivered after its expiry. A
+frame is lost when the connection breaks, or the process dies, between the pop and the handler; it is never delivered
+twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+
+from ...errors import ServiceBusError
+from ...protocol.credit import Credit
+from ..base import CapacityOf, Limits, Sink, Ticket
+from .address import Address
+from .connection import ConnectionLost, measure_offset
+from .keys import Keys
+from .pipeline import Pipeline, Route
+from .receiver import Receiver
+from .scripts import MEMBERS, REGISTER
+
+TICK = 0.25
+KNOWN_ROUTES = 10_000
+
+logger = logging.getLogger(__name__)
+
+
+class RedisLayer:
+    """A bus's connections to one server. See ``Layer`` for the contract of each method."""
+
+    def __init__(self, address: Address, prefix: str, limits: Limits, name: str = "servicebus") -> None:
+        self._address, self._limits = address, limits
+        self._name = f"{name}-{os.getpid()}"
+        self._keys = Keys(prefix)
+        self._capacity = CapacityOf(limits)
+        self._ttl_ms = int(limits.expiry * 1000) + 1000
+        self._presence_ms = int(limits.presence_ttl * 1000)
+        self._routes: dict[str, Route] = {}
+        self._receivers: list[Receiver] = []
+        self._offset_ms = 0.0
+        self._tending: asyncio.Task[None] | None = None
+
+    @property
+    def fence(self) -> int:
+        return self._pipeline.fence
+
+    def now_ms(self) -> int:
+        return int(self._clock() * 1000 + self._offset_ms)
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        self._pipeline = Pipeline(self._address, self._name, self._route)
+        await self._pipeline.link.open()
+        assert self._pipeline.link.connection is not None
+        self._offset_ms = self._pipeline.link.connection.greeting.offset_ms
+        self._tending = loop.create_task(self._tend(), name="tend the redis layer")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(receiver.stop() for receiver in self._receivers))
+        await self._pipeline.close()
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+
+    def push(self, ticket: Ticket) -> None:
+        self._pipeline.push(ticket)
+
+    async def withdraw(self, ticket: Ticket) -> bool:
+        if self._pipeline.unpush(ticket):
+            return True
+        try:
+            removed = await self._pipeline.execute(b"LREM", self._keys.messages(ticket.channel), 1, ticket.frame)
+        except ServiceBusError:
+            return False
+        return bool(removed)
+
+    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Receiver:
+        name = f"{self._name}-{channel}"
+        receiver = Receiver(
+            self._address, name, self._keys, channel, sink, credit, worker_id, self._presence_ms, self._pipeline
+        )
+        self._receivers.append(receiver)
+        return receiver
+
+    async def leave(self, channel: str, worker_id: str) -> None:
+        for receiver in self._receivers:
+            if receiver.worker_id == worker_id and receiver.channel == channel:
+                receiver.worker_id = ""
+        await self._pipeline.execute(b"ZREM", self._keys.workers(channel), worker_id)
+
+    async def workers(self, channel: str) -> int:
+        return len(await self._members(self._keys.workers(channel)))
+
+    async def subscribe(self, group: str, channel: str) -> None:
+        expiry_ms = int(self._limits.expiry * 1000)
+        await self._pipeline.execute(b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), channel, expiry_ms)
+
+    async def subscribers(self, group: str) -> list[str]:
+        return sorted(member.decode() for member in await self._members(self._keys.group(group)))
+
+    async def _members(self, key: bytes) -> list[bytes]:
+        members: list[bytes] = await self._pipeline.execute(b"EVALSHA", MEMBERS.sha, 1, key)
+        return members
+
+    def _route(self, channel: str) -> Route:
+        route = self._routes.get(channel)
+        if route is None:
+            if len(self._routes) >= KNOWN_ROUTES:
+                self._routes.clear()
+            keys = self._keys
+            route = (keys.messages(channel), keys.workers(channel), self._capacity(channel), self._ttl_ms)
+            self._routes[channel] = route
+        return route
+
+    async def _tend(self) -> None:
+        """Watch for dead links four times a second; keep registrations and the clock fresh three times a TTL."""
+        every = max(1, round(self._limits.presence_ttl / 3 / TICK))
+        beat = 0
+        while True:
+            await asyncio.sleep(TICK)
+            self._pipeline.check_silence()
+            self._receivers = [receiver for receiver in self._receivers if not receiver.stopped]
+            for receiver in self._receivers:
+                receiver.check_silence()
+            beat += 1
+            if beat % every == 0:
+                await self._heartbeat()
+
+    async def _heartbeat(self) -> None:
+        connection = self._pipeline.link.connection
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(TICK):
+                self._offset_ms = await measure_offset(connection)
+                for receiver in self._receivers:
+                    if receiver.worker_id:
+                        await self._pipeline.execute(*receiver.register())
+        except (TimeoutError, ConnectionLost, ServiceBusError) as error:
+            logger.info("heartbeat missed: %r", error)

@@ -1,0 +1,93 @@
+"""Keeps one connection alive: opens it, opens it again when it is lost, with a backoff that starts at milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from ...errors import ConfigurationError, Unavailable
+from .address import Address
+from .connection import Connection, ConnectionLost, connect
+
+FIRST_DELAY = 0.01
+LONGEST_DELAY = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Link:
+    """A connection that comes back.
+
+    ``on_up(connection)`` is called with every new connection before ``connection`` is set, and may use it;
+    ``on_down`` when it was lost; ``on_failed(error)`` when an attempt to replace it failed.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        *,
+        on_up: Callable[[Connection], None],
+        on_down: Callable[[], None] = lambda: None,
+        on_failed: Callable[[Unavailable], None] = lambda error: None,
+        on_writable: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._address, self._name = address, name
+        self._on_up, self._on_down, self._on_failed, self._on_writable = on_up, on_down, on_failed, on_writable
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self.connection: Connection | None = None
+        self.reconnects = 0
+
+    async def open(self) -> None:
+        """The first connection. Raises Unavailable or ConfigurationError. Cancelling is safe."""
+        await self._connect()
+
+    def start(self) -> None:
+        """Connect in the background, for as long as it takes."""
+        if self._task is None and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._keep_trying(), name=f"reconnect {self._name}")
+
+    async def close(self) -> None:
+        """End the connection and every attempt to replace it. Idempotent."""
+        self._closed = True
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abort()
+
+    async def _connect(self) -> None:
+        connection = await connect(self._address, self._name, self._lost, self._on_writable)
+        self.connection = connection
+        self._on_up(connection)
+
+    def _lost(self) -> None:
+        # Also called for a connection that never got through its greeting: that one is not ours to replace.
+        if self.connection is None:
+            return
+        self.connection = None
+        self._on_down()
+        logger.warning("connection %s to %s lost, reconnecting", self._name, self._address)
+        self.start()
+
+    async def _keep_trying(self) -> None:
+        delay = FIRST_DELAY
+        while not self._closed:
+            try:
+                await self._connect()
+            except (Unavailable, ConfigurationError, ConnectionLost) as error:
+                failure = error if isinstance(error, Unavailable) else Unavailable(str(error))
+                self._on_failed(failure)
+            else:
+                self.reconnects += 1
+                break
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, LONGEST_DELAY)
+        self._task = None
+        if self.connection is None:
+            self.start()

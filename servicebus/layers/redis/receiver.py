@@ -1,0 +1,156 @@
+"""The receiving side: one blocking reader per channel, on a connection of its own.
+
+A reader is never cancelled: it stops by flag, is woken by CLIENT UNBLOCK, and what its last pop brought is delivered.
+It asks for no more than the credit that is left, and asks again before it hands over what came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import hiredis
+
+from ...errors import ServiceBusError
+from ...protocol.credit import Credit
+from ..base import Sink
+from .address import Address
+from .connection import Connection, ConnectionLost, pack
+from .keys import Keys
+from .link import Link
+from .pipeline import Pipeline
+from .scripts import REGISTER
+
+BLOCK = 1.0
+SILENCE = 0.5
+MOST_AT_ONCE = 512
+
+logger = logging.getLogger(__name__)
+
+
+class Receiver:
+    """Reads one channel into a sink. With a ``worker_id`` it is registered before it first reads."""
+
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        keys: Keys,
+        channel: str,
+        sink: Sink,
+        credit: Credit,
+        worker_id: str,
+        presence_ms: int,
+        unblocker: Pipeline,
+    ) -> None:
+        self.channel, self.worker_id = channel, worker_id
+        self._keys, self._sink, self._credit = keys, sink, credit
+        self._presence_ms, self._unblocker = presence_ms, unblocker
+        self._list = keys.messages(channel)
+        self._loop = asyncio.get_running_loop()
+        self._armed_at = 0.0
+        self._scheduled = False
+        self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._ready = asyncio.Event()
+        self._stop_task: asyncio.Task[None] | None = None
+        self._link = Link(address, name, on_up=self._up, on_down=self._idle.set)
+        credit.on_release = self._schedule
+        self._link.start()
+
+    def register(self) -> tuple[bytes | int, ...]:
+        """The command that registers this reader as a worker, or keeps it registered."""
+        return (
+            b"EVALSHA",
+            REGISTER.sha,
+            1,
+            self._keys.workers(self.channel),
+            self.worker_id.encode(),
+            self._presence_ms,
+        )
+
+    async def ready(self) -> None:
+        await self._ready.wait()
+
+    @property
+    def stopped(self) -> bool:
+        """Stopped, and everything that was popped delivered."""
+        return self._stop_task is not None and self._stop_task.done()
+
+    async def stop(self) -> None:
+        if self._stop_task is None:
+            self._stop_task = self._loop.create_task(self._stop(), name=f"stop {self.channel}")
+        await asyncio.shield(self._stop_task)
+
+    def check_silence(self) -> None:
+        """Called now and then: a pop that outlived its own timeout means a dead link."""
+        connection = self._link.connection
+        if connection and not self._idle.is_set() and self._loop.time() - self._armed_at > BLOCK + SILENCE:
+            logger.warning("no answer on %s within %.1f s: reconnecting", self.channel, BLOCK + SILENCE)
+            connection.abort()
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        connection = self._link.connection
+        if connection is not None and not self._idle.is_set():
+            try:
+                await self._unblocker.execute(b"CLIENT", b"UNBLOCK", connection.greeting.client_id)
+            except ServiceBusError:
+                logger.info("could not unblock %s: its pop ends by itself", self.channel)
+        # The watchdog of the layer bounds this wait: a pop that does not answer is aborted, and that is an answer too.
+        await self._idle.wait()
+        await self._link.close()
+
+    def _up(self, connection: Connection) -> None:
+        if self.worker_id:
+            connection.write(pack(self.register()), self._registered)
+        else:
+            self._ready.set()
+        self._arm(connection)
+
+    def _registered(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            logger.error("cannot register with %s: %s", self.channel, reply)
+        elif not isinstance(reply, ConnectionLost):
+            self._ready.set()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._idle.is_set():
+            self._scheduled = True
+            self._loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._scheduled = False
+        if self._link.connection is not None:
+            self._arm(self._link.connection)
+
+    def _arm(self, connection: Connection) -> None:
+        count = min(self._credit.available, MOST_AT_ONCE)
+        if self._stopping or count <= 0 or not self._idle.is_set():
+            return
+        self._idle.clear()
+        self._armed_at = self._loop.time()
+        command = (b"BLMPOP", BLOCK_TEXT, b"1", self._list, b"LEFT", b"COUNT", count)
+        connection.write(pack(command), self._answered)
+
+    def _answered(self, reply: Any) -> None:
+        self._idle.set()
+        connection = self._link.connection
+        if isinstance(reply, ConnectionLost) or connection is None:
+            return
+        if isinstance(reply, hiredis.ReplyError):
+            # UNBLOCKED, READONLY, MOVED, NOPERM and so on: this connection is of no use now, the next one may be.
+            logger.warning("cannot receive from %s: %s", self.channel, reply)
+            self._loop.call_later(0.05, connection.abort)
+            return
+        frames = reply[1] if reply is not None else ()
+        if frames:
+            self._credit.take(len(frames))
+        self._arm(connection)
+        if frames:
+            self._sink(frames, connection.greeting.fence)
+
+
+BLOCK_TEXT = str(BLOCK).encode()

@@ -1,0 +1,26 @@
+"""The Lua scripts, each in a file of its own, and the digests that EVALSHA calls them by."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's source, and its SHA-1 as Redis computes it."""
+
+    source: bytes
+    sha: bytes
+
+    @classmethod
+    def read(cls, name: str) -> Script:
+        source = files(__package__).joinpath("lua", f"{name}.lua").read_bytes()
+        return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
+
+
+SEND = Script.read("send")
+REGISTER = Script.read("register")
+MEMBERS = Script.read("members")
+ALL = (SEND, REGISTER, MEMBERS)

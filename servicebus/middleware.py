@@ -1,0 +1,50 @@
+"""Cross-cutting concerns as wrapping: one callable type on the caller's side, one on the service's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is about to leave. ``timeout`` is in seconds, and only calls have one."""
+
+    kind: Literal["call", "send", "publish"]
+    channel: str
+    message: Any
+    timeout: float | None = None
+
+
+Proceed = Callable[[Outgoing], Awaitable[Any]]
+BusMiddleware = Callable[[Outgoing, Proceed], Awaitable[Any]]
+"""``async def log(outgoing, proceed): return await proceed(outgoing)``, given to ``ServiceBus(middleware=[log])``."""
+
+Endpoint = Callable[[Any, Context], Awaitable[Any]]
+ServiceMiddleware = Callable[[Any, Context, Endpoint], Awaitable[Any]]
+"""``async def log(request, context, call_next)``, given to ``Service(middleware=[log])``. The first is outermost."""
+
+
+def around_bus(middleware: Iterable[BusMiddleware], innermost: Proceed) -> Proceed:
+    """``innermost`` inside every middleware, the first outermost."""
+    for wrap in reversed(list(middleware)):
+        innermost = _wrapped_bus(wrap, innermost)
+    return innermost
+
+
+def around_handler(middleware: Iterable[ServiceMiddleware], innermost: Endpoint) -> Endpoint:
+    """``innermost`` inside every middleware, the first outermost."""
+    for wrap in reversed(list(middleware)):
+        innermost = _wrapped_handler(wrap, innermost)
+    return innermost
+
+
+def _wrapped_bus(wrap: BusMiddleware, inner: Proceed) -> Proceed:
+    return lambda outgoing: wrap(outgoing, inner)
+
+
+def _wrapped_handler(wrap: ServiceMiddleware, inner: Endpoint) -> Endpoint:
+    return lambda request, context: wrap(request, context, inner)

@@ -1,0 +1,20 @@
+"""Timeouts become deadlines here, once. Instants are milliseconds on the server's clock."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import ConfigurationError
+
+MAX_TIMEOUT = 86_400.0
+
+
+def deadline_of(now_ms: int, timeout: float, outer_ms: int) -> int:
+    """The instant ``timeout`` seconds from now, but no later than the outer deadline (0: there is none).
+
+    Raises ConfigurationError unless ``0 < timeout <= 86400``.
+    """
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise ConfigurationError(f"timeout is {timeout!r}: give seconds, more than 0 and at most {MAX_TIMEOUT:.0f}")
+    deadline = now_ms + math.ceil(timeout * 1000)
+    return min(deadline, outer_ms) if outer_ms else deadline

@@ -1,0 +1,114 @@
+"""Errors to the wire and back: one table for both directions. docs/spec.md, section 6."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from ..errors import (
+    DeadlineExceeded,
+    Executed,
+    InvalidRequest,
+    MessageTooLarge,
+    Overloaded,
+    RemoteError,
+    ServiceBusError,
+    ServiceError,
+    Unauthorized,
+    UnknownOperation,
+    WorkerLost,
+)
+from .codec import UNDECODABLE
+from .envelope import ERROR, IncomingReply, OutgoingError
+
+_PATH = re.compile(r" - at `(?:key )?([^`]*)`")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_decode = msgspec.msgpack.decode
+
+
+def invalid(error: Exception) -> InvalidRequest:
+    """A decoder's complaint as InvalidRequest: the text without the path, and the path of the field at fault."""
+    text = str(error)
+    found, missing = _PATH.search(text), _MISSING.search(text)
+    path = found[1] if found else "$"
+    return InvalidRequest(_PATH.sub("", text), f"{path}.{missing[1]}" if missing else path)
+
+
+def to_wire(error: BaseException) -> OutgoingError:
+    """What a caller is told of an error at the worker. Unknown exceptions are named "internal", and nothing more."""
+    match error:
+        case InvalidRequest():
+            return _refused("invalid_request", error.reason, {"field": error.field})
+        case UnknownOperation():
+            return _refused("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
+        case Unauthorized():
+            return _refused("unauthorized", error.reason)
+        case Overloaded():
+            return _refused("overloaded", error.reason)
+        case RemoteError():
+            return OutgoingError(ERROR, error.code, "yes", error.message, error.details)
+        case WorkerLost():
+            return OutgoingError(ERROR, "worker_stopped", "maybe", str(error))
+        case ServiceBusError():
+            return OutgoingError(ERROR, "internal", "yes", f"the handler failed: {error}")
+    return OutgoingError(ERROR, "internal", "yes", "the handler failed; the worker's log says why")
+
+
+def expired() -> OutgoingError:
+    """The request came out of the channel after its deadline and was not started."""
+    return _refused("deadline_exceeded", "the deadline had passed when the worker took the request")
+
+
+def _refused(code: str, message: str, details: Any = None) -> OutgoingError:
+    return OutgoingError(ERROR, code, "no", message, details)
+
+
+def from_wire(reply: IncomingReply, channel: str, operation: str, module: str | None) -> ServiceBusError:
+    """The exception that an error reply stands for. ``module`` is where the request's contract was declared."""
+    details = _details(reply)
+    data = details if isinstance(details, dict) else {}
+    match reply.code:
+        case "invalid_request":
+            return InvalidRequest(reply.message, str(data.get("field", "$")))
+        case "unknown_operation":
+            return UnknownOperation(operation, tuple(data.get("known", ())))
+        case "unauthorized":
+            return Unauthorized(operation, reply.message)
+        case "overloaded":
+            return Overloaded(channel, reply.message)
+        case "deadline_exceeded":
+            return DeadlineExceeded(channel, operation, "queued")
+        case "worker_stopped":
+            return WorkerLost(channel)
+        case "message_too_large":
+            return MessageTooLarge(int(data.get("size", 0)), int(data.get("limit", 0)))
+    return _declared(reply, details, module) or _remote(reply, details)
+
+
+def _declared(reply: IncomingReply, details: Any, module: str | None) -> ServiceError | None:
+    kind = ServiceError.declared(reply.code, module)
+    if kind is None:
+        return None
+    try:
+        fields = msgspec.convert(details, kind.shape())
+    except msgspec.ValidationError:
+        return None
+    return kind(**msgspec.structs.asdict(fields))
+
+
+def _remote(reply: IncomingReply, details: Any) -> RemoteError:
+    error = RemoteError(reply.code or "internal", reply.message, details)
+    executed: Executed = "no" if reply.executed == "no" else "maybe" if reply.executed == "maybe" else "yes"
+    error.executed = executed
+    return error
+
+
+def _details(reply: IncomingReply) -> Any:
+    if not bytes(reply.details):
+        return None
+    try:
+        return _decode(reply.details)
+    except UNDECODABLE:
+        return None

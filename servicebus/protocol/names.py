@@ -1,0 +1,55 @@
+"""Channel names: what is legal, and how reply channels are made and read. See docs/spec.md, section 2."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import ConfigurationError
+
+MAX_LENGTH = 100
+
+_CHANNEL = re.compile(r"[a-zA-Z\d\-_.]+(\![\d\w\-_.]*)?\Z")
+_SERVICE = re.compile(r"[a-zA-Z\d][a-zA-Z\d\-_]{0,47}\Z")
+
+
+def checked_channel(name: object) -> str:
+    """``name``, when it is a legal channel name. Raises ConfigurationError, which quotes the rule."""
+    if isinstance(name, str) and len(name) < MAX_LENGTH and _CHANNEL.match(name):
+        return name
+    raise ConfigurationError(
+        f"{name!r} is no channel name: letters, digits, '-', '_' and '.', fewer than {MAX_LENGTH} characters"
+    )
+
+
+def checked_service(name: object) -> str:
+    """``name``, when it is a legal service name. Raises ConfigurationError, which quotes the rule."""
+    if isinstance(name, str) and _SERVICE.match(name):
+        return name
+    raise ConfigurationError(f"{name!r} is no service name: letters, digits, '-' and '_', at most 48 characters")
+
+
+def request_channel(service: str) -> str:
+    """Where a service's workers take calls and one-way messages from."""
+    return f"{service}.request"
+
+
+def events_channel(service: str) -> str:
+    """Where a service's workers take the events from that it subscribed to."""
+    return f"{service}.events"
+
+
+def reply_prefix(service: str, random: str) -> str:
+    """The process's part of its reply channels, up to and including the ``!``."""
+    return f"response.{service}.{random}!"
+
+
+def split_local(channel: str) -> tuple[str, str]:
+    """The list that holds a channel's messages, and the local part ("" for a channel that is not process-local)."""
+    name, mark, local = channel.partition("!")
+    return name + mark, local
+
+
+def caller_of(reply_channel: str) -> str:
+    """The service that a reply channel belongs to, "" when it is not one of ours."""
+    parts = reply_channel.split(".", 2)
+    return parts[1] if len(parts) == 3 and parts[0] == "response" else ""

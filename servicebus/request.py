@@ -1,0 +1,71 @@
+"""Typed requests: a Struct that knows its operation name and its reply type."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from .errors import ConfigurationError, InvalidRequest
+
+Reply_co = TypeVar("Reply_co", covariant=True)
+
+
+def _operation_name(class_name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
+
+
+class Request(msgspec.Struct, Generic[Reply_co], frozen=True, tag=_operation_name):
+    """Base of typed requests: ``class Reserve(Request[Reserved], tag="reserve")``.
+
+    ``tag`` is the operation name, by default the class name in snake case. The reply type is the type argument.
+    """
+
+
+def operation_of(request: type | Mapping[str, Any] | msgspec.Struct) -> str:
+    """The operation that a typed request (class or instance) or an untyped message asks for.
+
+    Raises InvalidRequest for a message without a str ``type``, or an object that is neither.
+    """
+    if isinstance(request, Mapping):
+        operation = request.get("type")
+        if not isinstance(operation, str) or not operation:
+            raise InvalidRequest('a message needs a "type", the operation it asks for', "$.type")
+        return operation
+    config = getattr(request, "__struct_config__", None)
+    if config is None or not isinstance(config.tag, str):
+        raise InvalidRequest(f"cannot send a {type(request).__name__}: use a Request or a dict with a type")
+    return config.tag
+
+
+@cache
+def reply_type(request: type[Request[Any]]) -> Any:
+    """The reply type a request class declares. Raises ConfigurationError when it declares none."""
+    for base in _original_bases(request):
+        origin = typing.get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, Request):
+            (argument,) = typing.get_args(base)
+            if not isinstance(argument, TypeVar):
+                return _resolved(argument, request)
+        elif isinstance(base, type) and issubclass(base, Request) and base is not Request:
+            return reply_type(base)
+    raise ConfigurationError(f"{request.__qualname__} names no reply type: derive it from Request[Reply]")
+
+
+def _original_bases(cls: type) -> tuple[Any, ...]:
+    bases: tuple[Any, ...] = vars(cls).get("__orig_bases__", cls.__bases__)
+    return bases
+
+
+def _resolved(argument: Any, request: type) -> Any:
+    if isinstance(argument, typing.ForwardRef):
+        return typing.get_type_hints(
+            types.SimpleNamespace(__annotations__={"reply": argument}), vars(sys.modules[request.__module__])
+        )["reply"]
+    return argument

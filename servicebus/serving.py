@@ -1,0 +1,84 @@
+"""A service being served by this process: its consumers, its presence, its background tasks, and their end.
+
+The order of stopping is: presence (new calls go elsewhere), consumers (what they popped is delivered), handlers,
+replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .dispatch import Dispatcher
+from .errors import ServiceBusError
+from .layers.base import Consumer, Layer
+from .protocol.credit import Credit
+from .service import Background, Handler, Service
+
+if TYPE_CHECKING:
+    from .bus import ServiceBus
+
+logger = logging.getLogger(__name__)
+
+
+class Serving:
+    """One service on one bus. Made by ``bus.serving``."""
+
+    def __init__(self, service: Service, bus: ServiceBus, layer: Layer, worker_id: str, concurrency: int) -> None:
+        self._service, self._bus, self._layer, self._worker_id = service, bus, layer, worker_id
+        self._concurrency = concurrency
+        self._dispatchers: list[Dispatcher] = []
+        self._consumers: list[Consumer] = []
+        self._background: list[asyncio.Task[None]] = []
+
+    async def start(self, within: float) -> None:
+        """Subscribe, register and receive. Raises TimeoutError when the layer is not ready ``within`` seconds."""
+        service = self._service
+        async with asyncio.timeout(within):
+            if service.events:
+                await self._subscribe()
+                self._consume(service.events_channel, service.events, worker_id="")
+                self._own(self._bus.expiry / 3, self._stay_subscribed)
+            self._consume(service.request_channel, service.operations, self._worker_id)
+            for consumer in self._consumers:
+                await consumer.ready()
+        for seconds, task in service.background:
+            self._own(seconds, task)
+
+    async def stop(self, drain: float) -> None:
+        """Drain: stop receiving, let handlers finish for ``drain`` seconds, cancel the rest. Idempotent."""
+        try:
+            await self._layer.leave(self._service.request_channel, self._worker_id)
+        except ServiceBusError as error:
+            logger.info("could not deregister from %s: %s", self._service.request_channel, error)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        await asyncio.gather(*(dispatcher.finish(drain) for dispatcher in self._dispatchers))
+
+    def _consume(self, channel: str, handlers: Mapping[str, Handler], worker_id: str) -> None:
+        credit = Credit(self._concurrency)
+        dispatcher = Dispatcher(self._service, handlers, self._bus, self._layer, credit)
+        self._dispatchers.append(dispatcher)
+        self._consumers.append(self._layer.consume(channel, dispatcher.deliver, credit, worker_id=worker_id))
+
+    async def _subscribe(self) -> None:
+        for event in self._service.events:
+            await self._layer.subscribe(event, self._service.events_channel)
+
+    async def _stay_subscribed(self, bus: ServiceBus) -> None:
+        await self._subscribe()
+
+    def _own(self, seconds: float, task: Background) -> None:
+        self._background.append(asyncio.get_running_loop().create_task(self._repeat(seconds, task)))
+
+    async def _repeat(self, seconds: float, task: Background) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await task(self._bus)
+            except Exception:
+                logger.exception("background task %s failed; it runs again in %s s", task.__qualname__, seconds)

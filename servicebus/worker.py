@@ -1,0 +1,165 @@
+"""A worker: a process that serves one service until SIGTERM, then drains; and the supervisor of several of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .bus import ServiceBus
+from .config import WorkerConfig, django_settings_named
+from .errors import ConfigurationError
+from .service import Service
+
+RESTART_AFTER = 0.5
+RESTARTS_TO_GIVE_UP = 5
+LIVED_LONG_ENOUGH = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+def load_service(target: str) -> Service:
+    """The Service at ``MODULE`` or ``MODULE:ATTR``. Sets Django up first when DJANGO_SETTINGS_MODULE is set.
+
+    Raises ConfigurationError when there is no such module, attribute or service.
+    """
+    module_name, _, attribute = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if django_settings_named():
+        import django
+
+        django.setup()
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(f"no module {error.name!r} (looked in {here} too)") from error
+    if attribute:
+        found = getattr(module, attribute, None)
+        if not isinstance(found, Service):
+            raise ConfigurationError(f"{target} is no Service")
+        return found
+    services = [value for value in vars(module).values() if isinstance(value, Service)]
+    if len(services) != 1:
+        raise ConfigurationError(f"{module_name} holds {len(services)} services: name one as {module_name}:ATTR")
+    return services[0]
+
+
+def run(config: WorkerConfig) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. A second signal ends it at once."""
+    if config.processes > 1:
+        return Supervisor(config).run()
+    service = load_service(config.target)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(service, config))
+    return 0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop of uvloop when that is installed, else None: the one of asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(service: Service, config: WorkerConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop_or_die, stop, number)
+    async with (
+        ServiceBus(config.url, service=service.name) as bus,
+        bus.serving(service, concurrency=config.concurrency, drain=config.drain),
+    ):
+        logger.info("serving %s (%d operations)", service.request_channel, len(service.operations))
+        await _until(stop, config.supervisor)
+        logger.info("draining %s", service.request_channel)
+    logger.info("stopped %s", service.request_channel)
+
+
+async def _until(stop: asyncio.Event, supervisor: int) -> None:
+    """Until told to stop, or the supervisor is gone without having been able to tell."""
+    while not stop.is_set() and supervisor in (0, os.getppid()):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 1.0)
+
+
+def _stop_or_die(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+class Supervisor:
+    """Runs ``config.processes`` workers as children, replaces those that die, and passes signals on."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._started: dict[int, float] = {}
+        self._early_deaths = 0
+        self._signal = 0
+
+    def run(self) -> int:
+        """Until a signal has ended all children (0), or they keep dying at once (1)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._forward)
+        self._children = [self._spawn() for _ in range(self._config.processes)]
+        while self._children:
+            time.sleep(0.05)
+            for child in [child for child in self._children if child.poll() is not None]:
+                self._children.remove(child)
+                if not self._signal:
+                    self._replace(child)
+        return 0 if self._signal else 1
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches the supervisor only, which passes it on once.
+        child = subprocess.Popen([sys.executable, "-m", "servicebus", *worker_arguments(self._config)], process_group=0)
+        self._started[child.pid] = time.monotonic()
+        return child
+
+    def _replace(self, child: subprocess.Popen[bytes]) -> None:
+        lived = time.monotonic() - self._started.pop(child.pid)
+        self._early_deaths = 0 if lived > LIVED_LONG_ENOUGH else self._early_deaths + 1
+        logger.error("worker %d ended with %s after %.1f s", child.pid, child.returncode, lived)
+        if self._early_deaths >= RESTARTS_TO_GIVE_UP:
+            logger.error("giving up: %d workers in a row died early", self._early_deaths)
+            self._forward(signal.SIGTERM, None)
+            self._signal = 0
+            return
+        time.sleep(RESTART_AFTER)
+        if not self._signal:
+            self._children.append(self._spawn())
+
+    def _forward(self, number: int, frame: Any) -> None:
+        self._signal = number
+        for child in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(signal.SIGTERM)
+
+
+def worker_arguments(config: WorkerConfig) -> Sequence[str]:
+    """The command line of one child of this process, a supervisor."""
+    return [
+        "worker",
+        config.target,
+        *("--url", config.url),
+        *("--concurrency", str(config.concurrency)),
+        *("--drain", str(config.drain)),
+        *("--supervisor", str(os.getpid())),
+    ]

@@ -1,0 +1,1 @@
+"""Three real services over the bus: inventory, pricing and orders."""

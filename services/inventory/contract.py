@@ -1,0 +1,109 @@
+"""What inventory promises: the only service that knows stock. Consumes the channel ``inventory.request``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from servicebus import Request, ServiceError
+
+CHANNEL = "inventory.request"
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
+Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
+Units = Annotated[int, Meta(gt=0, le=10_000_000)]
+Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
+ReceiptId = Annotated[str, Meta(min_length=1, max_length=80, pattern=PRINTABLE)]
+After = Annotated[str, Meta(max_length=64, pattern=PRINTABLE)]
+ReservationStatus = Literal["reserved", "committed", "released"]
+
+
+class Line(Struct, frozen=True):
+    """Units of one SKU. A SKU that stands on several lines of one request is added up."""
+
+    sku: Sku
+    quantity: Units
+
+
+class StockLine(Struct, frozen=True):
+    """``on_hand`` counts what lies in the warehouse, ``reserved`` the part of it that is promised to orders."""
+
+    sku: str
+    on_hand: int
+    reserved: int
+
+
+class StockPage(Struct, frozen=True):
+    """At most ``limit`` lines in SKU order; ``next_after`` is the ``after`` of the next page, "" on the last."""
+
+    lines: list[StockLine]
+    next_after: str
+    total_on_hand: int
+    total_reserved: int
+
+
+class GetStock(Request[StockPage], tag="stock"):
+    """Read stock: of ``skus`` when given, else of every SKU after ``after``. The totals are of the whole warehouse."""
+
+    skus: Annotated[list[Sku], Meta(max_length=1000)] = []
+    after: After = ""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
+class Received(Struct, frozen=True):
+    units: int
+
+
+class Receive(Request[Received], tag="receive"):
+    """Add goods to stock. Idempotent: a ``receipt_id`` counts once."""
+
+    receipt_id: ReceiptId
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+
+
+class Reservation(Struct, frozen=True):
+    order_id: str
+    status: ReservationStatus
+    units: int
+
+
+class Reserve(Request[Reservation], tag="reserve"):
+    """Reserve all lines or none. Idempotent per ``order_id``. Raises OutOfStock, ReservationClosed."""
+
+    order_id: Identifier
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+
+
+class Release(Request[Reservation], tag="release"):
+    """Undo a reservation, committed or not, and put its units back. Idempotent.
+
+    An ``order_id`` that was never reserved is closed, so that a reserve that comes late is refused.
+    """
+
+    order_id: Identifier
+
+
+class Commit(Request[Reservation], tag="commit"):
+    """Take the reserved units out of stock. Idempotent. Raises ReservationNotFound, ReservationClosed."""
+
+    order_id: Identifier
+
+
+class OutOfStock(ServiceError, code="out_of_stock"):
+    """The first SKU, in SKU order, that does not have the units asked for. Nothing was reserved."""
+
+    sku: str
+    available: int
+    requested: int
+
+
+class ReservationNotFound(ServiceError, code="reservation_not_found"):
+    order_id: str
+
+
+class ReservationClosed(ServiceError, code="reservation_closed"):
+    """The reservation was released; its order ID cannot be reserved or committed again."""
+
+    order_id: str
