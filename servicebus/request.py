@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -21,6 +21,7 @@ def _operation_name(class_name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Request(msgspec.Struct, Generic[Reply_co], frozen=True, tag=_operation_name):
     """Base of typed requests: ``class Reserve(Request[Reserved], tag="reserve")``.
 

@@ -7,11 +7,12 @@ disturb that, because answers go to callbacks that stay in line.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 
@@ -93,9 +94,9 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=HIGH_WATER)
-        self._transport = transport
+        # uvloop's transports have the methods of asyncio.Transport, but are none.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
@@ -209,7 +210,9 @@ def _reason(error: BaseException) -> str:
         return f"no answer within {CONNECT_TIMEOUT:.0f} s"
     if isinstance(error, ConnectionLost):
         return "it closed the connection"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error)
 
 
 def _into(future: asyncio.Future[Any]) -> Answer:
