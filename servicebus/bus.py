@@ -18,7 +18,7 @@ from .caller import Call, Caller
 from .config import default_url
 from .context import current
 from .counters import Counters
-from .errors import ChannelFull, ConfigurationError, NoWorkers, RemoteError
+from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
 from .middleware import BusMiddleware, Outgoing, around_bus
@@ -254,8 +254,11 @@ class ServiceBus:
             raise _not_open()
         context = current()
         outer_ms = context.deadline_ms if context else 0
-        deadline_ms = deadline_of(self.now_ms(), self.timeout if timeout is None else timeout, outer_ms)
-        call = caller.start(checked_channel(channel), operation_of(request), request, deadline_ms, context)
+        now_ms, operation = self.now_ms(), operation_of(request)
+        deadline_ms = deadline_of(now_ms, self.timeout if timeout is None else timeout, outer_ms)
+        if deadline_ms <= now_ms:
+            raise DeadlineExceeded(channel, operation, "queued")
+        call = caller.start(checked_channel(channel), operation, request, deadline_ms, context)
         return self._result(call, request, await caller.finish(call))
 
     def _result(self, call: Call, request: Any, reply: IncomingReply) -> Any:

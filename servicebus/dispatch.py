@@ -26,12 +26,14 @@ from .middleware import Endpoint, around_handler
 from .protocol import faults
 from .protocol.codec import DEFAULT_MAX_SIZE, UNDECODABLE, MalformedFrame, decode_raw, decode_request, encode_frame
 from .protocol.credit import Credit
-from .protocol.envelope import REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
-from .protocol.names import caller_of, split_local
+from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
+from .protocol.names import MAX_LENGTH, caller_of, is_channel, split_local
 from .service import Handler, Service
 
 if TYPE_CHECKING:
     from .bus import ServiceBus
+
+KNOWN_REPLY_CHANNELS = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Dispatcher:
         }
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reply_channels: set[str] = set()
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
@@ -104,7 +107,7 @@ class Dispatcher:
             self._counters.expired_messages += 1
             self._answer(message, faults.expired())
             return None
-        return message if bytes(message.body) else _flat(frame, parsed)
+        return _flat(frame, parsed) if message.body is NO_BODY else message
 
     def _start(self, handling: Coroutine[Any, Any, None]) -> None:
         task = _eager_task(handling, self._loop)
@@ -150,9 +153,9 @@ class Dispatcher:
         self._counters.handled += 1
         self._counters.failed += 1
         if not isinstance(error, RemoteError):
-            logger.error("%s failed (correlation ID %s)", message.type, context.correlation_id, exc_info=error)
+            logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
         elif not message.reply_channel:
-            logger.warning("%s refused: %s (correlation ID %s)", message.type, error, context.correlation_id)
+            logger.warning("%r refused: %s (correlation ID %r)", message.type, error, context.correlation_id)
         return faults.to_wire(error)
 
     def _context(self, message: IncomingRequest) -> Context:
@@ -169,7 +172,22 @@ class Dispatcher:
         if not message.reply_channel:
             return
         channel, local = split_local(message.reply_channel)
+        if not self._may_reply_to(channel, local):
+            self._counters.rejected_frames += 1
+            logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
+            return
         self._layer.push(Reply(channel, self._encoded(local, outcome), self._counters))
+
+    def _may_reply_to(self, channel: str, local: str) -> bool:
+        """Whether a reply channel, which came from outside, is a legal name. The part before ``!`` is remembered."""
+        if channel in self._reply_channels:
+            return len(channel) + len(local) < MAX_LENGTH
+        if not is_channel(channel + local):
+            return False
+        if len(self._reply_channels) >= KNOWN_REPLY_CHANNELS:
+            self._reply_channels.clear()
+        self._reply_channels.add(channel)
+        return True
 
     def _encoded(self, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
         fence, expires = self._layer.fence, self._layer.now_ms() + self._expiry_ms

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .dispatch import Dispatcher
-from .errors import ServiceBusError
+from .errors import ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.credit import Credit
 from .service import Background, Handler, Service
@@ -31,21 +31,18 @@ class Serving:
         self._concurrency = concurrency
         self._dispatchers: list[Dispatcher] = []
         self._consumers: list[Consumer] = []
+        self._subscribed: list[str] = []
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self, within: float) -> None:
-        """Subscribe, register and receive. Raises TimeoutError when the layer is not ready ``within`` seconds."""
-        service = self._service
-        async with asyncio.timeout(within):
-            if service.events:
-                await self._subscribe()
-                self._consume(service.events_channel, service.events, worker_id="")
-                self._own(self._bus.expiry / 3, self._stay_subscribed)
-            self._consume(service.request_channel, service.operations, self._worker_id)
-            for consumer in self._consumers:
-                await consumer.ready()
-        for seconds, task in service.background:
-            self._own(seconds, task)
+        """Subscribe, register and receive. Raises Unavailable when that takes more than ``within`` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._start()
+        except TimeoutError as error:
+            raise Unavailable(f"{self._service.request_channel} could not be served within {within:.0f} s") from error
+        for seconds, task in self._service.background:
+            self._background.append(asyncio.get_running_loop().create_task(self._repeat(seconds, task)))
 
     async def stop(self, drain: float) -> None:
         """Drain: stop receiving, let handlers finish for ``drain`` seconds, cancel the rest. Idempotent."""
@@ -56,24 +53,27 @@ class Serving:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        for event in self._subscribed:
+            self._layer.unsubscribe(event, self._service.events_channel)
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         await asyncio.gather(*(dispatcher.finish(drain) for dispatcher in self._dispatchers))
+
+    async def _start(self) -> None:
+        service = self._service
+        for event in service.events:
+            self._subscribed.append(event)
+            await self._layer.subscribe(event, service.events_channel)
+        if service.events:
+            self._consume(service.events_channel, service.events, worker_id="")
+        self._consume(service.request_channel, service.operations, self._worker_id)
+        for consumer in self._consumers:
+            await consumer.ready()
 
     def _consume(self, channel: str, handlers: Mapping[str, Handler], worker_id: str) -> None:
         credit = Credit(self._concurrency)
         dispatcher = Dispatcher(self._service, handlers, self._bus, self._layer, credit)
         self._dispatchers.append(dispatcher)
         self._consumers.append(self._layer.consume(channel, dispatcher.deliver, credit, worker_id=worker_id))
-
-    async def _subscribe(self) -> None:
-        for event in self._service.events:
-            await self._layer.subscribe(event, self._service.events_channel)
-
-    async def _stay_subscribed(self, bus: ServiceBus) -> None:
-        await self._subscribe()
-
-    def _own(self, seconds: float, task: Background) -> None:
-        self._background.append(asyncio.get_running_loop().create_task(self._repeat(seconds, task)))
 
     async def _repeat(self, seconds: float, task: Background) -> None:
         while True:

@@ -133,7 +133,10 @@ class Layer(Protocol):
         """How many workers are registered with ``channel``."""
 
     async def subscribe(self, group: str, channel: str) -> None:
-        """Add ``channel`` to ``group`` for as long as a message may lie unread. Idempotent; repeat it to stay in."""
+        """Add ``channel`` to ``group`` and keep it there, across lost connections, until ``unsubscribe``."""
+
+    def unsubscribe(self, group: str, channel: str) -> None:
+        """Stop keeping it there: it ends an expiry later, unless another process keeps it."""
 
     async def subscribers(self, group: str) -> list[str]:
         """The channels in ``group``, sorted."""

@@ -7,6 +7,7 @@ Delivery guarantee: at most once, FIFO per channel, capacity and expiry as on Re
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from threading import Lock
@@ -199,7 +200,11 @@ class MemoryLayer:
 
     async def subscribe(self, group: str, channel: str) -> None:
         with self._hub.lock:
-            self._hub.groups.setdefault(group, {})[channel] = time.monotonic() + self._limits.expiry
+            self._hub.groups.setdefault(group, {})[channel] = math.inf
+
+    def unsubscribe(self, group: str, channel: str) -> None:
+        with self._hub.lock:
+            self._hub.groups[group][channel] = time.monotonic() + self._limits.expiry
 
     async def subscribers(self, group: str) -> list[str]:
         now = time.monotonic()

@@ -12,6 +12,8 @@ from msgspec import Raw, Struct
 
 REPLY = "reply"
 ERROR = "error"
+NO_BODY = Raw()
+"""The very object that stands for an absent body: compare with ``is``."""
 
 
 class OutgoingRequest(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -27,10 +29,10 @@ class OutgoingRequest(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class IncomingRequest(Struct, frozen=True, gc=False):
-    """A request, one-way message or event, as the worker reads it. An empty ``body`` means: the message itself."""
+    """A request, one-way message or event, as the worker reads it. ``NO_BODY`` means: the message itself."""
 
     type: str
-    body: Raw = Raw()
+    body: Raw = NO_BODY
     reply_channel: str = ""
     deadline: int = 0
     correlation_id: str = ""

@@ -12,9 +12,14 @@ _CHANNEL = re.compile(r"[a-zA-Z\d\-_.]+(\![\d\w\-_.]*)?\Z")
 _SERVICE = re.compile(r"[a-zA-Z\d][a-zA-Z\d\-_]{0,47}\Z")
 
 
+def is_channel(name: str) -> bool:
+    """Whether ``name`` is a legal channel name."""
+    return len(name) < MAX_LENGTH and _CHANNEL.match(name) is not None
+
+
 def checked_channel(name: object) -> str:
     """``name``, when it is a legal channel name. Raises ConfigurationError, which quotes the rule."""
-    if isinstance(name, str) and len(name) < MAX_LENGTH and _CHANNEL.match(name):
+    if isinstance(name, str) and is_channel(name):
         return name
     raise ConfigurationError(
         f"{name!r} is no channel name: letters, digits, '-', '_' and '.', fewer than {MAX_LENGTH} characters"

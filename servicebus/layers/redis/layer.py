@@ -15,7 +15,7 @@ from ...errors import ServiceBusError
 from ...protocol.credit import Credit
 from ..base import CapacityOf, Limits, Sink, Ticket
 from .address import Address
-from .connection import ConnectionLost, measure_offset
+from .connection import Connection, ConnectionLost, measure_offset, pack
 from .keys import Keys
 from .pipeline import Pipeline, Route
 from .receiver import Receiver
@@ -39,6 +39,7 @@ class RedisLayer:
         self._presence_ms = int(limits.presence_ttl * 1000)
         self._routes: dict[str, Route] = {}
         self._receivers: list[Receiver] = []
+        self._subscriptions: list[tuple[str, str]] = []
         self._offset_ms = 0.0
         self._tending: asyncio.Task[None] | None = None
 
@@ -52,10 +53,8 @@ class RedisLayer:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self._pipeline = Pipeline(self._address, self._name, self._route)
+        self._pipeline = Pipeline(self._address, self._name, self._route, self._up)
         await self._pipeline.link.open()
-        assert self._pipeline.link.connection is not None
-        self._offset_ms = self._pipeline.link.connection.greeting.offset_ms
         self._tending = loop.create_task(self._tend(), name="tend the redis layer")
 
     async def close(self) -> None:
@@ -95,11 +94,23 @@ class RedisLayer:
         return len(await self._members(self._keys.workers(channel)))
 
     async def subscribe(self, group: str, channel: str) -> None:
-        expiry_ms = int(self._limits.expiry * 1000)
-        await self._pipeline.execute(b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), channel, expiry_ms)
+        self._subscriptions.append((group, channel))
+        await self._pipeline.execute(*self._subscription(group, channel))
+
+    def unsubscribe(self, group: str, channel: str) -> None:
+        self._subscriptions.remove((group, channel))
 
     async def subscribers(self, group: str) -> list[str]:
         return sorted(member.decode() for member in await self._members(self._keys.group(group)))
+
+    def _subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
+        return (b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), channel, int(self._limits.expiry * 1000))
+
+    def _up(self, connection: Connection) -> None:
+        """A server that was restarted has forgotten who subscribed: tell it before anything is published."""
+        self._offset_ms = connection.greeting.offset_ms
+        for group, channel in self._subscriptions:
+            connection.write(pack(self._subscription(group, channel)), _ignored)
 
     async def _members(self, key: bytes) -> list[bytes]:
         members: list[bytes] = await self._pipeline.execute(b"EVALSHA", MEMBERS.sha, 1, key)
@@ -139,5 +150,11 @@ class RedisLayer:
                 for receiver in self._receivers:
                     if receiver.worker_id:
                         await self._pipeline.execute(*receiver.register())
+                for group, channel in self._subscriptions:
+                    await self._pipeline.execute(*self._subscription(group, channel))
         except (TimeoutError, ConnectionLost, ServiceBusError) as error:
             logger.info("heartbeat missed: %r", error)
+
+
+def _ignored(reply: object) -> None:
+    """The heartbeat says it again, and logs what goes wrong."""

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class Link:
     """A connection that comes back.
 
-    ``on_up(connection)`` is called with every new connection before ``connection`` is set, and may use it;
-    ``on_down`` when it was lost; ``on_failed(error)`` when an attempt to replace it failed.
+    ``on_up(connection)`` is called with every new connection, ``on_down`` when it was lost, ``on_failed(error)`` when
+    an attempt to replace it failed, ``on_writable`` when it can take more again.
     """
 
     def __init__(

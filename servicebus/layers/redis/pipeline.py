@@ -62,8 +62,10 @@ class Batch:
 class Pipeline:
     """The one connection that a process sends on, and everything that waits for it."""
 
-    def __init__(self, address: Address, name: str, route: Callable[[str], Route]) -> None:
-        self._address, self._route = address, route
+    def __init__(
+        self, address: Address, name: str, route: Callable[[str], Route], on_up: Callable[[Connection], None]
+    ) -> None:
+        self._address, self._route, self._on_up = address, route, on_up
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Batch] = deque()
         self._open: dict[str, Batch] = {}
@@ -203,6 +205,7 @@ class Pipeline:
     def _up(self, connection: Connection) -> None:
         self._cancel_impatience()
         self._refusal = None
+        self._on_up(connection)
         fence = connection.greeting.fence
         if fence != self.fence:
             self.fence = fence
