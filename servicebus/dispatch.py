@@ -20,7 +20,7 @@ import msgspec
 
 from .context import Context, enter
 from .counters import Counters
-from .errors import MessageTooLarge, RemoteError, ServiceBusError, UnknownOperation, WorkerLost
+from .errors import MessageTooLarge, RemoteError, ServiceBusError, UnknownOperation
 from .layers.base import Layer
 from .middleware import Endpoint, around_handler
 from .protocol import faults
@@ -121,7 +121,7 @@ class Dispatcher:
             if message.reply_channel:
                 self._answer(message, outcome)
         except asyncio.CancelledError:
-            self._answer(message, faults.to_wire(WorkerLost("")))
+            self._answer(message, faults.stopped())
             raise
         finally:
             self._credit.release()
@@ -129,14 +129,14 @@ class Dispatcher:
     async def _outcome(self, message: IncomingRequest) -> OutgoingReply | OutgoingError:
         found = self._endpoints.get(message.type)
         if found is None:
-            return faults.to_wire(UnknownOperation(message.type, self._known))
+            return faults.refused(UnknownOperation(message.type, self._known))
         handler, endpoint = found
         context = self._context(message)
         enter(context)
         try:
             request = handler.decode(message.body)
         except UNDECODABLE as error:
-            return faults.to_wire(faults.invalid(error))
+            return faults.refused(faults.invalid(error))
         try:
             result = await endpoint(request, context)
             if handler.reply is not None and not isinstance(result, handler.reply):
@@ -156,7 +156,7 @@ class Dispatcher:
             logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
         elif not message.reply_channel:
             logger.warning("%r refused: %s (correlation ID %r)", message.type, error, context.correlation_id)
-        return faults.to_wire(error)
+        return faults.failed(error)
 
     def _context(self, message: IncomingRequest) -> Context:
         reply_channel = message.reply_channel

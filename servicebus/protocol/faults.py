@@ -36,32 +36,36 @@ def invalid(error: Exception) -> InvalidRequest:
     return InvalidRequest(_PATH.sub("", text), f"{path}.{missing[1]}" if missing else path)
 
 
-def to_wire(error: BaseException) -> OutgoingError:
-    """What a caller is told of an error at the worker. Unknown exceptions are named "internal", and nothing more."""
-    match error:
-        case InvalidRequest():
-            return _refused("invalid_request", error.reason, {"field": error.field})
-        case UnknownOperation():
-            return _refused("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
-        case Unauthorized():
-            return _refused("unauthorized", error.reason)
-        case Overloaded():
-            return _refused("overloaded", error.reason)
-        case RemoteError():
-            return OutgoingError(ERROR, error.code, "yes", error.message, error.details)
-        case WorkerLost():
-            return OutgoingError(ERROR, "worker_stopped", "maybe", str(error))
-        case ServiceBusError():
-            return OutgoingError(ERROR, "internal", "yes", f"the handler failed: {error}")
+def refused(error: InvalidRequest | UnknownOperation) -> OutgoingError:
+    """What a caller is told of a request that was refused before its handler started."""
+    if isinstance(error, InvalidRequest):
+        return _not_executed("invalid_request", error.reason, {"field": error.field})
+    return _not_executed("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
+
+
+def failed(error: Exception) -> OutgoingError:
+    """What a caller is told of an exception that came out of a handler: it ran, whatever the exception says.
+
+    An InvalidRequest or NoWorkers here is of a call that the handler made, so it is "internal" to its own caller.
+    """
+    if isinstance(error, RemoteError):
+        return OutgoingError(ERROR, error.code, "yes", error.message, error.details)
+    if isinstance(error, ServiceBusError):
+        return OutgoingError(ERROR, "internal", "yes", f"the handler failed: {error}")
     return OutgoingError(ERROR, "internal", "yes", "the handler failed; the worker's log says why")
+
+
+def stopped() -> OutgoingError:
+    """The worker ended before the handler did."""
+    return OutgoingError(ERROR, "worker_stopped", "maybe", "the worker stopped before the handler was done")
 
 
 def expired() -> OutgoingError:
     """The request came out of the channel after its deadline and was not started."""
-    return _refused("deadline_exceeded", "the deadline had passed when the worker took the request")
+    return _not_executed("deadline_exceeded", "the deadline had passed when the worker took the request")
 
 
-def _refused(code: str, message: str, details: Any = None) -> OutgoingError:
+def _not_executed(code: str, message: str, details: Any = None) -> OutgoingError:
     return OutgoingError(ERROR, code, "no", message, details)
 
 
