@@ -72,23 +72,37 @@ def _not_executed(code: str, message: str, details: Any = None) -> OutgoingError
 def from_wire(reply: IncomingReply, channel: str, operation: str, module: str | None) -> ServiceBusError:
     """The exception that an error reply stands for. ``module`` is where the request's contract was declared."""
     details = _details(reply)
-    data = details if isinstance(details, dict) else {}
+    if reply.executed == "no":
+        refusal = _refusal(reply, details if isinstance(details, dict) else {}, channel, operation)
+        if refusal is not None:
+            return refusal
+    if reply.code == "worker_stopped":
+        return WorkerLost(channel)
+    return _declared(reply, details, module) or _remote(reply, details)
+
+
+def _refusal(reply: IncomingReply, data: dict[str, Any], channel: str, operation: str) -> ServiceBusError | None:
+    """The worker refused before the handler. A handler that raises one of these codes itself does not get here."""
     match reply.code:
         case "invalid_request":
             return InvalidRequest(reply.message, str(data.get("field", "$")))
         case "unknown_operation":
-            return UnknownOperation(operation, tuple(data.get("known", ())))
+            known = data.get("known", ())
+            return UnknownOperation(operation, tuple(map(str, known)) if isinstance(known, list) else ())
         case "unauthorized":
             return Unauthorized(operation, reply.message)
         case "overloaded":
             return Overloaded(channel, reply.message)
         case "deadline_exceeded":
             return DeadlineExceeded(channel, operation, "queued")
-        case "worker_stopped":
-            return WorkerLost(channel)
         case "message_too_large":
-            return MessageTooLarge(int(data.get("size", 0)), int(data.get("limit", 0)))
-    return _declared(reply, details, module) or _remote(reply, details)
+            return MessageTooLarge(_number(data, "size"), _number(data, "limit"))
+    return None
+
+
+def _number(data: dict[str, Any], key: str) -> int:
+    value = data.get(key, 0)
+    return value if isinstance(value, int) else 0
 
 
 def _declared(reply: IncomingReply, details: Any, module: str | None) -> ServiceError | None:

@@ -12,6 +12,7 @@ import logging
 import os
 
 from ...errors import ServiceBusError
+from ...protocol.codec import MAX_SIZE, decode_raw
 from ...protocol.credit import Credit
 from ..base import CapacityOf, Limits, Sink, Ticket
 from .address import Address
@@ -70,6 +71,9 @@ class RedisLayer:
     async def withdraw(self, ticket: Ticket) -> bool:
         if self._pipeline.unpush(ticket):
             return True
+        if decode_raw(ticket.frame, MAX_SIZE).fence != self._pipeline.fence:
+            # After a failover the list may hold again what the old primary had handed out: removing it proves nothing.
+            return False
         try:
             removed = await self._pipeline.execute(b"LREM", self._keys.messages(ticket.channel), 1, ticket.frame)
         except ServiceBusError:
