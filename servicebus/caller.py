@@ -20,7 +20,7 @@ from .protocol.calls import Calls
 from .protocol.codec import MalformedFrame, decode_reply, encode_frame
 from .protocol.credit import Credit
 from .protocol.envelope import IncomingReply, OutgoingRequest
-from .protocol.names import reply_prefix, split_local
+from .protocol.names import reply_prefix, route
 
 REPLIES_AT_ONCE = 1024
 WITHDRAW_WITHIN = 0.04
@@ -77,6 +77,7 @@ class Caller:
         self._layer, self._service, self._counters = layer, service, counters
         self._expiry_ms, self._max_size = int(expiry * 1000), max_size
         self._reply_prefix = reply_prefix(service, os.urandom(16).hex())
+        self._inbox, self._local_prefix = route(self._reply_prefix)
         self._loop = asyncio.get_running_loop()
         self._calls: Calls[Call] = Calls(max_pending)
         self._credit = Credit(REPLIES_AT_ONCE)
@@ -93,18 +94,20 @@ class Caller:
     def start(self, channel: str, operation: str, body: Any, deadline_ms: int, context: Context | None) -> Call:
         """Push a request and register its call. Raises what is known at once; the rest comes from ``finish``."""
         self._check_room(channel)
-        call_id = self._fresh_id()
+        unique = self._fresh_id()
         request = OutgoingRequest(
             operation,
             body,
-            self._reply_prefix + call_id,
+            self._reply_prefix + unique,
             deadline_ms,
             context.correlation_id if context else "",
             _plain(context),
         )
         expires = min(deadline_ms, self._layer.now_ms() + self._expiry_ms)
-        frame = self._encoded(channel, expires, request)
-        call = Call(call_id, split_local(channel)[0], operation, frame, deadline_ms, self._loop.create_future())
+        target, local = route(channel)
+        frame = self._encoded(local, expires, request)
+        call_id = self._local_prefix + unique
+        call = Call(call_id, target, operation, frame, deadline_ms, self._loop.create_future())
         self._calls.add(call)
         self._counters.calls += 1
         self._watch_deadlines()
@@ -131,8 +134,9 @@ class Caller:
             headers=_plain(context),
             caller=self._service,
         )
-        frame = self._encoded(channel, self._layer.now_ms() + self._expiry_ms, request)
-        ticket = OneWay(split_local(channel)[0], frame, self._loop.create_future())
+        target, local = route(channel)
+        frame = self._encoded(local, self._layer.now_ms() + self._expiry_ms, request)
+        ticket = OneWay(target, frame, self._loop.create_future())
         self._layer.push(ticket)
         await ticket.future
 
@@ -148,7 +152,7 @@ class Caller:
 
     def _check_room(self, channel: str) -> None:
         if self._consumer is None:
-            self._consumer = self._layer.consume(self._reply_prefix, self._deliver, self._credit)
+            self._consumer = self._layer.consume(self._inbox, self._deliver, self._credit)
         if self._calls.full:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 
@@ -158,9 +162,9 @@ class Caller:
             self._ids = [random[at : at + 16] for at in range(0, len(random), 16)]
         return self._ids.pop()
 
-    def _encoded(self, channel: str, expires: int, request: OutgoingRequest) -> bytes:
+    def _encoded(self, local: str, expires: int, request: OutgoingRequest) -> bytes:
         try:
-            return encode_frame(self._layer.fence, expires, split_local(channel)[1], request, self._max_size)
+            return encode_frame(self._layer.fence, expires, local, request, self._max_size)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 

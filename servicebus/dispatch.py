@@ -27,7 +27,7 @@ from .protocol import faults
 from .protocol.codec import DEFAULT_MAX_SIZE, UNDECODABLE, MalformedFrame, decode_raw, decode_request, encode_frame
 from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
-from .protocol.names import MAX_LENGTH, caller_of, is_channel, split_local
+from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
 from .service import Handler, Service
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Dispatcher:
         }
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reply_channels: set[str] = set()
+        self._reply_routes: dict[str, tuple[str, str]] = {}
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
@@ -161,7 +161,7 @@ class Dispatcher:
     def _context(self, message: IncomingRequest) -> Context:
         reply_channel = message.reply_channel
         return Context(
-            message.correlation_id or split_local(reply_channel)[1],
+            message.correlation_id or reply_channel.rpartition("!")[2],
             message.headers,
             message.deadline,
             message.caller or caller_of(reply_channel),
@@ -171,23 +171,27 @@ class Dispatcher:
     def _answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
         if not message.reply_channel:
             return
-        channel, local = split_local(message.reply_channel)
-        if not self._may_reply_to(channel, local):
+        target = self._reply_route(message.reply_channel)
+        if target is None:
             self._counters.rejected_frames += 1
             logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
             return
+        channel, local = target
         self._layer.push(Reply(channel, self._encoded(local, outcome), self._counters))
 
-    def _may_reply_to(self, channel: str, local: str) -> bool:
-        """Whether a reply channel, which came from outside, is a legal name. The part before ``!`` is remembered."""
-        if channel in self._reply_channels:
-            return len(channel) + len(local) < MAX_LENGTH
-        if not is_channel(channel + local):
-            return False
-        if len(self._reply_channels) >= KNOWN_REPLY_CHANNELS:
-            self._reply_channels.clear()
-        self._reply_channels.add(channel)
-        return True
+    def _reply_route(self, reply_channel: str) -> tuple[str, str] | None:
+        """Where a reply goes, None when that is no legal name: it came from outside. What repeats is remembered."""
+        name, mark, rest = reply_channel.partition("!")
+        known = self._reply_routes.get(name)
+        if known is not None and len(reply_channel) < MAX_LENGTH:
+            return known[0], known[1] + rest
+        if not is_channel(reply_channel):
+            return None
+        if len(self._reply_routes) >= KNOWN_REPLY_CHANNELS:
+            self._reply_routes.clear()
+        if mark:
+            self._reply_routes[name] = route(name + mark)
+        return route(reply_channel)
 
     def _encoded(self, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
         fence, expires = self._layer.fence, self._layer.now_ms() + self._expiry_ms

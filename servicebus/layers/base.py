@@ -67,7 +67,10 @@ class CapacityOf:
 
 
 class Ticket(Protocol):
-    """One frame on its way, and who wants to know what became of it."""
+    """One frame on its way, and who wants to know what became of it.
+
+    ``channel`` is the list it goes to: a channel, or the inbox of a process (see ``protocol.names.route``).
+    """
 
     channel: str
     frame: bytes
@@ -120,7 +123,7 @@ class Layer(Protocol):
         """
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:
-        """Read ``channel`` (of a process-local one, the name with its ``!``) into ``sink``, as far as credit goes.
+        """Read ``channel``, or the inbox of a process, into ``sink``, as far as credit goes.
 
         With a ``worker_id`` the reader is registered as a worker, so that calls find one. Lost connections are
         replaced; while there is none, reading pauses.

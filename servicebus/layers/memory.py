@@ -14,7 +14,6 @@ from threading import Lock
 
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
 from ..protocol.credit import Credit
-from ..protocol.names import split_local
 from .base import CapacityOf, Limits, Sink, Ticket
 
 _EPOCH_MS = (time.time() - time.monotonic()) * 1000
@@ -43,11 +42,10 @@ class Hub:
         return sum(reader.is_worker for reader in self.consumers.get(channel, ()))
 
     def put(self, ticket: Ticket, capacity: int, expires: float) -> ServiceBusError | None:
-        key = split_local(ticket.channel)[0]
         with self.lock:
-            if ticket.needs_worker and not self.workers(key):
+            if ticket.needs_worker and not self.workers(ticket.channel):
                 return NoWorkers(ticket.channel)
-            queue = self.queues.setdefault(key, deque())
+            queue = self.queues.setdefault(ticket.channel, deque())
             self._expire(queue)
             if len(queue) >= capacity:
                 return ChannelFull(ticket.channel, capacity)
@@ -67,7 +65,7 @@ class Hub:
 
     def remove(self, channel: str, frame: bytes) -> bool:
         with self.lock:
-            queue = self.queues.get(split_local(channel)[0], deque())
+            queue = self.queues.get(channel, deque())
             kept = [entry for entry in queue if entry[1] != frame]
             removed = len(kept) < len(queue)
             if removed:
@@ -167,7 +165,7 @@ class MemoryLayer:
         touched: set[str] = set()
         for ticket in self._take_outbox():
             ticket.settle(self._hub.put(ticket, self._capacity(ticket.channel), expires))
-            touched.add(split_local(ticket.channel)[0])
+            touched.add(ticket.channel)
         for channel in touched:
             with self._hub.lock:
                 readers = list(self._hub.consumers.get(channel, ()))

@@ -43,15 +43,22 @@ def events_channel(service: str) -> str:
     return f"{service}.events"
 
 
-def reply_prefix(service: str, random: str) -> str:
-    """The process's part of its reply channels, up to and including the ``!``."""
-    return f"response.{service}.{random}!"
+def reply_prefix(service: str, process: str) -> str:
+    """What all reply channels of a process start with, up to and including the ``!``."""
+    return f"response.{service}.{process}!"
 
 
-def split_local(channel: str) -> tuple[str, str]:
-    """The list that holds a channel's messages, and the local part ("" for a channel that is not process-local)."""
-    name, mark, local = channel.partition("!")
-    return name + mark, local
+def route(channel: str) -> tuple[str, str]:
+    """The list that holds a channel's messages, and the local name that tells them apart in it.
+
+    ``inventory.request`` has a list of its own: ``("inventory.request", "")``. The process-local channels of one
+    process share its inbox: ``response.orders.4f2a!c81d`` is ``("4f2a!", "response.orders!c81d")``.
+    """
+    name, mark, rest = channel.partition("!")
+    if not mark:
+        return channel, ""
+    prefix, _, process = name.rpartition(".")
+    return process + mark, prefix + mark + rest
 
 
 def caller_of(reply_channel: str) -> str:

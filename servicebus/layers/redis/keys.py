@@ -1,8 +1,6 @@
-"""Channel and group names to Redis keys. docs/spec.md, section 3."""
+"""The names of lists and groups to Redis keys. docs/spec.md, section 3."""
 
 from __future__ import annotations
-
-from ...protocol.names import split_local
 
 
 class Keys:
@@ -14,11 +12,11 @@ class Keys:
         self._prefix = prefix
 
     def messages(self, channel: str) -> bytes:
-        """The list of a channel's frames; of a process-local channel, that of its whole process."""
-        return f"{self._prefix}:{{{split_local(channel)[0]}}}".encode()
+        """The list of a channel's frames, or of an inbox."""
+        return f"{self._prefix}:{{{channel}}}".encode()
 
     def workers(self, channel: str) -> bytes:
-        return f"{self._prefix}:{{{split_local(channel)[0]}}}:workers".encode()
+        return f"{self._prefix}:{{{channel}}}:workers".encode()
 
     def group(self, group: str) -> bytes:
         return f"{self._prefix}:group:{{{group}}}".encode()
