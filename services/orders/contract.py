@@ -14,7 +14,7 @@ PLACED = "orders.placed"
 CONFIRMED = "orders.confirmed"
 REJECTED = "orders.rejected"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = r"^[^\x00-\x1f\x7f]*(?![\s\S])"  # "$" would let a last newline pass
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
 Units = Annotated[int, Meta(gt=0, le=10_000_000)]
@@ -110,8 +110,8 @@ class OrderNotFound(ServiceError, code="order_not_found"):
 class Unfinished(ServiceError, code="unfinished"):
     """A service that orders needs did not do its part in time; ``cause`` says which and why.
 
-    The order or return ``id`` is half-way, its last step is ``status`` ("" when it is not even written down). Asking again
-    resumes it; else the reconciler does.
+    The order or return ``id`` is half-way at ``status``, "" when it is not even written down. Asking again resumes it;
+    else the reconciler does.
     """
 
     retryable = True

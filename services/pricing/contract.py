@@ -11,7 +11,7 @@ from servicebus import Request, ServiceError
 
 CHANNEL = "pricing.request"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = r"^[^\x00-\x1f\x7f]*(?![\s\S])"  # "$" would let a last newline pass
 
 Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
 Units = Annotated[int, Meta(gt=0, le=10_000_000)]

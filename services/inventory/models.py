@@ -1,0 +1,44 @@
+"""What inventory stores: the stock of each SKU, the reservations of orders, the receipts of goods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+
+from .contract import ReservationStatus
+
+
+class Stock(models.Model):
+    """Never oversold: the database itself refuses to promise more than it holds."""
+
+    sku = models.CharField(max_length=64, primary_key=True)
+    on_hand = models.BigIntegerField(default=0)
+    reserved = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(on_hand__gte=0), name="stock_on_hand_not_negative"),
+            models.CheckConstraint(condition=Q(reserved__gte=0), name="stock_reserved_not_negative"),
+            models.CheckConstraint(condition=Q(reserved__lte=F("on_hand")), name="stock_not_oversold"),
+        ]
+
+
+class Reservation(models.Model):
+    """One per order for ever; a released one refuses what comes late. ``lines`` maps SKU to units."""
+
+    order_id = models.CharField(max_length=64, primary_key=True)
+    status: models.CharField[ReservationStatus, ReservationStatus] = models.CharField(max_length=16)
+    lines: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    units = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+
+class Receipt(models.Model):
+    """Goods that were received, so that a repeated receipt counts once."""
+
+    receipt_id = models.CharField(max_length=80, primary_key=True)
+    units = models.BigIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,9 @@
+"""Settings of inventory deployed alone. DATABASE_URL says where its data is."""
+
+from __future__ import annotations
+
+from services.database import database
+
+USE_TZ = True
+INSTALLED_APPS = ["services.inventory"]
+DATABASES = {"default": database("DATABASE_URL", "sqlite:///inventory.sqlite3")}

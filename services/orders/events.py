@@ -1,0 +1,32 @@
+"""Tells the others what became of an order, after it was written down. An event that is lost is not sent again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from servicebus import ServiceBusError
+
+from .contract import CONFIRMED, PLACED, REJECTED, OrderEvent
+from .models import Order
+from .states import Status
+
+if TYPE_CHECKING:
+    from servicebus import ServiceBus
+
+logger = logging.getLogger("services.orders")
+
+EVENTS: Mapping[Status, str] = {"placed": PLACED, "confirmed": CONFIRMED, "rejected": REJECTED}
+
+
+async def announce(bus: ServiceBus, order: Order) -> None:
+    """Publish the event of the order's status, if it has one. A failure is logged: the order stands all the same."""
+    channel = EVENTS.get(order.status)
+    if channel is None:
+        return
+    event = OrderEvent(order_id=order.order_id, status=order.status, reason=order.reason, total=order.total)
+    try:
+        await bus.publish(channel, event)
+    except ServiceBusError as error:
+        logger.warning("order %s: %s was not published: %s", order.order_id, channel, error)

@@ -1,0 +1,43 @@
+"""What orders stores: orders and returns, each with the last step that is known to have happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from services.money import ZERO, MoneyField
+
+
+class Record(models.Model):
+    """What a saga moves along: ``status`` is one of states.py, ``lines`` a list of [sku, quantity].
+
+    ``updated_at`` is the instant of the last step, or of the last claim by a reconciler.
+    """
+
+    status: models.CharField[Any, Any] = models.CharField(max_length=16)
+    lines: models.JSONField[Any, Any] = models.JSONField()
+    customer = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        abstract = True
+
+
+class Order(Record):
+    order_id = models.CharField(max_length=64, primary_key=True)
+    reason = models.CharField(max_length=64, default="")
+    total = MoneyField(default=ZERO)
+
+    class Meta:
+        indexes = [models.Index(fields=["status", "updated_at"], name="orders_half_way")]
+
+
+class Return(Record):
+    return_id = models.CharField(max_length=64, primary_key=True)
+    credited = MoneyField(default=ZERO)
+
+    class Meta:
+        indexes = [models.Index(fields=["status", "updated_at"], name="returns_half_way")]

@@ -1,0 +1,25 @@
+"""Returns of goods: onto the shelf first, then the credit."""
+
+from __future__ import annotations
+
+from services.pricing import contract as pricing
+
+from . import store
+from .calls import Caller
+from .contract import RecordReturn, Return
+from .saga import advance_return, half_way
+
+
+async def record(caller: Caller, request: RecordReturn) -> Return:
+    """Record the return, once, and complete it. Raises Unfinished; UnknownSku with nothing recorded.
+
+    The quote is for its refusal alone: what was recorded can be credited, as prices are never removed.
+    """
+    row = await store.in_thread(store.find_return, request.return_id)
+    if row is None:
+        lines = [pricing.Line(sku=line.sku, quantity=line.quantity) for line in request.lines]
+        with half_way(request.return_id, ""):
+            await caller.call(pricing.CHANNEL, pricing.Quote(lines=lines))
+        row = await store.in_thread(store.open_return, request)
+    await advance_return(caller, row)
+    return Return(return_id=row.return_id, status=row.status, credited=row.credited)

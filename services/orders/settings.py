@@ -1,0 +1,14 @@
+"""Settings of orders deployed alone. DATABASE_URL says where its data is; durations are in seconds."""
+
+from __future__ import annotations
+
+from services.database import database
+from services.environment import seconds
+
+USE_TZ = True
+INSTALLED_APPS = ["services.orders"]
+DATABASES = {"default": database("DATABASE_URL", "sqlite:///orders.sqlite3")}
+
+ORDERS_CALL_TIMEOUT = seconds("ORDERS_CALL_TIMEOUT", 5.0)
+ORDERS_STALE_AFTER = seconds("ORDERS_STALE_AFTER", 10.0)
+ORDERS_GIVE_UP_AFTER = seconds("ORDERS_GIVE_UP_AFTER", 300.0)

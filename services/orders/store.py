@@ -1,0 +1,100 @@
+"""Reads and writes the records: short transactions, every one of them conditional on what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+
+from channels.db import database_sync_to_async
+from django.utils import timezone
+
+from services.database import unit_of_work
+
+from .contract import Place, RecordReturn
+from .models import Order, Record, Return
+from .states import HALF_WAY, Status, can_move
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
+
+
+class Move(NamedTuple):
+    """The next status of a record, and what is written with it."""
+
+    status: Status
+    fields: dict[str, Any] = {}
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function of this module in a thread. Cancelling it is safe: what was begun is completed."""
+    run = database_sync_to_async(function, thread_sensitive=False)
+    return cast(T, await run(*args, **kwargs))
+
+
+def open_order(request: Place) -> tuple[Order, bool]:
+    """The order of that ID, and whether it is new."""
+    found = Order.objects.filter(order_id=request.order_id).first()
+    if found is not None:
+        return found, False
+    with unit_of_work(Order):
+        return Order.objects.get_or_create(order_id=request.order_id, defaults=_opening("placed", request))
+
+
+def find_order(order_id: str) -> Order | None:
+    return Order.objects.filter(order_id=order_id).first()
+
+
+def open_return(request: RecordReturn) -> Return:
+    """The return of that ID, new or not."""
+    with unit_of_work(Return):
+        row, _ = Return.objects.get_or_create(return_id=request.return_id, defaults=_opening("recorded", request))
+    return row
+
+
+def find_return(return_id: str) -> Return | None:
+    return Return.objects.filter(return_id=return_id).first()
+
+
+def _opening(status: Status, request: Place | RecordReturn) -> dict[str, Any]:
+    lines = [[line.sku, line.quantity] for line in request.lines]
+    return {"status": status, "lines": lines, "customer": request.customer}
+
+
+def move(row: Record, move: Move) -> bool:
+    """Write ``move`` unless somebody else moved the record first. Either way ``row`` becomes what is stored."""
+    assert can_move(row.status, move.status), f"{row.status} -> {move.status}"
+    written = {"status": move.status, "updated_at": timezone.now(), **move.fields}
+    if not _update(row, {"status": row.status}, written):
+        row.refresh_from_db()
+        return False
+    for name, value in written.items():
+        setattr(row, name, value)
+    return True
+
+
+def stale(model: type[R], older_than: float, limit: int) -> tuple[list[R], int]:
+    """The ``limit`` half-way records that nobody touched longest, and how many there are in all."""
+    before = timezone.now() - timedelta(seconds=older_than)
+    rows = model._default_manager.filter(status__in=HALF_WAY, updated_at__lte=before)
+    return list(rows.order_by("updated_at")[:limit]), rows.count()
+
+
+def claim(row: Record) -> bool:
+    """Touch ``row`` unless somebody did so since it was read, so that one reconciler of many takes it up."""
+    now = timezone.now()
+    claimed = _update(row, {"status": row.status, "updated_at": row.updated_at}, {"updated_at": now})
+    if claimed:
+        row.updated_at = now
+    return claimed
+
+
+def is_older(row: Record, seconds: float) -> bool:
+    """Whether ``row`` was created more than that long ago."""
+    return timezone.now() - row.created_at > timedelta(seconds=seconds)
+
+
+def _update(row: Record, found: dict[str, Any], written: dict[str, Any]) -> bool:
+    with unit_of_work(type(row)):
+        return type(row)._default_manager.filter(pk=row.pk, **found).update(**written) == 1

@@ -1,0 +1,62 @@
+"""The operations of pricing, served from ``pricing.request``."""
+
+from __future__ import annotations
+
+from servicebus import Service
+from servicebus.contrib.django import database_connections
+
+from . import catalogue as prices
+from . import ledger as money
+from . import payments
+from .contract import (
+    Books,
+    Charge,
+    Credit,
+    CreditReturn,
+    GetCatalogue,
+    GetLedger,
+    Payment,
+    PriceList,
+    PricesSet,
+    Quotation,
+    Quote,
+    Refund,
+    SetPrices,
+)
+
+service = Service("pricing", version="1.0.0", around_sync=database_connections)
+
+
+@service.handler
+def catalogue(request: GetCatalogue) -> PriceList:
+    return prices.page(request)
+
+
+@service.handler
+def set_prices(request: SetPrices) -> PricesSet:
+    return prices.set_prices(request)
+
+
+@service.handler
+def quote(request: Quote) -> Quotation:
+    return prices.quote(request.lines)
+
+
+@service.handler
+def charge(request: Charge) -> Payment:
+    return payments.charge(request)
+
+
+@service.handler
+def refund(request: Refund) -> Payment:
+    return payments.refund(request.payment_id)
+
+
+@service.handler
+def credit_return(request: CreditReturn) -> Credit:
+    return money.credit_return(request)
+
+
+@service.handler
+def ledger(request: GetLedger) -> Books:
+    return money.books()

@@ -1,0 +1,43 @@
+"""What pricing stores: the catalogue, the payments of orders, the credits for returned goods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+
+from services.money import PRICE_PLACES, ZERO, MoneyField
+
+
+class Price(models.Model):
+    sku = models.CharField(max_length=64, primary_key=True)
+    unit_price = MoneyField(places=PRICE_PLACES)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(unit_price__gt=0), name="price_is_positive")]
+
+
+class Payment(models.Model):
+    """One per payment ID for ever. "charging" and "refunding" are intents: the provider may have been asked."""
+
+    payment_id = models.CharField(max_length=64, primary_key=True)
+    status: models.CharField[Any, Any] = models.CharField(max_length=16)
+    amount = MoneyField(default=ZERO)
+    refunded = MoneyField(default=ZERO)
+    reason = models.TextField(default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0) & Q(refunded__lte=F("amount")), name="payment_refunds_what_was_charged"
+            )
+        ]
+
+
+class Credit(models.Model):
+    credit_id = models.CharField(max_length=64, primary_key=True)
+    amount = MoneyField()
+    created_at = models.DateTimeField(auto_now_add=True)

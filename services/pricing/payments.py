@@ -1,0 +1,90 @@
+"""Payments: write down the intent, ask the provider, write down the answer.
+
+    (none) ──charge──▶ charging ──▶ charged ──refund──▶ refunding ──▶ refunded
+       │                   └──────▶ declined ──refund──▶ voided
+       └──refund──▶ voided
+
+No transaction is open while the provider is asked. After a crash between two of these the next charge or refund asks
+again: the provider is idempotent by payment ID, so asking again tells what happened. Every write is conditional on the
+status it starts from, so that of two callers one writes and the other reads what was written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+
+from services.database import unit_of_work
+from services.money import ZERO, is_amount
+
+from .contract import Charge, InvalidAmount, Payment, PaymentClosed, PaymentDeclined
+from .models import Payment as Row
+from .provider import Declined, provider
+
+
+def charge(request: Charge) -> Payment:
+    """Charge once. A payment that exists keeps the amount it was opened with."""
+    if not is_amount(request.amount):
+        raise InvalidAmount(amount=request.amount)
+    row = _opened(request.payment_id, status="charging", amount=request.amount)
+    _settle_charge(row)
+    if row.status == "declined":
+        raise PaymentDeclined(payment_id=row.payment_id, reason=row.reason)
+    if row.status != "charged":
+        raise PaymentClosed(payment_id=row.payment_id)
+    return _reply(row)
+
+
+def refund(payment_id: str) -> Payment:
+    """Give back the whole charge, or close a payment that was never charged."""
+    row = _opened(payment_id, status="voided")
+    _settle_charge(row)
+    _write(row, "declined", "voided", amount=ZERO)
+    _write(row, "charged", "refunding")
+    if row.status == "refunding":
+        _provider_refund(row)
+        _write(row, "refunding", "refunded", refunded=row.amount)
+    return _reply(row)
+
+
+def _opened(payment_id: str, **fields: Any) -> Row:
+    with unit_of_work(Row):
+        row, _ = Row.objects.get_or_create(payment_id=payment_id, defaults=fields)
+    return row
+
+
+def _settle_charge(row: Row) -> None:
+    """Turn the intent to charge into its outcome. A refund does so too: only then is it known what to give back."""
+    if row.status != "charging":
+        return
+    try:
+        if row.amount:
+            provider().charge(row.payment_id, row.amount)
+    except Declined as refusal:
+        _write(row, "charging", "declined", reason=refusal.reason)
+    else:
+        _write(row, "charging", "charged")
+
+
+def _provider_refund(row: Row) -> None:
+    if row.amount:
+        provider().refund(row.payment_id, row.amount)
+
+
+def _write(row: Row, before: str, after: str, **fields: Any) -> None:
+    """Move ``row`` on if it is at ``before``; if somebody else moved it meanwhile, read what they wrote."""
+    if row.status != before:
+        return
+    written = {"status": after, "updated_at": timezone.now(), **fields}
+    with unit_of_work(Row):
+        moved = Row.objects.filter(payment_id=row.payment_id, status=before).update(**written)
+    if not moved:
+        row.refresh_from_db()
+        return
+    for name, value in written.items():
+        setattr(row, name, value)
+
+
+def _reply(row: Row) -> Payment:
+    return Payment(payment_id=row.payment_id, status=row.status, amount=row.amount, refunded=row.refunded)

@@ -1,0 +1,13 @@
+"""Settings of pricing deployed alone. DATABASE_URL says where its data is, PAYMENT_PROVIDER who moves the money."""
+
+from __future__ import annotations
+
+import os
+
+from services.database import database
+
+USE_TZ = True
+INSTALLED_APPS = ["services.pricing"]
+DATABASES = {"default": database("DATABASE_URL", "sqlite:///pricing.sqlite3")}
+
+PAYMENT_PROVIDER = os.environ.get("PAYMENT_PROVIDER", "services.pricing.provider.SandboxProvider")
