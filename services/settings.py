@@ -11,6 +11,7 @@ from services.database import database
 from services.environment import seconds
 
 USE_TZ = True
+TIME_ZONE = "UTC"
 INSTALLED_APPS = ["services.inventory", "services.pricing", "services.orders"]
 DATABASES = {
     "default": {},

@@ -5,5 +5,6 @@ from __future__ import annotations
 from services.database import database
 
 USE_TZ = True
+TIME_ZONE = "UTC"
 INSTALLED_APPS = ["services.inventory"]
 DATABASES = {"default": database("DATABASE_URL", "sqlite:///inventory.sqlite3")}

@@ -6,6 +6,7 @@ from services.database import database
 from services.environment import seconds
 
 USE_TZ = True
+TIME_ZONE = "UTC"
 INSTALLED_APPS = ["services.orders"]
 DATABASES = {"default": database("DATABASE_URL", "sqlite:///orders.sqlite3")}
 

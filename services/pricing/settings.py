@@ -7,6 +7,7 @@ import os
 from services.database import database
 
 USE_TZ = True
+TIME_ZONE = "UTC"
 INSTALLED_APPS = ["services.pricing"]
 DATABASES = {"default": database("DATABASE_URL", "sqlite:///pricing.sqlite3")}
 
