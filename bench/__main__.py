@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from servicebus.worker import loop_factory
+from servicebus.loops import loop_factory
 
 from . import dispatch, rpc
 

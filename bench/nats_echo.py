@@ -9,7 +9,7 @@ import msgspec
 import nats
 from nats.aio.msg import Msg
 
-from servicebus.worker import loop_factory
+from servicebus.loops import loop_factory
 
 
 async def serve(address: str) -> None:

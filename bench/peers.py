@@ -80,6 +80,39 @@ async def nats() -> AsyncIterator[Call]:
             await client.close()
 
 
+@asynccontextmanager
+async def channels_redis() -> AsyncIterator[Call]:
+    """channels_redis both ways: the request on a normal channel, each caller's replies on a channel of its own.
+
+    It is the layer that Channels documents. Capacity and connections are raised so that it does not refuse, and the
+    socket timeout of redis-py 8 is turned off, which would end an idle receive.
+    """
+    from channels_redis.core import RedisChannelLayer
+
+    async with EmbeddedServer() as server:
+        layer = RedisChannelLayer(hosts=[channels_redis_host(server.url)], capacity=100_000)
+        free: list[str] = []
+
+        async def call(body: str) -> object:
+            channel = free.pop() if free else await layer.new_channel()
+            await layer.send("echo.request", {"type": "echo", "reply_channel": channel, "body": body})
+            reply = await asyncio.wait_for(layer.receive(channel), 5)
+            free.append(channel)
+            return reply
+
+        async with process(sys.executable, "-m", "bench.channels_echo", server.url):
+            try:
+                await _until_served(call)
+                yield call
+            finally:
+                await layer.close_pools()
+
+
+def channels_redis_host(url: str) -> dict[str, object]:
+    """One entry of its ``hosts``."""
+    return {"address": url, "max_connections": 4096, "socket_timeout": None}
+
+
 async def _until_served(call: Call) -> None:
     for _ in range(100):
         with contextlib.suppress(Exception):
@@ -97,4 +130,4 @@ def free_port() -> int:
         return port
 
 
-PEERS = {"servicebus": servicebus, "nats-py": nats}
+PEERS = {"servicebus": servicebus, "nats-py": nats, "channels_redis": channels_redis}

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .bus import ServiceBus
 from .config import WorkerConfig, django_settings_named
 from .errors import ConfigurationError
+from .loops import loop_factory
 from .service import Service
 
 RESTART_AFTER = 0.5
@@ -65,16 +66,6 @@ def run(config: WorkerConfig) -> int:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(service, config))
     return 0
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The loop of uvloop when that is installed, else None: the one of asyncio."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 async def _serve(service: Service, config: WorkerConfig) -> None:

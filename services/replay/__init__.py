@@ -1,0 +1,1 @@
+"""Replay of a day of retail orders through the three services."""

@@ -1,0 +1,153 @@
+"""``servicebus demo``: a server, three services and a client, started, used and ended."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from servicebus import ServiceBus, ServiceBusError
+from servicebus.layers.redis.embedded import EmbeddedServer
+
+from .audit import BooksDoNotBalance, audit
+from .children import ChildFailed
+from .client import Client
+from .driver import Progress, Replay, no_progress, replay
+from .fleet import CHANNELS, Fleet, unless_failed
+from .options import Options, add_arguments, from_args
+from .orders_file import OrdersFileError, read_orders
+from .plan import Plan, make_plan
+from .progress import shown
+from .sample import sample_orders
+from .summary import table
+
+START_TIMEOUT = 60.0
+SECONDS_FOR_ALL, SECONDS_PER_STEP = 180.0, 1.0
+
+__all__ = ["DemoFailed", "Options", "add_arguments", "main", "run"]
+
+
+class DemoFailed(Exception):
+    """The demo could not be completed. ``logs`` is the end of what the workers printed."""
+
+    def __init__(self, reason: str, logs: str = "") -> None:
+        super().__init__(reason, logs)
+        self.reason, self.logs = reason, logs
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Result(Struct, frozen=True):
+    """``fault`` says why the books do not balance, "" when they do."""
+
+    replay: Replay
+    fault: str
+    logs: str
+
+
+async def run(options: Options, progress: Progress = no_progress) -> Result:
+    """Everything, start to end; no process or file is left behind, whatever happens.
+
+    Raises OrdersFileError before anything is started, DemoFailed after. Cancelling it is safe, and takes as long as the
+    workers take to end.
+    """
+    invoices = sample_orders() if options.orders is None else read_orders(options.orders)
+    plan = make_plan(invoices, options.stock_ratio)
+    with tempfile.TemporaryDirectory(prefix="servicebus-demo-", ignore_cleanup_errors=True) as directory:
+        try:
+            async with _server(options.url) as url, _fleet(Path(directory), url, options.workers) as fleet:
+                return await _bounded(fleet, plan, options.concurrency, progress)
+        except (ServiceBusError, OSError) as error:
+            raise DemoFailed(str(error)) from error
+
+
+@asynccontextmanager
+async def _server(url: str | None) -> AsyncIterator[str]:
+    if url:
+        yield url
+        return
+    async with EmbeddedServer() as server:
+        yield server.url
+
+
+@asynccontextmanager
+async def _fleet(directory: Path, url: str, processes: int) -> AsyncIterator[Fleet]:
+    fleet = Fleet(directory, url, processes)
+    try:
+        yield fleet
+    finally:
+        await fleet.stop()
+
+
+async def _bounded(fleet: Fleet, plan: Plan, concurrency: int, progress: Progress) -> Result:
+    bound = SECONDS_FOR_ALL + SECONDS_PER_STEP * len(plan.steps)
+    try:
+        async with asyncio.timeout(bound):
+            await fleet.migrate()
+            await fleet.start()
+            done = await unless_failed(fleet, _client(fleet.url, plan, concurrency, progress))
+    except (ChildFailed, ServiceBusError) as error:
+        raise DemoFailed(str(error), fleet.logs()) from error
+    except TimeoutError as error:
+        raise DemoFailed(f"gave up after {bound:.0f} seconds", fleet.logs()) from error
+    return _audited(done, fleet)
+
+
+async def _client(url: str, plan: Plan, concurrency: int, progress: Progress) -> Replay:
+    async with ServiceBus(url, service="replay") as bus:
+        await bus.wait_for_workers(*CHANNELS, timeout=START_TIMEOUT)
+        return await replay(Client(bus), plan, concurrency, progress)
+
+
+def _audited(done: Replay, fleet: Fleet) -> Result:
+    try:
+        audit(list(done.outcomes.values()), done.opening, done.closing)
+    except BooksDoNotBalance as fault:
+        return Result(done, str(fault), fleet.logs())
+    return Result(done, "", "")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when all went well, 1 when it did not, 2 for an orders file that cannot be used, 128 + n after signal n."""
+    options = from_args(args)
+    try:
+        with shown() as progress:
+            result = asyncio.run(_until_signal(run(options, progress)))
+    except OrdersFileError as error:
+        return _failed(2, str(error))
+    except DemoFailed as error:
+        return _failed(1, str(error), error.logs)
+    if isinstance(result, signal.Signals):
+        return _failed(128 + result, f"ended by {result.name}")
+    summary = result.replay.summary
+    print(summary.json() if options.json else table(summary), flush=True)
+    return _failed(1, result.fault, result.logs) if result.fault else 0
+
+
+async def _until_signal(work: Coroutine[Any, Any, Result]) -> Result | signal.Signals:
+    """The result of ``work``, or the first signal that asked to end: it then has been cancelled, and has cleaned up."""
+    task, received = asyncio.create_task(work), list[signal.Signals]()
+
+    def end(number: signal.Signals) -> None:
+        received.append(number)
+        if len(received) == 1:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    await asyncio.wait({task})
+    return received[0] if task.cancelled() and received else task.result()
+
+
+def _failed(status: int, reason: str, logs: str = "") -> int:
+    print(*filter(None, [logs, f"servicebus demo: {reason}"]), sep="\n", file=sys.stderr)
+    return status

@@ -1,0 +1,78 @@
+"""The options of ``servicebus demo``: declared, checked, frozen."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+from msgspec import Struct
+
+MAX_RATIO = 1000
+MAX_CONCURRENCY = 1000
+MAX_WORKERS = 64
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+
+_RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?|\.[0-9]{1,12}")
+
+
+class Options(Struct, frozen=True):
+    """``orders`` None: the generated sample. ``url`` None: an embedded server. ``workers``: processes per service."""
+
+    orders: Path | None = None
+    stock_ratio: Decimal = Decimal(1)
+    concurrency: int = 8
+    workers: int = 1
+    url: str | None = None
+    json: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; argparse reports a bad one in one line and exits 2."""
+    default = Options()
+    parser.add_argument("--orders", type=Path, metavar="FILE.csv", help="UCI Online Retail orders (default: a sample)")
+    parser.add_argument(
+        "--stock-ratio",
+        type=_ratio,
+        default=default.stock_ratio,
+        metavar="R",
+        help="opening stock as a part of what is ordered (default: 1)",
+    )
+    _add_number(parser, "--concurrency", default.concurrency, MAX_CONCURRENCY, "orders in flight")
+    _add_number(parser, "--workers", default.workers, MAX_WORKERS, "worker processes of each service")
+    parser.add_argument("--url", type=_url, help="the server to use (default: an embedded one)")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+
+
+def from_args(args: argparse.Namespace) -> Options:
+    return Options(**{name: getattr(args, name) for name in Options.__struct_fields__})
+
+
+def _add_number(parser: argparse.ArgumentParser, name: str, default: int, highest: int, text: str) -> None:
+    kind = _whole(highest)
+    parser.add_argument(
+        name, type=kind, default=default, metavar="N", help=f"{text}, 1 to {highest} (default: {default})"
+    )
+
+
+def _whole(highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= highest):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {highest}")
+        return int(text)
+
+    return parse
+
+
+def _ratio(text: str) -> Decimal:
+    if not _RATIO.fullmatch(text) or Decimal(text) > MAX_RATIO:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a decimal number from 0 to {MAX_RATIO}")
+    return Decimal(text)
+
+
+def _url(text: str) -> str:
+    if text.partition("://")[0] not in SCHEMES:
+        raise argparse.ArgumentTypeError(f"the workers share a server: a URL starts with {'://, '.join(SCHEMES)}://")
+    return text
