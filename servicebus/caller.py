@@ -34,6 +34,7 @@ class Call:
 
     __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation")
     needs_worker = True
+    counted = ""
 
     def __init__(
         self, call_id: str, channel: str, operation: str, frame: bytes, deadline_ms: int, future: asyncio.Future[Any]
@@ -55,6 +56,7 @@ class OneWay:
 
     __slots__ = ("channel", "frame", "future")
     needs_worker = False
+    counted = ""
 
     def __init__(self, channel: str, frame: bytes, future: asyncio.Future[None]) -> None:
         self.channel, self.frame, self.future = channel, frame, future

@@ -43,6 +43,7 @@ class Reply:
 
     __slots__ = ("_counters", "channel", "frame")
     needs_worker = False
+    counted = ""
 
     def __init__(self, channel: str, frame: bytes, counters: Counters) -> None:
         self.channel, self.frame, self._counters = channel, frame, counters

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from .service import Service
 RESTART_AFTER = 0.5
 RESTARTS_TO_GIVE_UP = 5
 LIVED_LONG_ENOUGH = 30.0
+THREAD_PATIENCE = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,19 @@ def run(config: WorkerConfig) -> int:
     service = load_service(config.target)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(service, config))
+    _leave_threads()
     return 0
+
+
+def _leave_threads() -> None:
+    """End now when a plain handler outlasted the drain: it cannot be stopped, and the interpreter would wait for it."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(THREAD_PATIENCE)
+            if thread.is_alive():
+                logger.error("%s still runs: it is cut off", thread.name)
+                logging.shutdown()
+                os._exit(0)
 
 
 async def _serve(service: Service, config: WorkerConfig) -> None:

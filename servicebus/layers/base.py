@@ -20,6 +20,8 @@ Sink = Callable[[list[bytes], int], None]
 
 DEFAULT_CAPACITY = 10_000
 DEFAULT_EXPIRY = 60.0
+INBOX_CAPACITY = 100_000
+"""Messages that wait for a whole process: it drains its inbox all the time, whatever its consumers do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Limits:
 
 
 class CapacityOf:
-    """Capacity by channel name, remembered for the names seen last."""
+    """Capacity by the name of a channel or inbox, remembered for the names seen last."""
 
     def __init__(self, limits: Limits) -> None:
         self._default = limits.capacity
@@ -55,6 +57,10 @@ class CapacityOf:
         self._known: dict[str, int] = {}
 
     def __call__(self, channel: str) -> int:
+        return INBOX_CAPACITY if channel.endswith("!") else self.of_channel(channel)
+
+    def of_channel(self, channel: str) -> int:
+        """The capacity of a channel by its full name, which may end with the ``!`` of an inbox."""
         if not self._rules:
             return self._default
         known = self._known.get(channel)
@@ -69,12 +75,16 @@ class CapacityOf:
 class Ticket(Protocol):
     """One frame on its way, and who wants to know what became of it.
 
-    ``channel`` is the list it goes to: a channel, or the inbox of a process (see ``protocol.names.route``).
+    ``channel`` is the list it goes to: a channel, or the inbox of a process (see ``protocol.names.route``). With
+    ``needs_worker`` it is refused when nobody is registered with that list. ``counted`` is the full name of a
+    channel whose own capacity is to be kept, whatever a process has taken and not handed over included, "" for none:
+    its readers must then say what they hold.
     """
 
     channel: str
     frame: bytes
     needs_worker: bool
+    counted: str
 
     def settle(self, error: ServiceBusError | None) -> None:
         """Called exactly once: None when the channel took the frame, else why it did not. It must not raise."""

@@ -7,9 +7,9 @@ Delivery guarantee: at most once, FIFO per channel, capacity and expiry as on Re
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
+from dataclasses import dataclass
 from threading import Lock
 
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
@@ -17,6 +17,17 @@ from ..protocol.credit import Credit
 from .base import CapacityOf, Limits, Sink, Ticket
 
 _EPOCH_MS = (time.time() - time.monotonic()) * 1000
+
+
+@dataclass(slots=True)
+class Subscription:
+    """A channel in a group: how many keep it there, and when it ends once nobody does."""
+
+    keepers: int = 0
+    ends: float = 0.0
+
+    def holds(self) -> bool:
+        return self.keepers > 0 or self.ends > time.monotonic()
 
 
 class Hub:
@@ -29,7 +40,7 @@ class Hub:
         self.lock = Lock()
         self.queues: dict[str, deque[tuple[float, bytes]]] = {}
         self.consumers: dict[str, list[MemoryConsumer]] = {}
-        self.groups: dict[str, dict[str, float]] = {}
+        self.groups: dict[str, dict[str, Subscription]] = {}
 
     @classmethod
     def named(cls, name: str) -> Hub:
@@ -66,12 +77,11 @@ class Hub:
     def remove(self, channel: str, frame: bytes) -> bool:
         with self.lock:
             queue = self.queues.get(channel, deque())
-            kept = [entry for entry in queue if entry[1] != frame]
-            removed = len(kept) < len(queue)
-            if removed:
-                queue.clear()
-                queue.extend(kept)
-            return removed
+            for position, entry in enumerate(queue):
+                if entry[1] == frame:
+                    del queue[position]
+                    return True
+            return False
 
     @staticmethod
     def _expire(queue: deque[tuple[float, bytes]]) -> None:
@@ -142,6 +152,7 @@ class MemoryLayer:
         self._capacity = CapacityOf(limits)
         self._outbox: list[Ticket] = []
         self._consumers: list[MemoryConsumer] = []
+        self._closed = False
 
     def now_ms(self) -> int:
         return int(_EPOCH_MS + time.monotonic() * 1000)
@@ -152,10 +163,13 @@ class MemoryLayer:
     async def close(self) -> None:
         for consumer in self._consumers:
             await consumer.stop()
-        for ticket in self._take_outbox():
-            ticket.settle(Unavailable("the bus was closed before the message was sent"))
+        self._flush()
+        self._closed = True
 
     def push(self, ticket: Ticket) -> None:
+        if self._closed:
+            ticket.settle(Unavailable("the bus was closed before the message was sent"))
+            return
         if not self._outbox:
             self._loop.call_soon(self._flush)
         self._outbox.append(ticket)
@@ -163,7 +177,8 @@ class MemoryLayer:
     def _flush(self) -> None:
         expires = time.monotonic() + self._limits.expiry
         touched: set[str] = set()
-        for ticket in self._take_outbox():
+        tickets, self._outbox = self._outbox, []
+        for ticket in tickets:
             ticket.settle(self._hub.put(ticket, self._capacity(ticket.channel), expires))
             touched.add(ticket.channel)
         for channel in touched:
@@ -172,11 +187,10 @@ class MemoryLayer:
             for reader in readers:
                 reader.wake_from_anywhere(self._loop)
 
-    def _take_outbox(self) -> list[Ticket]:
-        tickets, self._outbox = self._outbox, []
-        return tickets
-
     async def withdraw(self, ticket: Ticket) -> bool:
+        if ticket in self._outbox:
+            self._outbox.remove(ticket)
+            return True
         return self._hub.remove(ticket.channel, ticket.frame)
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> MemoryConsumer:
@@ -198,16 +212,17 @@ class MemoryLayer:
 
     async def subscribe(self, group: str, channel: str) -> None:
         with self._hub.lock:
-            self._hub.groups.setdefault(group, {})[channel] = math.inf
+            self._hub.groups.setdefault(group, {}).setdefault(channel, Subscription()).keepers += 1
 
     def unsubscribe(self, group: str, channel: str) -> None:
         with self._hub.lock:
-            self._hub.groups[group][channel] = time.monotonic() + self._limits.expiry
+            subscription = self._hub.groups[group][channel]
+            subscription.keepers -= 1
+            subscription.ends = time.monotonic() + self._limits.expiry
 
     async def subscribers(self, group: str) -> list[str]:
-        now = time.monotonic()
         with self._hub.lock:
             members = self._hub.groups.get(group, {})
-            for channel in [channel for channel, ends in members.items() if ends <= now]:
+            for channel in [channel for channel, subscription in members.items() if not subscription.holds()]:
                 del members[channel]
             return sorted(members)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,11 +14,21 @@ FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame)
 
 DEFAULT_MAX_SIZE = 65_536
 MAX_SIZE = 1_048_576
+MAX_FRAME = 16 * MAX_SIZE
+"""Bytes of a frame of a Channels message, which has no other limit than what a server should be asked to hold."""
 
 UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What msgspec raises for bytes that are not what they should be."""
 
-_encode = msgspec.msgpack.Encoder().encode
+
+def _plain(value: Any) -> Any:
+    """A mapping that is no dict goes as one; nothing else that msgpack does not know goes at all."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is nothing that msgpack knows")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 
 class MalformedFrame(Exception):
@@ -54,5 +64,5 @@ decode_raw = _frame_decoder(RawFrame)
 
 def restamped(frame: bytes, fence: int) -> bytes:
     """The same frame under the fence of another primary, for one that was built but never sent."""
-    old = decode_raw(frame, MAX_SIZE)
+    old = decode_raw(frame, MAX_FRAME)
     return _encode(OutgoingFrame(fence, old.expires, old.local, old.message))

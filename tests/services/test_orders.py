@@ -57,7 +57,7 @@ async def shop(db: str) -> AsyncIterator[Shop]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(2):
-        while not condition():  # noqa: ASYNC110 - what is awaited is far away
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -47,11 +47,12 @@ class Address:
             db=int(options.get("db", 0)),
             username=options.get("username") or "",
             password=options.get("password") or "",
-            tls=_tls(options) if kind is SSLConnection else None,
+            tls=tls_context(options) if kind is SSLConnection else None,
         )
 
 
-def _tls(options: dict[str, Any]) -> ssl.SSLContext:
+def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
+    """The TLS side of redis-py's connection options: ``ssl_ca_certs``, ``ssl_cert_reqs`` and so on."""
     context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
     required = str(options.get("ssl_cert_reqs", "required")).lower()
     if required in ("none", "optional"):

@@ -148,6 +148,9 @@ async def connect(
     except (OSError, TimeoutError, ConnectionLost) as error:
         connection.abort()
         raise Unavailable(f"no server at {address}: {_reason(error)}") from error
+    except hiredis.ReplyError as error:
+        connection.abort()
+        raise _not_greeted(error, address) from error
     except BaseException:
         connection.abort()
         raise
@@ -159,18 +162,22 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
     commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", name)]
     commands += [("SELECT", address.db)] if address.db else []
     commands += [("INFO", "replication"), *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL)]
-    replies = await asyncio.gather(*(connection.execute(*command) for command in commands), return_exceptions=True)
-    answers: list[Any] = []
-    for reply in replies:
-        if isinstance(reply, hiredis.ReplyError):
-            raise _not_greeted(reply, address) from reply
-        if isinstance(reply, BaseException):
-            raise reply
-        answers.append(reply)
+    answers = await _all(connection, commands)
     hello, info = answers[0], answers[2 if address.db else 1]
-    facts = dict(zip(hello[::2], hello[1::2], strict=True))
+    facts = dict(zip(hello[::2], hello[1::2], strict=False)) if isinstance(hello, list) else {}
+    if not {b"server", b"version", b"id"} <= facts.keys():
+        raise Unavailable(f"what answers at {address} is no Redis or Valkey server")
     _check_version(facts, address)
     return Greeting(facts[b"id"], _fence(info, address), await measure_offset(connection))
+
+
+async def _all(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:
+    """The answers, when all of them have come. Raises the first error among them."""
+    answers = await asyncio.gather(*(connection.execute(*command) for command in commands), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
 
 
 async def measure_offset(connection: Connection) -> float:

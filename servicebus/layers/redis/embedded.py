@@ -23,7 +23,10 @@ from .connection import connect
 START_TIMEOUT = 10.0
 
 # The shell outlives nobody: when its owner is gone, however that came about, its standard input ends.
-_GUARD = '"$@" & server=$!; trap "" INT TERM; cat >/dev/null; kill -9 $server 2>/dev/null; wait $server 2>/dev/null'
+_GUARD = """
+directory=$1; shift; "$@" & server=$!; trap "" INT TERM; cat >/dev/null
+kill -9 $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$directory"
+"""
 
 
 def find_server() -> str:
@@ -97,7 +100,7 @@ class EmbeddedServer:
         server += ["--save", "", "--appendonly", "no", "--dir", self._directory, "--logfile", self._log, *self._options]
         # A session of its own, so that Ctrl-C reaches the owner alone and the owner drains before its server goes.
         return subprocess.Popen(
-            ["sh", "-c", _GUARD, "sh", *server],
+            ["sh", "-c", _GUARD, "sh", self._directory, *server],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

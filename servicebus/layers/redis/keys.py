@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class Keys:
     """The keys under one prefix. All keys of one channel share a Cluster slot."""
@@ -18,5 +20,19 @@ class Keys:
     def workers(self, channel: str) -> bytes:
         return f"{self._prefix}:{{{channel}}}:workers".encode()
 
+    def counts(self, inbox: str) -> bytes:
+        """How many messages each process-local channel of an inbox holds."""
+        return f"{self._prefix}:{{{inbox}}}:counts".encode()
+
     def group(self, group: str) -> bytes:
         return f"{self._prefix}:group:{{{group}}}".encode()
+
+    def pattern(self, rest: str) -> str:
+        """A SCAN pattern for the keys under this prefix that look like ``rest``."""
+        prefix = re.sub(r"([\\*?\[\]^-])", r"\\\1", self._prefix)
+        return f"{prefix}:{rest}"
+
+    @staticmethod
+    def list_of(key: bytes) -> str:
+        """The channel or inbox in a key."""
+        return key.decode().partition("{")[2].partition("}")[0]

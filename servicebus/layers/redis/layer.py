@@ -14,16 +14,16 @@ import os
 from ...errors import ServiceBusError
 from ...protocol.codec import MAX_SIZE, decode_raw
 from ...protocol.credit import Credit
-from ..base import CapacityOf, Limits, Sink, Ticket
+from ..base import Limits, Sink, Ticket
 from .address import Address
 from .connection import Connection, ConnectionLost, measure_offset, pack
 from .keys import Keys
-from .pipeline import Pipeline, Route
+from .pipeline import Pipeline
 from .receiver import Receiver
-from .scripts import MEMBERS, REGISTER
+from .routes import Routes
+from .scripts import LEAVE, MEMBERS, REGISTER
 
 TICK = 0.25
-KNOWN_ROUTES = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,9 @@ class RedisLayer:
         self._address, self._limits = address, limits
         self._name = f"{name}-{os.getpid()}"
         self._keys = Keys(prefix)
-        self._capacity = CapacityOf(limits)
         self._ttl_ms = int(limits.expiry * 1000) + 1000
         self._presence_ms = int(limits.presence_ttl * 1000)
-        self._routes: dict[str, Route] = {}
+        self._routes = Routes(self._keys, limits)
         self._receivers: list[Receiver] = []
         self._subscriptions: list[tuple[str, str]] = []
         self._offset_ms = 0.0
@@ -54,7 +53,7 @@ class RedisLayer:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self._pipeline = Pipeline(self._address, self._name, self._route, self._up)
+        self._pipeline = Pipeline(self._address, self._name, self._routes, self._up)
         await self._pipeline.link.open()
         self._tending = loop.create_task(self._tend(), name="tend the redis layer")
 
@@ -92,7 +91,7 @@ class RedisLayer:
         for receiver in self._receivers:
             if receiver.worker_id == worker_id and receiver.channel == channel:
                 receiver.worker_id = ""
-        await self._pipeline.execute(b"ZREM", self._keys.workers(channel), worker_id)
+        await self._pipeline.execute(b"EVALSHA", LEAVE.sha, 1, self._keys.workers(channel), worker_id)
 
     async def workers(self, channel: str) -> int:
         return len(await self._members(self._keys.workers(channel)))
@@ -116,23 +115,19 @@ class RedisLayer:
         for group, channel in self._subscriptions:
             connection.write(pack(self._subscription(group, channel)), _ignored)
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was replaced."""
+        return self._pipeline.link.reconnects
+
     async def _members(self, key: bytes) -> list[bytes]:
         members: list[bytes] = await self._pipeline.execute(b"EVALSHA", MEMBERS.sha, 1, key)
         return members
 
-    def _route(self, channel: str) -> Route:
-        route = self._routes.get(channel)
-        if route is None:
-            if len(self._routes) >= KNOWN_ROUTES:
-                self._routes.clear()
-            keys = self._keys
-            route = (keys.messages(channel), keys.workers(channel), self._capacity(channel), self._ttl_ms)
-            self._routes[channel] = route
-        return route
-
     async def _tend(self) -> None:
-        """Watch for dead links four times a second; keep registrations and the clock fresh three times a TTL."""
-        every = max(1, round(self._limits.presence_ttl / 3 / TICK))
+        """Watch for dead links four times a second; keep registrations, subscriptions and the clock fresh."""
+        shortest = min(self._limits.presence_ttl, self._limits.expiry)
+        every = max(1, round(shortest / 3 / TICK))
         beat = 0
         while True:
             await asyncio.sleep(TICK)

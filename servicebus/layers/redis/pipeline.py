@@ -21,7 +21,8 @@ from ..base import Ticket
 from .address import Address
 from .connection import Connection, ConnectionLost, pack
 from .link import Link
-from .scripts import SEND
+from .routes import Route, Routes
+from .scripts import ALL, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
 
 BATCH_FRAMES = 512
 BATCH_BYTES = 256 * 1024
@@ -29,23 +30,21 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 1.0
 SILENCE = 5.0
 
-Route = tuple[bytes, bytes, int, int]
-"""A channel's list key, workers key, capacity, and TTL in milliseconds."""
-
 
 class Batch:
     """The frames of one script call."""
 
-    __slots__ = ("channel", "needs_worker", "size", "tickets")
+    __slots__ = ("channel", "counted", "needs_worker", "size", "tickets")
 
-    def __init__(self, channel: str, needs_worker: bool) -> None:
-        self.channel, self.needs_worker = channel, needs_worker
+    def __init__(self, first: Ticket) -> None:
+        self.channel, self.needs_worker, self.counted = first.channel, first.needs_worker, first.counted
         self.size = 0
         self.tickets: list[Ticket] = []
 
     def takes(self, ticket: Ticket) -> bool:
         return (
             self.needs_worker is ticket.needs_worker
+            and self.counted == ticket.counted
             and len(self.tickets) < BATCH_FRAMES
             and self.size + len(ticket.frame) <= BATCH_BYTES
         )
@@ -62,10 +61,8 @@ class Batch:
 class Pipeline:
     """The one connection that a process sends on, and everything that waits for it."""
 
-    def __init__(
-        self, address: Address, name: str, route: Callable[[str], Route], on_up: Callable[[Connection], None]
-    ) -> None:
-        self._address, self._route, self._on_up = address, route, on_up
+    def __init__(self, address: Address, name: str, routes: Routes, on_up: Callable[[Connection], None]) -> None:
+        self._address, self._routes, self._on_up = address, routes, on_up
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Batch] = deque()
         self._open: dict[str, Batch] = {}
@@ -86,7 +83,7 @@ class Pipeline:
             return
         batch = self._open.get(ticket.channel)
         if batch is None or not batch.takes(ticket):
-            batch = self._open[ticket.channel] = Batch(ticket.channel, ticket.needs_worker)
+            batch = self._open[ticket.channel] = Batch(ticket)
             self._queue.append(batch)
             self._schedule()
         batch.add(ticket)
@@ -102,6 +99,14 @@ class Pipeline:
                 return True
         return False
 
+    def write(self, data: bytes, answer: Callable[[Any], None]) -> None:
+        """One packed command behind everything pushed so far; without a connection its answer is ConnectionLost."""
+        self._flush()
+        if self.link.connection is None:
+            answer(ConnectionLost())
+        else:
+            self.link.connection.write(data, answer)
+
     async def execute(self, *command: bytes | str | int) -> Any:
         """One command behind everything pushed so far.
 
@@ -113,9 +118,9 @@ class Pipeline:
         if connection is None:
             raise self._refusal or Unavailable(f"not connected to {self._address}")
         try:
-            return await connection.execute(*command)
+            return await _executed(connection, command)
         except hiredis.ReplyError as error:
-            raise refusal(error) from error
+            raise self._refused(error) from error
         except ConnectionLost as error:
             raise SendUnknown(str(command[0])) from error
 
@@ -124,6 +129,8 @@ class Pipeline:
         with contextlib.suppress(TimeoutError, ServiceBusError):
             async with asyncio.timeout(PATIENCE):
                 await self.execute("PING")
+                while self._queue or (self.link.connection and self.link.connection.outstanding):
+                    await self.execute("PING")
         await self.link.close()
         self._cancel_impatience()
         self._refuse(Unavailable("the bus was closed before the message was sent"))
@@ -156,10 +163,16 @@ class Pipeline:
             connection.write(b"".join(data), *answers)
 
     def _packed(self, batch: Batch) -> bytes:
-        list_key, workers_key, capacity, ttl_ms = self._route(batch.channel)
-        flag = b"1" if batch.needs_worker else b"0"
         frames = [ticket.frame for ticket in batch.tickets]
-        return pack((b"EVALSHA", SEND.sha, b"2", list_key, workers_key, capacity, ttl_ms, flag, *frames))
+        list_key, beside, capacity, ttl_ms, local = self._route_of(batch)
+        if batch.counted:
+            script = SEND_LOCAL if local else SEND_CHANNEL
+            return pack((b"EVALSHA", script.sha, b"2", list_key, beside, capacity, ttl_ms, local, *frames))
+        flag = b"1" if batch.needs_worker else b"0"
+        return pack((b"EVALSHA", SEND.sha, b"2", list_key, beside, capacity, ttl_ms, flag, *frames))
+
+    def _route_of(self, batch: Batch) -> Route:
+        return self._routes.counted(batch.counted) if batch.counted else self._routes.plain(batch.channel)
 
     def _answer_of(self, batch: Batch) -> Callable[[Any], None]:
         def answer(reply: Any) -> None:
@@ -177,19 +190,29 @@ class Pipeline:
             if str(reply).startswith("NOSCRIPT"):
                 self._load_again(batch)
             else:
-                batch.settle(refusal(reply))
+                batch.settle(self._refused(reply))
         elif reply == -1:
             batch.settle(NoWorkers(batch.channel))
         else:
             for ticket in batch.tickets[:reply]:
                 ticket.settle(None)
-            batch.settle(ChannelFull(batch.channel, self._route(batch.channel)[2]), reply)
+            full = ChannelFull(batch.counted or batch.channel, self._route_of(batch).capacity)
+            batch.settle(full, reply)
+
+    def _refused(self, error: Exception) -> Unavailable:
+        """Also leaves a server that is no primary any more: what takes its place has another fence."""
+        connection = self.link.connection
+        if connection is not None and str(error).startswith("READONLY"):
+            self._loop.call_later(0.05, connection.abort)
+        return refusal(error)
 
     def _load_again(self, batch: Batch) -> None:
         """Somebody flushed the scripts. Later batches will say so too; once all have, send them again in order."""
         self._unscripted.append(batch)
         if len(self._unscripted) == 1 and self.link.connection is not None:
-            self.link.connection.write(pack((b"SCRIPT", b"LOAD", SEND.source)), self._loaded)
+            for script in SENDING:
+                answer = self._loaded if script is SENDING[-1] else _ignored
+                self.link.connection.write(pack((b"SCRIPT", b"LOAD", script.source)), answer)
 
     def _loaded(self, reply: Any) -> None:
         batches, self._unscripted = self._unscripted, []
@@ -235,8 +258,23 @@ class Pipeline:
             self._impatience = None
 
 
+async def _executed(connection: Connection, command: tuple[bytes | str | int, ...]) -> Any:
+    try:
+        return await connection.execute(*command)
+    except hiredis.ReplyError as error:
+        if not str(error).startswith("NOSCRIPT"):
+            raise
+    # Somebody flushed the scripts, so it did not run.
+    await asyncio.gather(*(connection.execute("SCRIPT", "LOAD", script.source) for script in ALL))
+    return await connection.execute(*command)
+
+
 def refusal(error: Exception) -> Unavailable:
     """An error answer of the server: the command did not run. A missing permission will not come by waiting."""
     text = str(error)
     final = text.startswith(("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "ERR"))
     return Unavailable(f"the server refused: {text}", retryable=not final)
+
+
+def _ignored(reply: object) -> None:
+    """The next answer says what matters."""

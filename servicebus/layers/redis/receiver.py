@@ -84,6 +84,12 @@ class Receiver:
             self._stop_task = self._loop.create_task(self._stop(), name=f"stop {self.channel}")
         await asyncio.shield(self._stop_task)
 
+    def interrupt(self) -> None:
+        """End a pop that nobody waits for any more; what it may have brought all the same goes to the sink."""
+        connection = self._link.connection
+        if connection is not None and not self._idle.is_set():
+            self._unblocker.write(pack((b"CLIENT", b"UNBLOCK", connection.greeting.client_id)), _ignored)
+
     def check_silence(self) -> None:
         """Called now and then: a pop that outlived its own timeout means a dead link."""
         connection = self._link.connection
@@ -154,3 +160,7 @@ class Receiver:
 
 
 BLOCK_TEXT = str(BLOCK).encode()
+
+
+def _ignored(reply: object) -> None:
+    """Nothing depends on this answer."""

@@ -1,0 +1,25 @@
+-- send_local(inbox, counts; capacity, ttl_ms, local, frame...) -> pushed
+--   KEYS[1]  list     the inbox of a process
+--   KEYS[2]  hash     local name -> messages sent to it and not yet taken by its consumer, same slot
+--   ARGV[1]  capacity messages the process-local channel may hold
+--   ARGV[2]  ttl_ms   both keys live this long at least
+--   ARGV[3]  local    the channel's local name
+--   ARGV[4…] frames   pushed in order, as many as there is room for
+local count = #ARGV - 3
+local room = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[2], ARGV[3]) or 0)
+if count > room then
+  count = room
+end
+if count <= 0 then
+  return 0
+end
+redis.call('HINCRBY', KEYS[2], ARGV[3], count)
+redis.call('RPUSH', KEYS[1], unpack(ARGV, 4, 3 + count))
+-- pcall: an error answer means that nothing was pushed, so nothing may fail from here on.
+for _, key in ipairs(KEYS) do
+  local ttl = redis.pcall('PTTL', key)
+  if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
+    redis.pcall('PEXPIRE', key, ARGV[2])
+  end
+end
+return count

@@ -1,0 +1,109 @@
+"""Who works on a channel and who subscribes to an event, on every layer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from servicebus import NoWorkers
+
+from ..timing import MS, Stopwatch, eventually
+from .transport import Layers, Reader, outcomes, push
+
+CHANNEL = "shop.request"
+
+
+async def test_a_worker_counts_from_the_moment_it_is_ready_until_it_leaves(layers: Layers) -> None:
+    caller, layer = await layers.open(), await layers.open()
+    assert await caller.workers(CHANNEL) == 0
+    reader = Reader(layer, CHANNEL, worker_id="w1")
+    await reader.consumer.ready()
+    assert await caller.workers(CHANNEL) == 1
+    assert await outcomes(push(caller, CHANNEL, [1], needs_worker=True)) == {None: 1}
+    await layer.leave(CHANNEL, "w1")
+    assert await caller.workers(CHANNEL) == 0
+    assert await outcomes(push(caller, CHANNEL, [2], needs_worker=True)) == {NoWorkers: 1}
+
+
+async def test_a_worker_that_has_left_still_reads_until_it_is_stopped(layers: Layers) -> None:
+    layer = await layers.open()
+    reader = Reader(layer, CHANNEL, worker_id="w1")
+    await reader.consumer.ready()
+    await layer.leave(CHANNEL, "w1")
+    push(layer, CHANNEL, [1])
+    await reader.has_read(1)
+
+
+async def test_workers_are_counted_one_by_one(layers: Layers) -> None:
+    layer, other = await layers.open(), await layers.open()
+    for count, (where, worker_id) in enumerate([(layer, "w1"), (other, "w2"), (other, "w3")], 1):
+        await Reader(where, CHANNEL, worker_id=worker_id).consumer.ready()
+        assert await layer.workers(CHANNEL) == count
+    await other.leave(CHANNEL, "w2")
+    await other.leave(CHANNEL, "w2")
+    await other.leave(CHANNEL, "never there")
+    assert await layer.workers(CHANNEL) == 2
+    assert await layer.workers("other.request") == 0
+
+
+async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(layers: Layers) -> None:
+    layer = await layers.open(presence_ttl=1.0)
+    await Reader(layer, CHANNEL, worker_id="w1").consumer.ready()
+    for _ in range(14):
+        assert await layer.workers(CHANNEL) == 1
+        await asyncio.sleep(100 * MS)
+
+
+async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
+    layer = await layers.open()
+    with Stopwatch() as watch:
+        assert await outcomes(push(layer, CHANNEL, [1], needs_worker=True)) == {NoWorkers: 1}
+    assert watch.seconds < 50 * MS
+
+
+async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
+    layer, other = await layers.open(), await layers.open()
+    for where, channel in [(layer, "b.events"), (other, "a.events"), (layer, "a.events")]:
+        await where.subscribe("orders.placed", channel)
+    assert await other.subscribers("orders.placed") == ["a.events", "b.events"]
+    assert await other.subscribers("orders.rejected") == []
+
+
+async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(layers: Layers) -> None:
+    layer = await layers.open(expiry=0.8, presence_ttl=1.0)
+    await layer.subscribe("orders.placed", "a.events")
+    for _ in range(10):
+        assert await layer.subscribers("orders.placed") == ["a.events"]
+        await asyncio.sleep(100 * MS)
+    layer.unsubscribe("orders.placed", "a.events")
+    assert await layer.subscribers("orders.placed") == ["a.events"]
+    await asyncio.sleep(1.0)
+    assert await layer.subscribers("orders.placed") == []
+
+
+async def test_a_subscription_shorter_than_the_presence_is_kept_all_the_same(layers: Layers) -> None:
+    layer = await layers.open(expiry=0.8, presence_ttl=5.0)
+    await layer.subscribe("orders.placed", "a.events")
+    for _ in range(10):
+        assert await layer.subscribers("orders.placed") == ["a.events"]
+        await asyncio.sleep(100 * MS)
+
+
+async def test_a_subscription_outlives_one_of_two_that_keep_it(layers: Layers) -> None:
+    layer, other = await layers.open(expiry=0.8, presence_ttl=1.0), await layers.open(expiry=0.8, presence_ttl=1.0)
+    await layer.subscribe("orders.placed", "a.events")
+    await other.subscribe("orders.placed", "a.events")
+    layer.unsubscribe("orders.placed", "a.events")
+    await asyncio.sleep(1.0)
+    assert await other.subscribers("orders.placed") == ["a.events"]
+
+
+async def test_a_worker_is_present_again_when_it_comes_back(layers: Layers) -> None:
+    layer = await layers.open()
+    first = Reader(layer, CHANNEL, worker_id="w1")
+    await first.consumer.ready()
+    await layer.leave(CHANNEL, "w1")
+    await first.consumer.stop()
+    second = Reader(layer, CHANNEL, worker_id="w1")
+    await second.consumer.ready()
+    assert await outcomes(push(layer, CHANNEL, [1], needs_worker=True)) == {None: 1}
+    await eventually(lambda: second.numbers == [1])

@@ -1,0 +1,162 @@
+"""When a layer does not take a message, and what it says then; and how a message is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+
+import pytest
+
+from servicebus import ChannelFull, NoWorkers, Unavailable
+from servicebus.layers.base import Layer
+
+from ..timing import MS, eventually
+from .transport import Layers, Reader, Ticket, left_in, outcomes, push, pushed
+
+CHANNEL = "shop.request"
+
+
+async def test_a_channel_holds_exactly_its_capacity_however_many_push_at_once(layers: Layers) -> None:
+    senders = [await layers.open(capacity=100) for _ in range(4)]
+    tickets = [ticket for step in range(16) for layer in senders for ticket in push(layer, CHANNEL, range(step))]
+    tickets += await pushed_by_tasks(senders)
+    assert (await outcomes(tickets))[None] == 100
+    assert len(await left_in(await layers.open(capacity=200), CHANNEL)) == 100
+
+
+async def pushed_by_tasks(senders: list[Layer]) -> list[Ticket]:
+    async def one(sender: Layer) -> list[Ticket]:
+        await asyncio.sleep(random.uniform(0, 3) * MS)
+        return push(sender, CHANNEL, range(3))
+
+    return [ticket for found in await asyncio.gather(*map(one, senders * 16)) for ticket in found]
+
+
+async def test_of_a_batch_that_does_not_fit_the_first_are_taken_and_the_rest_refused(layers: Layers) -> None:
+    layer = await layers.open(capacity=4)
+    tickets = push(layer, CHANNEL, range(10))
+    errors = [await ticket.outcome() for ticket in tickets]
+    assert errors[:4] == [None] * 4
+    for error in errors[4:]:
+        assert isinstance(error, ChannelFull)
+        assert (error.channel, error.capacity, error.executed, error.retryable) == (CHANNEL, 4, "no", True)
+    assert await left_in(await layers.open(), CHANNEL) == [0, 1, 2, 3]
+
+
+async def test_there_is_room_again_when_a_message_was_taken(layers: Layers) -> None:
+    layer = await layers.open(capacity=2)
+    assert await outcomes(push(layer, CHANNEL, range(3))) == {None: 2, ChannelFull: 1}
+    assert len(await left_in(await layers.open(), CHANNEL)) == 2
+    assert await outcomes(push(layer, CHANNEL, range(3))) == {None: 2, ChannelFull: 1}
+
+
+async def test_the_first_pattern_that_matches_the_whole_name_says_the_capacity(layers: Layers) -> None:
+    capacity = {"shop.*": 1, re.compile(r"shop\.ev"): 7, "*.events": 2, re.compile("b.k$"): 3}
+    layer = await layers.open(capacity=4, channel_capacity=capacity)
+    for channel, expected in [("shop.request", 1), ("shop.events", 1), ("x.events", 2), ("bok", 3), ("myshop.x", 4)]:
+        assert (await outcomes(push(layer, channel, range(10))))[None] == expected, channel
+
+
+async def test_a_message_that_needs_a_worker_is_refused_when_there_is_none(layers: Layers) -> None:
+    layer = await layers.open()
+    (ticket,) = push(layer, CHANNEL, [1], needs_worker=True)
+    error = await ticket.outcome()
+    assert isinstance(error, NoWorkers)
+    assert (error.channel, error.executed, error.retryable) == (CHANNEL, "no", True)
+    assert await left_in(layer, CHANNEL) == []
+
+
+async def test_a_consumer_that_is_no_worker_is_not_taken_for_one(layers: Layers) -> None:
+    layer = await layers.open()
+    await Reader(layer, CHANNEL).consumer.ready()
+    assert await layer.workers(CHANNEL) == 0
+    assert await outcomes(push(layer, CHANNEL, [1], needs_worker=True)) == {NoWorkers: 1}
+
+
+async def test_messages_that_need_a_worker_and_others_keep_their_order(layers: Layers) -> None:
+    layer = await layers.open()
+    reader = Reader(layer, CHANNEL, worker_id="w1")
+    await reader.consumer.ready()
+    for number in range(60):
+        push(layer, CHANNEL, [number], needs_worker=number % 3 == 0)
+    await reader.has_read(60)
+    assert reader.numbers == list(range(60))
+
+
+async def test_a_queued_message_can_be_taken_back_and_is_never_delivered(layers: Layers) -> None:
+    layer, other = await layers.open(), await layers.open()
+    tickets = push(layer, CHANNEL, range(5))
+    await outcomes(tickets)
+    assert await layer.withdraw(tickets[2])
+    assert not await layer.withdraw(tickets[2])
+    assert await left_in(other, CHANNEL) == [0, 1, 3, 4]
+
+
+async def test_a_message_can_be_taken_back_in_the_tick_in_which_it_was_pushed(layers: Layers) -> None:
+    layer = await layers.open()
+    tickets = push(layer, CHANNEL, range(3))
+    assert await layer.withdraw(tickets[1])
+    await pushed(layer, CHANNEL, [3])
+    assert await left_in(layer, CHANNEL) == [0, 2, 3]
+
+
+async def test_a_delivered_message_cannot_be_taken_back(layers: Layers) -> None:
+    layer = await layers.open()
+    reader = Reader(layer, CHANNEL)
+    (ticket,) = push(layer, CHANNEL, [1])
+    await reader.has_read(1)
+    assert not await layer.withdraw(ticket)
+
+
+async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
+    layer = await layers.open()
+    one, other = Ticket(layer, CHANNEL, 1), Ticket(layer, CHANNEL, 1)
+    other.frame = one.frame
+    layer.push(one)
+    layer.push(other)
+    await outcomes([one, other])
+    assert await layer.withdraw(one)
+    assert await left_in(layer, CHANNEL) == [1]
+
+
+async def test_a_message_is_either_taken_back_or_delivered(layers: Layers) -> None:
+    layer = await layers.open()
+    reader = Reader(await layers.open(), CHANNEL, credit=3)
+    withdrawn = []
+    for number in range(200):
+        (ticket,) = push(layer, CHANNEL, [number])
+        await asyncio.sleep(random.choice([0, 0, 0.1, 0.3]) * MS)
+        if await layer.withdraw(ticket):
+            withdrawn.append(number)
+    await pushed(layer, CHANNEL, ["end"])
+    await eventually(lambda: "end" in reader.numbers)
+    assert sorted([*withdrawn, *reader.numbers[:-1]]) == list(range(200))
+
+
+async def test_what_was_pushed_before_the_layer_was_closed_is_sent(layers: Layers) -> None:
+    layer, other = await layers.open(), await layers.open()
+    tickets = push(layer, CHANNEL, range(50))
+    await layer.close()
+    assert await outcomes(tickets) == {None: 50}
+    assert await left_in(other, CHANNEL) == list(range(50))
+
+
+async def test_a_closed_layer_refuses_what_is_pushed(layers: Layers) -> None:
+    layer = await layers.open()
+    await layer.close()
+    (ticket,) = push(layer, CHANNEL, [1])
+    error = await ticket.outcome()
+    assert isinstance(error, Unavailable)
+    assert error.executed == "no"
+
+
+@pytest.mark.parametrize("size", [1, 1000, 60_000])
+async def test_a_great_deal_can_be_pushed_in_one_tick_before_closing(layers: Layers, size: int) -> None:
+    layer, other = await layers.open(), await layers.open()
+    tickets = [Ticket(layer, CHANNEL, [number, "x" * size]) for number in range(200)]
+    for ticket in tickets:
+        layer.push(ticket)
+    await layer.close()
+    assert await outcomes(tickets) == {None: 200}
+    assert [number for number, _ in await left_in(other, CHANNEL)] == list(range(200))

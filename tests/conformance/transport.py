@@ -1,0 +1,116 @@
+"""What a layer moves and who reads it, without a bus: tickets that remember, readers that count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgpack
+
+from servicebus import ServiceBusError
+from servicebus.layers.base import Consumer, Layer, Limits
+from servicebus.layers.factory import layer_for
+from servicebus.protocol.codec import MAX_SIZE, encode_frame
+from servicebus.protocol.credit import Credit
+
+from ..timing import eventually
+
+
+class Ticket:
+    """One numbered message. ``outcome`` is None when it was taken, the error when not; it is set once."""
+
+    counted = ""
+
+    def __init__(self, layer: Layer, channel: str, number: Any, needs_worker: bool = False) -> None:
+        self.channel, self.number, self.needs_worker = channel, number, needs_worker
+        self.frame = encode_frame(layer.fence, layer.now_ms() + 60_000, "", {"type": "n", "n": number}, MAX_SIZE)
+        self.settled = asyncio.get_running_loop().create_future()
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        assert not self.settled.done(), f"{self.number} was settled twice"
+        self.settled.set_result(error)
+
+    async def outcome(self) -> ServiceBusError | None:
+        async with asyncio.timeout(10):
+            error: ServiceBusError | None = await self.settled
+        return error
+
+
+class Reader:
+    """A consumer's sink. It gives credit back at once, unless told to ``hold``."""
+
+    def __init__(
+        self, layer: Layer, channel: str, *, credit: int = 100, hold: bool = False, worker_id: str = ""
+    ) -> None:
+        self.credit, self._hold = Credit(credit), hold
+        self.frames: list[bytes] = []
+        self.most_held = 0
+        self.consumer: Consumer = layer.consume(channel, self._sink, self.credit, worker_id=worker_id)
+
+    def _sink(self, frames: list[bytes], fence: int) -> None:
+        self.frames += frames
+        self.most_held = max(self.most_held, self.credit.held)
+        if not self._hold:
+            self.credit.release(len(frames))
+
+    @property
+    def numbers(self) -> list[Any]:
+        return [number_of(frame) for frame in self.frames]
+
+    async def has_read(self, count: int) -> None:
+        await eventually(lambda: len(self.frames) >= count)
+
+
+class Layers:
+    """Opens layers of one URL, and closes them at the end of the test."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: list[Layer] = []
+
+    async def open(self, **limits: Any) -> Layer:
+        layer = layer_for(self._url, "asgi", Limits(**limits), "tests")
+        await layer.open()
+        self._opened.append(layer)
+        return layer
+
+    async def close(self) -> None:
+        for layer in self._opened:
+            await layer.close()
+
+
+def number_of(frame: bytes) -> Any:
+    return msgpack.unpackb(frame)[3]["n"]
+
+
+def push(layer: Layer, channel: str, numbers: Iterable[Any], needs_worker: bool = False) -> list[Ticket]:
+    """Push numbered messages in one tick."""
+    tickets = [Ticket(layer, channel, number, needs_worker) for number in numbers]
+    for ticket in tickets:
+        layer.push(ticket)
+    return tickets
+
+
+async def pushed(layer: Layer, channel: str, numbers: Iterable[Any]) -> None:
+    """Push numbered messages and wait until the layer has taken them."""
+    assert await outcomes(push(layer, channel, numbers)) == {None: len(list(numbers))}
+
+
+async def outcomes(tickets: Iterable[Ticket]) -> dict[type[ServiceBusError] | None, int]:
+    """How many tickets were taken (None), and how many refused, by error class."""
+    results = [await ticket.outcome() for ticket in tickets]
+    return dict(Counter(None if error is None else type(error) for error in results))
+
+
+async def left_in(layer: Layer, channel: str) -> list[Any]:
+    """What still lies in the channel; it is gone after that."""
+    reader = Reader(layer, channel, credit=10_000)
+    await reader.consumer.ready()
+    end = Ticket(layer, channel, "end")
+    layer.push(end)
+    await end.outcome()
+    await eventually(lambda: "end" in reader.numbers)
+    await reader.consumer.stop()
+    return [number for number in reader.numbers if number != "end"]

@@ -1,0 +1,87 @@
+"""A real server for the session, the bus's URL on every layer, and the check that a test leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import hypothesis
+import pytest
+
+from servicebus.layers.memory import Hub
+
+from .server import RealServer, real_server
+from .timing import eventually_sync
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=100)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def running_servers() -> list[RealServer]:
+    """The session's server, once a test has asked for it."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def server(running_servers: list[RealServer]) -> Iterator[RealServer]:
+    """The session's server. A test that changes its settings or ends it takes ``own_server``."""
+    with real_server() as started:
+        running_servers.append(started)
+        yield started
+        running_servers.clear()
+
+
+@pytest.fixture
+def own_server() -> Iterator[RealServer]:
+    with real_server() as started:
+        yield started
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A bus URL: of a fresh hub, then of the real server."""
+    if request.param == "redis":
+        yield request.getfixturevalue("server").url
+        return
+    name = uuid.uuid4().hex
+    yield f"memory://{name}"
+    hub = Hub.named(name)
+    assert not hub.consumers, f"left behind: consumers of {list(hub.consumers)}"
+    del Hub._named[name]
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that names no server."""
+    monkeypatch.delenv("SERVICEBUS_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest, running_servers: list[RealServer]) -> Iterator[None]:
+    """No task, no connection to the session's server, and no key without a TTL may outlive a test."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("leaves_no_task_behind")
+    yield
+    for server in running_servers:
+        check(server)
+
+
+def check(server: RealServer) -> None:
+    keys = server.keys_without_ttl()
+    server.run("FLUSHALL")
+    assert not keys, f"left behind: keys without a TTL {keys}"
+    eventually_sync(lambda: not server.clients(), within=2.0)
+
+
+@pytest.fixture
+async def leaves_no_task_behind() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left, f"left behind: {left}"

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import time
+import tracemalloc
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servicebus import MessageTooLarge
+from servicebus.protocol.codec import (
+    DEFAULT_MAX_SIZE,
+    MAX_SIZE,
+    UNDECODABLE,
+    MalformedFrame,
+    decode_raw,
+    decode_reply,
+    decode_request,
+    encode_frame,
+    restamped,
+)
+from servicebus.protocol.envelope import NO_BODY, REPLY, OutgoingReply, OutgoingRequest
+
+from ..timing import MS
+
+DECODERS = (decode_request, decode_reply, decode_raw)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | texts | st.binary(max_size=20)
+bodies = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=10
+)
+headers = st.none() | st.dictionaries(texts, texts, max_size=3)
+requests = st.builds(
+    OutgoingRequest,
+    type=texts,
+    body=bodies,
+    reply_channel=texts,
+    deadline=st.integers(0, 2**63),
+    correlation_id=texts,
+    headers=headers,
+    caller=texts,
+)
+replies = st.builds(OutgoingReply, type=st.just(REPLY), body=bodies)
+instants = st.integers(0, 2**64 - 1)
+fences = st.integers(0, 2**32 - 1)
+frames = st.builds(encode_frame, fences, instants, texts, requests | replies, st.just(MAX_SIZE))
+
+
+def decodes_or_is_malformed(data: bytes) -> None:
+    for decode in DECODERS:
+        try:
+            decoded = decode(data, DEFAULT_MAX_SIZE)
+        except MalformedFrame:
+            continue
+        body: Any = getattr(decoded.message, "body", decoded.message)
+        reads_or_is_undecodable(bytes(body))
+
+
+def reads_or_is_undecodable(body: bytes) -> None:
+    """What the handler's decoder meets later, in the part that the frame's decoder skipped."""
+    with suppress(*UNDECODABLE):
+        msgspec.msgpack.decode(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_decode_to_a_frame_or_are_malformed(data: bytes) -> None:
+    decodes_or_is_malformed(data)
+
+
+@given(frames, st.data())
+def test_a_frame_with_flipped_bits_decodes_or_is_malformed(frame: bytes, data: st.DataObject) -> None:
+    flipped = bytearray(frame)
+    for at in data.draw(st.lists(st.integers(0, len(frame) - 1), min_size=1, max_size=4)):
+        flipped[at] ^= data.draw(st.integers(1, 255))
+    decodes_or_is_malformed(bytes(flipped))
+
+
+@given(frames)
+def test_a_frame_cut_anywhere_is_malformed(frame: bytes) -> None:
+    for end in range(len(frame)):
+        for decode in DECODERS:
+            with pytest.raises(MalformedFrame):
+                decode(frame[:end], DEFAULT_MAX_SIZE)
+
+
+@given(frames, st.binary(min_size=1, max_size=5))
+def test_bytes_after_the_frame_make_it_malformed(frame: bytes, more: bytes) -> None:
+    with pytest.raises(MalformedFrame):
+        decode_raw(frame + more, MAX_SIZE)
+
+
+@given(fences, instants, texts, requests)
+def test_a_request_is_read_as_it_was_written(fence: int, expires: int, local: str, sent: OutgoingRequest) -> None:
+    frame = decode_request(encode_frame(fence, expires, local, sent, MAX_SIZE), MAX_SIZE)
+    assert (frame.fence, frame.expires, frame.local) == (fence, expires, local)
+    read = frame.message
+    assert repr(msgspec.msgpack.decode(read.body)) == repr(as_read(sent.body))
+    for name in ("type", "reply_channel", "deadline", "correlation_id", "headers", "caller"):
+        assert getattr(read, name) == getattr(sent, name)
+
+
+def as_read(value: Any) -> Any:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
+
+
+@given(frames, fences)
+def test_a_restamped_frame_differs_in_its_fence_alone(frame: bytes, fence: int) -> None:
+    before, after = decode_raw(frame, MAX_SIZE), decode_raw(restamped(frame, fence), MAX_SIZE)
+    assert after.fence == fence
+    assert (after.expires, after.local, bytes(after.message)) == (before.expires, before.local, bytes(before.message))
+
+
+def test_an_absent_body_is_told_from_a_body_of_nil() -> None:
+    absent = msgspec.msgpack.encode([0, 1, "", {"type": "x"}])
+    nil = msgspec.msgpack.encode([0, 1, "", {"type": "x", "body": None}])
+    assert decode_request(absent, MAX_SIZE).message.body is NO_BODY
+    assert bytes(decode_request(nil, MAX_SIZE).message.body) == b"\xc0"
+
+
+def test_elements_after_the_fourth_and_unknown_keys_are_ignored() -> None:
+    frame = msgspec.msgpack.encode([0, 1, "", {"type": "x", "body": 1, "colour": "red"}, "later", 6])
+    assert decode_request(frame, MAX_SIZE).message.type == "x"
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+def test_a_frame_over_the_limit_is_refused_before_it_is_decoded(decode: Any) -> None:
+    with pytest.raises(MalformedFrame, match="65537 bytes, over the limit of 65536"):
+        decode(b"\xc1" * 65_537, DEFAULT_MAX_SIZE)
+
+
+def test_an_encoded_frame_is_measured_to_the_byte() -> None:
+    size = len(encode_frame(0, 0, "", "x" * 1000, MAX_SIZE))
+    assert len(encode_frame(0, 0, "", "x" * 1000, size)) == size
+    with pytest.raises(MessageTooLarge) as caught:
+        encode_frame(0, 0, "", "x" * 1000, size - 1)
+    assert (caught.value.size, caught.value.limit) == (size, size - 1)
+
+
+HEAD = b"\x94\x00\x00\xa0"
+ROOM = DEFAULT_MAX_SIZE - len(HEAD)
+MAP_WITH_BODY = b"\x82\xa4type\xa1x\xa4body"
+BODY_ROOM = ROOM - len(MAP_WITH_BODY)
+ARRAY = b"\xdd" + (BODY_ROOM - 5).to_bytes(4, "big")
+BOMBS = {
+    "arrays in arrays": HEAD + b"\x91" * ROOM,
+    "maps in maps": HEAD + b"\x81\xa1x" * (ROOM // 3),
+    "an array that promises four billion elements": HEAD + b"\xdd\xff\xff\xff\xff",
+    "a map that promises four billion entries": HEAD + b"\xdf\xff\xff\xff\xff",
+    "a str that promises four gigabytes": HEAD + b"\xdb\xff\xff\xff\xff",
+    "bytes that promise four gigabytes": HEAD + b"\xc6\xff\xff\xff\xff",
+    "an extension that promises four gigabytes": HEAD + b"\xc9\xff\xff\xff\xff\x01",
+    "arrays in the body's arrays": HEAD + MAP_WITH_BODY + b"\x91" * BODY_ROOM,
+    "many empty maps": HEAD + MAP_WITH_BODY + b"\xdd" + (BODY_ROOM - 5).to_bytes(4, "big") + b"\x80" * (BODY_ROOM - 5),
+    "many empty arrays": HEAD
+    + MAP_WITH_BODY
+    + b"\xdd"
+    + (BODY_ROOM - 5).to_bytes(4, "big")
+    + b"\x90" * (BODY_ROOM - 5),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_costs_little_memory_and_time(name: str) -> None:
+    bomb = BOMBS[name]
+    assert min(cpu_seconds(bomb) for _ in range(9)) <= 5 * MS
+    tracemalloc.start()
+    try:
+        decodes_or_is_malformed(bomb)
+        assert tracemalloc.get_traced_memory()[1] <= 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def cpu_seconds(bomb: bytes) -> float:
+    """Of reading it as a worker does: the frame, then the body."""
+    before = time.thread_time()
+    with suppress(MalformedFrame, *UNDECODABLE):
+        msgspec.msgpack.decode(decode_request(bomb, DEFAULT_MAX_SIZE).message.body)
+    return time.thread_time() - before

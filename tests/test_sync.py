@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import servicebus
+from servicebus import ConfigurationError, Context, InvalidRequest, NoWorkers, Service, ServiceBus
+
+from .shop import CHANNEL, Closed, Count, Placed, Reserve, Reserved, calling
+from .timing import eventually
+
+
+def shop(seen: list[Any]) -> Service:
+    service = Service("shop")
+
+    @service.handler
+    async def count(request: Count, context: Context) -> int:
+        seen.append((context.correlation_id, dict(context.headers), context.deadline_ms))
+        return request.upto
+
+    @service.handler
+    async def reserve(request: Reserve) -> Reserved:
+        raise Closed(until="noon")
+
+    @service.handler("nested")
+    def nested(message: dict[str, Any], context: Context) -> dict[str, Any]:
+        with servicebus.context(headers={"added": "yes"}):
+            reply = context.bus.sync.call(CHANNEL, Count(upto=message["upto"]), timeout=60.0)
+        return {"reply": reply, "deadline": context.deadline_ms, "thread": threading.current_thread().name}
+
+    @service.on("orders.placed")
+    async def on_placed(event: Placed, context: Context) -> None:
+        seen.append((event.order_id, context.correlation_id))
+
+    return service
+
+
+async def test_calls_from_a_thread_do_what_calls_from_the_loop_do(url: str) -> None:
+    def work() -> None:
+        assert bus.sync.call(CHANNEL, Count(upto=3)) == 3
+        assert bus.sync.call(CHANNEL, {"type": "count", "upto": 4}) == 4
+        with pytest.raises(Closed) as caught:
+            bus.sync.call(CHANNEL, Reserve(order_id="o-1", lines=[]))
+        assert caught.value.until == "noon"
+        with pytest.raises(NoWorkers):
+            bus.sync.call("nobody.request", Count())
+        with pytest.raises(InvalidRequest):
+            bus.sync.send(CHANNEL, {"no": "type"})
+
+    async with calling(url, shop([])) as bus:
+        await asyncio.to_thread(work)
+        assert bus.pending == 0
+
+
+async def test_messages_and_events_from_a_thread_arrive_with_its_context(url: str) -> None:
+    seen: list[Any] = []
+
+    def work() -> None:
+        with servicebus.context(correlation_id="abc", headers={"tenant": "t1"}):
+            bus.sync.send(CHANNEL, Count())
+            bus.sync.publish("orders.placed", Placed("o-1"))
+
+    async with calling(url, shop(seen)) as bus:
+        await asyncio.to_thread(work)
+        await eventually(lambda: len(seen) == 2)
+    assert ("abc", {"tenant": "t1"}, 0) in seen
+    assert ("o-1", "abc") in seen
+
+
+async def test_a_plain_handler_calls_on_with_its_context_and_its_deadline(url: str) -> None:
+    seen: list[Any] = []
+    async with calling(url, shop(seen)) as bus:
+        with servicebus.context(correlation_id="abc", headers={"tenant": "t1"}):
+            reply = await bus.call(CHANNEL, {"type": "nested", "upto": 5}, timeout=3.0)
+    assert reply["reply"] == 5
+    assert reply["thread"].startswith("shop-handler")
+    assert seen == [("abc", {"tenant": "t1", "added": "yes"}, reply["deadline"])]
+
+
+async def test_many_threads_call_at_once(url: str) -> None:
+    def work(number: int) -> int:
+        return bus.sync.call(CHANNEL, Count(upto=number))
+
+    async with calling(url, shop([])) as bus:
+        with ThreadPoolExecutor(16) as threads:
+            loop = asyncio.get_running_loop()
+            replies = await asyncio.gather(*(loop.run_in_executor(threads, work, number) for number in range(300)))
+    assert replies == list(range(300))
+
+
+async def test_the_loop_of_the_bus_is_told_instead_of_blocked() -> None:
+    async with ServiceBus("memory://") as bus:
+        with pytest.raises(ConfigurationError, match="a thread other than that of its event loop"):
+            bus.sync.call(CHANNEL, Count())
+
+
+def test_a_bus_that_is_not_open_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="needs an open bus"):
+        ServiceBus("memory://").sync.send(CHANNEL, Count())
+
+
+async def test_a_thread_that_waits_when_the_bus_closes_gets_an_error(url: str) -> None:
+    service = Service("shop")
+    started = asyncio.Event()
+
+    @service.handler
+    async def count(request: Count) -> int:
+        started.set()
+        await asyncio.sleep(30)
+        return 0
+
+    async with ServiceBus(url) as worker, worker.serving(service, drain=0.05):
+        bus = ServiceBus(url)
+        await bus.open()
+        waiting = asyncio.create_task(asyncio.to_thread(bus.sync.call, CHANNEL, Count(), timeout=20.0))
+        await started.wait()
+        await bus.close()
+        with pytest.raises(servicebus.SendUnknown, match="the bus was closed"):
+            await asyncio.wait_for(waiting, 5)

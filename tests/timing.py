@@ -1,0 +1,42 @@
+"""Time in tests: a scaled unit, and waiting with a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+MS = 0.001 * float(os.environ.get("SERVICEBUS_TEST_TIME_FACTOR", "1"))
+"""A millisecond; longer on a machine so slow that SERVICEBUS_TEST_TIME_FACTOR says so."""
+
+
+async def eventually(true: Callable[[], bool], within: float = 5000 * MS) -> float:
+    """Wait until ``true()``; how long that took, in seconds. Fails when it takes longer than ``within`` seconds."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < within, f"not so within {within:.1f} s"
+        await asyncio.sleep(2 * MS)
+    return time.monotonic() - started
+
+
+def eventually_sync(true: Callable[[], bool], within: float = 5000 * MS) -> float:
+    """The same for tests without an event loop."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < within, f"not so within {within:.1f} s"
+        time.sleep(5 * MS)
+    return time.monotonic() - started
+
+
+class Stopwatch:
+    """``with Stopwatch() as watch: ...`` and then ``watch.seconds``."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds = time.monotonic() - self._started
