@@ -18,7 +18,7 @@ from .caller import Call, Caller
 from .config import default_url
 from .context import current
 from .counters import Counters
-from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError
+from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
 from .middleware import BusMiddleware, Outgoing, around_bus
@@ -94,6 +94,7 @@ class ServiceBus:
         self._server: EmbeddedServer | None = None
         self._layer: Layer | None = None
         self._caller: Caller | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -106,16 +107,13 @@ class ServiceBus:
 
     async def open(self) -> None:
         """Connect. Raises Unavailable when there is no server, ConfigurationError for a bad URL or an old server."""
-        if self._layer is not None:
+        if self.loop is not None:
             raise ConfigurationError("this bus is open already")
-        url = self.url
-        if url.startswith("embedded://"):
-            self._server = await start_embedded()
-            url = self._server.url
+        self.loop = asyncio.get_running_loop()
         try:
-            layer = layer_for(url, self._prefix, self._limits, self.service)
-            await layer.open()
+            layer = await self._open_layer()
         except BaseException:
+            self.loop = None
             await self._stop_server()
             raise
         self._layer = layer
@@ -127,19 +125,34 @@ class ServiceBus:
             max_size=self.max_message_size,
             max_pending=self._max_pending,
         )
-        self.loop = asyncio.get_running_loop()
+
+    async def _open_layer(self) -> Layer:
+        url = self.url
+        if url.startswith("embedded://"):
+            self._server = await start_embedded()
+            url = self._server.url
+        layer = layer_for(url, self._prefix, self._limits, self.service)
+        await layer.open()
+        return layer
 
     async def close(self) -> None:
-        """Drain what is served here, fail what is pending, flush and disconnect. Idempotent."""
-        layer, caller = self._layer, self._caller
-        if layer is None or caller is None:
+        """Drain what is served here, fail what is pending, flush and disconnect. Idempotent.
+
+        Cancelling the wait is safe: closing goes on.
+        """
+        if self._layer is None or self._caller is None:
             return
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(self._layer, self._caller))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, layer: Layer, caller: Caller) -> None:
         for serving in list(self._servings):
             await self._end(serving, drain=5.0)
         await caller.close()
         await layer.close()
-        self._layer = self._caller = self.loop = None
         await self._stop_server()
+        self._layer = self._caller = self.loop = self._closing = None
 
     @overload
     async def call(self, channel: str, request: Request[Result], *, timeout: float | None = None) -> Result: ...
@@ -249,9 +262,7 @@ class ServiceBus:
         return await self._publish(outgoing.channel, outgoing.message)
 
     async def _call(self, channel: str, request: Any, timeout: float | None) -> Any:
-        caller = self._caller
-        if caller is None:
-            raise _not_open()
+        caller = self._calling()
         context = current()
         outer_ms = context.deadline_ms if context else 0
         now_ms, operation = self.now_ms(), operation_of(request)
@@ -278,17 +289,21 @@ class ServiceBus:
         caller, context = self._calling(), current()
         channels = await self._opened().subscribers(checked_channel(event))
         copies = [caller.send(channel, event, body, context) for channel in channels]
-        for outcome in await asyncio.gather(*copies, return_exceptions=True):
-            if isinstance(outcome, ChannelFull):
-                self.counters.full_subscribers += 1
-                logger.warning("a subscriber of %s missed it: %s", event, outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
+        outcomes = await asyncio.gather(*copies, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in [failure for failure in failures if isinstance(failure, ChannelFull)]:
+            self.counters.full_subscribers += 1
+            logger.warning("a subscriber of %s missed it: %s", event, failure)
+            failures.remove(failure)
+        if failures and any(getattr(outcome, "executed", "maybe") != "no" for outcome in outcomes):
+            raise SendUnknown(event, f"some subscribers have it, others do not: {failures[0]}") from failures[0]
+        if failures:
+            raise failures[0]
 
     async def _end(self, serving: Serving, drain: float) -> None:
+        await serving.stop(drain)
         if serving in self._servings:
             self._servings.remove(serving)
-            await serving.stop(drain)
 
     async def _stop_server(self) -> None:
         server, self._server = self._server, None
@@ -303,6 +318,8 @@ class ServiceBus:
     def _calling(self) -> Caller:
         if self._caller is None:
             raise _not_open()
+        if self.loop is not asyncio.get_running_loop():
+            raise ConfigurationError("the bus belongs to the event loop that opened it; from elsewhere use bus.sync")
         return self._caller
 
 

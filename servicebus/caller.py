@@ -14,7 +14,7 @@ from typing import Any
 
 from .context import Context
 from .counters import Counters
-from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError
+from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.calls import Calls
 from .protocol.codec import MalformedFrame, decode_reply, encode_frame
@@ -33,6 +33,7 @@ class Call:
     """One pending call: the ticket that the layer settles, and the future that its caller waits for."""
 
     __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation")
+    # deadline_ms is on the loop's clock: that of the correlation table.
     needs_worker = True
     counted = ""
 
@@ -86,7 +87,8 @@ class Caller:
         self._consumer: Consumer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ms = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
         self._ids: list[str] = []
 
     @property
@@ -95,6 +97,7 @@ class Caller:
 
     def start(self, channel: str, operation: str, body: Any, deadline_ms: int, context: Context | None) -> Call:
         """Push a request and register its call. Raises what is known at once; the rest comes from ``finish``."""
+        self._check_open()
         self._check_room(channel)
         unique = self._fresh_id()
         request = OutgoingRequest(
@@ -105,11 +108,12 @@ class Caller:
             context.correlation_id if context else "",
             _plain(context),
         )
-        expires = min(deadline_ms, self._layer.now_ms() + self._expiry_ms)
+        now_ms = self._layer.now_ms()
         target, local = route(channel)
-        frame = self._encoded(local, expires, request)
-        call_id = self._local_prefix + unique
-        call = Call(call_id, target, operation, frame, deadline_ms, self._loop.create_future())
+        frame = self._encoded(local, min(deadline_ms, now_ms + self._expiry_ms), request)
+        # The server's clock may step; what this process promised its caller is kept on its own.
+        due_ms = self._local_ms() + deadline_ms - now_ms
+        call = Call(self._local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
         self._calls.add(call)
         self._counters.calls += 1
         self._watch_deadlines()
@@ -121,7 +125,7 @@ class Caller:
         try:
             reply: IncomingReply = await call.future
         except asyncio.CancelledError:
-            self._own(self._withdraw(call))
+            self._own(self._withdraw([call]))
             raise
         finally:
             self._calls.pop(call.id)
@@ -129,6 +133,7 @@ class Caller:
 
     async def send(self, channel: str, operation: str, body: Any, context: Context | None) -> None:
         """Push a one-way message and wait until the layer has taken it. Cancelling is safe: it may be sent."""
+        self._check_open()
         request = OutgoingRequest(
             operation,
             body,
@@ -143,14 +148,23 @@ class Caller:
         await ticket.future
 
     async def close(self) -> None:
-        """Fail what is pending and stop reading replies."""
+        """Refuse what comes, fail what is pending and stop reading replies."""
+        self._closed = True
         for call in self._calls.drain():
             call.fail(SendUnknown(call.channel, "the bus was closed"))
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._consumer is not None:
             await self._consumer.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the bus is being closed", retryable=False)
+
+    def _local_ms(self) -> int:
+        return int(self._loop.time() * 1000)
 
     def _check_room(self, channel: str) -> None:
         if self._consumer is None:
@@ -192,26 +206,31 @@ class Caller:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due_ms = due_ms
-        self._timer = self._loop.call_later(max(0, due_ms - self._layer.now_ms()) / 1000, self._deadlines_due)
+        self._timer = self._loop.call_later(max(0, due_ms - self._local_ms()) / 1000, self._deadlines_due)
 
     def _deadlines_due(self) -> None:
         self._timer = None
-        for call in self._calls.expired(self._layer.now_ms()):
-            self._own(self._expire(call))
+        calls = self._calls.expired(self._local_ms())
+        if calls:
+            self._own(self._expire(calls))
         self._watch_deadlines()
 
-    async def _expire(self, call: Call) -> None:
-        if await self._withdraw(call):
+    async def _expire(self, calls: list[Call]) -> None:
+        """Thousands may be due at once: they are withdrawn together, and share one wait for their worker's verdict."""
+        withdrawn = await self._withdraw(calls)
+        for call in withdrawn:
             call.fail(DeadlineExceeded(call.channel, call.operation, "queued"))
-            return
-        await asyncio.wait([call.future], timeout=VERDICT_WITHIN)
-        call.fail(DeadlineExceeded(call.channel, call.operation, "dispatched"))
+        if len(withdrawn) < len(calls):
+            await asyncio.sleep(VERDICT_WITHIN)
+        for call in calls:
+            call.fail(DeadlineExceeded(call.channel, call.operation, "dispatched"))
 
-    async def _withdraw(self, call: Call) -> bool:
+    async def _withdraw(self, calls: list[Call]) -> list[Call]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WITHDRAW_WITHIN):
-                return await self._layer.withdraw(call)
-        return False
+                taken_back = set(map(id, await self._layer.withdraw(*calls)))
+                return [call for call in calls if id(call) in taken_back]
+        return []
 
     def _own(self, work: Any) -> None:
         task = self._loop.create_task(work)

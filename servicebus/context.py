@@ -31,9 +31,10 @@ class Context:
         headers: str to str, propagated to nested calls and events.
         caller: the name of the service that sent the message, "" when it gave none.
         deadline_ms: the instant, on the server's clock in milliseconds, when the caller stops waiting; 0 for none.
+        started: whether a plain ``def`` handler has begun to run in its thread; for the dispatcher.
     """
 
-    __slots__ = ("_bus", "caller", "correlation_id", "deadline_ms", "headers")
+    __slots__ = ("_bus", "caller", "correlation_id", "deadline_ms", "headers", "started")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Context:
         self.deadline_ms = deadline_ms
         self.caller = caller
         self._bus = bus
+        self.started = False
 
     @property
     def bus(self) -> ServiceBus:

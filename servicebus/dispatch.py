@@ -20,7 +20,7 @@ import msgspec
 
 from .context import Context, enter
 from .counters import Counters
-from .errors import MessageTooLarge, RemoteError, ServiceBusError, UnknownOperation
+from .errors import InvalidRequest, MessageTooLarge, RemoteError, ServiceBusError, UnknownOperation
 from .layers.base import Layer
 from .middleware import Endpoint, around_handler
 from .protocol import faults
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .bus import ServiceBus
 
 KNOWN_REPLY_CHANNELS = 10_000
+CANCEL_WITHIN = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,10 @@ class Dispatcher:
             _, late = await asyncio.wait(tasks, timeout=within)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                _, deaf = await asyncio.wait(late, timeout=CANCEL_WITHIN)
+                if deaf:
+                    logger.error("%d handlers do not heed their cancellation and are abandoned", len(deaf))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _admitted(self, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
@@ -138,19 +142,32 @@ class Dispatcher:
             request = handler.decode(message.body)
         except UNDECODABLE as error:
             return faults.refused(faults.invalid(error))
+        except Exception as error:
+            logger.exception("reading a %r failed", message.type)
+            return faults.refused(InvalidRequest(f"the request was refused by its own check: {type(error).__name__}"))
+        if message.deadline and self._layer.now_ms() >= message.deadline:
+            return self._expired()
         try:
             result = await endpoint(request, context)
             if handler.reply is not None and not isinstance(result, handler.reply):
                 raise TypeError(f"{handler.name} returned a {type(result).__name__}, not a {handler.reply.__name__}")
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._failed(message, context, error)  # something that the handler awaited was cancelled, not it
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
             return self._failed(message, context, error)
         self._counters.handled += 1
         return OutgoingReply(REPLY, result)
 
-    def _failed(self, message: IncomingRequest, context: Context, error: Exception) -> OutgoingError:
-        if isinstance(error, _NotStarted):
-            self._counters.expired_messages += 1
-            return faults.expired()
+    def _expired(self) -> OutgoingError:
+        self._counters.expired_messages += 1
+        return faults.expired()
+
+    def _failed(self, message: IncomingRequest, context: Context, error: BaseException) -> OutgoingError:
+        if isinstance(error, _NotStarted) and not context.started:
+            return self._expired()
         self._counters.handled += 1
         self._counters.failed += 1
         if not isinstance(error, RemoteError):
@@ -201,8 +218,8 @@ class Dispatcher:
         except MessageTooLarge as error:
             details = {"size": error.size, "limit": error.limit}
             failure = OutgoingError("error", "reply_too_large", "yes", "the reply is too large to send", details)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            logger.error("a reply cannot be encoded: %s", error)
+        except Exception:
+            logger.exception("a reply cannot be encoded")
             failure = OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
         return encode_frame(fence, expires, local, failure, DEFAULT_MAX_SIZE)
 
@@ -220,6 +237,7 @@ class Dispatcher:
         def call(request: Any, context: Context) -> Any:
             if context.deadline_ms and self._layer.now_ms() >= context.deadline_ms:
                 raise _NotStarted
+            context.started = True
             manager: AbstractContextManager[Any] = around_sync()
             with manager:
                 return function(request, context) if handler.wants_context else function(request)

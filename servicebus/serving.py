@@ -33,6 +33,7 @@ class Serving:
         self._consumers: list[Consumer] = []
         self._subscribed: list[str] = []
         self._background: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
 
     async def start(self, within: float) -> None:
         """Subscribe, register and receive. Raises Unavailable when that takes more than ``within`` seconds."""
@@ -45,7 +46,15 @@ class Serving:
             self._background.append(asyncio.get_running_loop().create_task(self._repeat(seconds, task)))
 
     async def stop(self, drain: float) -> None:
-        """Drain: stop receiving, let handlers finish for ``drain`` seconds, cancel the rest. Idempotent."""
+        """Drain: stop receiving, let handlers finish for ``drain`` seconds, cancel the rest. Idempotent.
+
+        Cancelling the wait is safe: the drain goes on, and whoever stops again, as a closing bus does, waits for it.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop(drain))
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, drain: float) -> None:
         try:
             await self._layer.leave(self._service.request_channel, self._worker_id)
         except ServiceBusError as error:

@@ -118,25 +118,31 @@ class Supervisor:
         self._started: dict[int, float] = {}
         self._early_deaths = 0
         self._signal = 0
+        self._given_up = False
 
     def run(self) -> int:
         """Until a signal has ended all children (0), or they keep dying at once (1)."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._forward)
-        self._children = [self._spawn() for _ in range(self._config.processes)]
+        for _ in range(self._config.processes):
+            self._spawn()
         while self._children:
             time.sleep(0.05)
             for child in [child for child in self._children if child.poll() is not None]:
                 self._children.remove(child)
-                if not self._signal:
+                if not self._signal and not self._given_up:
                     self._replace(child)
-        return 0 if self._signal else 1
+        return 1 if self._given_up else 0
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> None:
+        if self._told_to_end():
+            return
         # A session of its own: Ctrl-C reaches the supervisor only, which passes it on once.
         child = subprocess.Popen([sys.executable, "-m", "servicebus", *worker_arguments(self._config)], process_group=0)
         self._started[child.pid] = time.monotonic()
-        return child
+        self._children.append(child)
+        if self._told_to_end():  # it came while the child was being made, and went to the others only
+            child.send_signal(signal.SIGTERM)
 
     def _replace(self, child: subprocess.Popen[bytes]) -> None:
         lived = time.monotonic() - self._started.pop(child.pid)
@@ -144,15 +150,21 @@ class Supervisor:
         logger.error("worker %d ended with %s after %.1f s", child.pid, child.returncode, lived)
         if self._early_deaths >= RESTARTS_TO_GIVE_UP:
             logger.error("giving up: %d workers in a row died early", self._early_deaths)
-            self._forward(signal.SIGTERM, None)
-            self._signal = 0
+            self._given_up = True
+            self._end_children()
             return
         time.sleep(RESTART_AFTER)
-        if not self._signal:
-            self._children.append(self._spawn())
+        self._spawn()
+
+    def _told_to_end(self) -> bool:
+        """A signal may have come at any instant."""
+        return self._signal != 0
 
     def _forward(self, number: int, frame: Any) -> None:
         self._signal = number
+        self._end_children()
+
+    def _end_children(self) -> None:
         for child in self._children:
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)

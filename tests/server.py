@@ -68,11 +68,11 @@ class RealServer(EmbeddedServer):
         listed = [dict(part.split("=", 1) for part in line.split(" ")) for line in lines]
         return {int(client["id"]): client["name"] for client in listed if int(client["id"]) != self._admin_id}
 
-    def keys(self) -> list[str]:
-        return sorted(key.decode() for key in self.run("KEYS", "*"))
+    def all_keys(self, pattern: str = "*") -> list[str]:
+        return sorted(key.decode() for key in self.run("KEYS", pattern))
 
     def keys_without_ttl(self) -> list[str]:
-        return [key for key in self.keys() if self.run("PTTL", key) == -1]
+        return [key for key in self.all_keys() if self.run("PTTL", key) == -1]
 
     def frames(self, channel: str) -> list[bytes]:
         """What lies in a channel, oldest first."""
@@ -90,6 +90,16 @@ class RealServer(EmbeddedServer):
         self.disconnect()
         os.kill(pid, number)
         eventually_sync(lambda: not is_running(pid))
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """The server process is stopped for the duration of the block."""
+        pid = int(self.info("server")["process_id"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     async def restart(self) -> None:
         """Start a server again where the last one was, with its options."""

@@ -5,6 +5,7 @@ import time
 import types
 from typing import Any
 
+import msgpack
 import msgspec
 import pytest
 
@@ -17,6 +18,7 @@ from servicebus import (
     ServiceBus,
 )
 
+from .conformance.transport import Layers, Reader
 from .shop import CHANNEL, Count, Line, Reserve, Reserved, SoldOut, calling, counter
 from .timing import MS, eventually
 
@@ -213,3 +215,58 @@ async def test_struct_events_and_replies_of_any_shape_arrive(url: str) -> None:
         reply = await bus.call(CHANNEL, {"type": "shape"})
     assert reply == [None, 1, "x", {"sku": "A", "quantity": 1}, {"k": [{"sku": "B", "quantity": 2}]}]
     assert msgspec.convert(reply[3], Line) == Line("A", 1)
+
+
+async def test_a_message_to_a_process_local_channel_lies_in_the_inbox_of_its_process(url: str) -> None:
+    layers = Layers(url)
+    inbox = Reader(await layers.open(), "4f2a!")
+    async with ServiceBus(url) as bus:
+        await bus.send("specific.4f2a!one", {"type": "x"})
+        await bus.send("other.4f2a!two", {"type": "x"})
+        await bus.send("specific.77cd!one", {"type": "x"})
+        await inbox.has_read(2)
+    assert [msgpack.unpackb(frame)[2] for frame in inbox.frames] == ["specific!one", "other!two"]
+    await layers.close()
+
+
+async def test_a_bus_used_on_another_event_loop_says_so(url: str) -> None:
+    async def elsewhere(bus: ServiceBus) -> None:
+        for using in (bus.call(CHANNEL, Count()), bus.send(CHANNEL, Count())):
+            with pytest.raises(ConfigurationError, match="from elsewhere use bus"):
+                await using
+
+    async with calling(url, counter()) as bus:
+        await asyncio.to_thread(lambda: asyncio.run(elsewhere(bus)))
+        assert await bus.call(CHANNEL, Count(upto=1)) == 1
+
+
+async def test_closing_goes_on_when_the_wait_for_it_is_cancelled(url: str) -> None:
+    service, ended = Service("shop"), asyncio.Event()
+
+    @service.handler
+    async def count(request: Count) -> int:
+        await asyncio.sleep(0.1)
+        ended.set()
+        return 1
+
+    async with ServiceBus(url) as bus:
+        worker = ServiceBus(url)
+        await worker.open()
+        serving = asyncio.create_task(served(worker, service))
+        await bus.wait_for_workers(CHANNEL)
+        call = asyncio.create_task(bus.call(CHANNEL, Count()))
+        await asyncio.sleep(20 * MS)
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(10 * MS)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await asyncio.gather(worker.close(), worker.close())
+        assert ended.is_set()
+        assert await call == 1
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def served(bus: ServiceBus, service: Service) -> None:
+    async with bus.serving(service):
+        await asyncio.Event().wait()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -18,6 +19,9 @@ class Step(Request[dict[str, Any]]):
 
     depth: int = 0
     pause: float = 0.0
+
+
+MARK: ContextVar[str] = ContextVar("mark", default="nobody's")
 
 
 def chain(link: str, next_link: str) -> Service:
@@ -199,3 +203,16 @@ async def test_what_remains_is_never_negative(url: str) -> None:
         remaining = Context(deadline_ms=bus.now_ms() + 1000, bus=bus).remaining()
         assert remaining is not None
         assert 0.9 < remaining <= 1.0
+
+
+async def test_a_handler_runs_in_the_context_that_serves_and_not_in_that_of_whoever_sends(url: str) -> None:
+    service = Service("shop")
+
+    @service.handler("mark")
+    async def mark(message: dict[str, Any]) -> str:
+        return MARK.get()
+
+    async with calling(url, service) as bus:
+        MARK.set("the sender's")
+        with servicebus.context(correlation_id="abc"):
+            assert await bus.call("shop.request", {"type": "mark"}) == "nobody's"

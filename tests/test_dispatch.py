@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -15,16 +16,36 @@ from servicebus import (
     Context,
     InvalidRequest,
     RemoteError,
+    Request,
     Service,
     ServiceBus,
     ServiceBusError,
     UnknownOperation,
 )
+from servicebus.protocol.codec import encode_frame
 
+from .conformance.transport import Layers, Ticket, outcomes
 from .shop import CHANNEL, Closed, Count, Line, Reserve, Reserved, calling
 from .timing import MS, eventually
 
+
+class Checked(Request[int]):
+    """Refuses negative numbers with a reason, and zero by accident."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if self.n < 0:
+            raise ValueError("negative")
+        _ = 1 // self.n
+
+
 service = Service("shop")
+
+
+@service.handler
+async def checked(request: Checked) -> int:
+    return 100 // request.n
 
 
 @service.handler
@@ -124,6 +145,14 @@ async def test_a_field_that_the_contract_does_not_know_is_ignored(bus: ServiceBu
     }
 
 
+async def test_a_request_that_its_own_check_refuses_is_invalid_and_its_handler_does_not_run(bus: ServiceBus) -> None:
+    for body in ({"n": -1}, {"n": 0}):
+        error = await error_of(bus, {"type": "checked", **body})
+        assert isinstance(error, InvalidRequest)
+        assert error.executed == "no"
+    assert await bus.call(CHANNEL, Checked(n=2)) == 50
+
+
 # Failed in the handler.
 
 
@@ -195,9 +224,10 @@ async def test_a_reply_of_another_type_than_declared_is_never_taken_for_it(bus: 
     assert (error.code, error.executed) == ("reply_invalid", "yes")
 
 
-async def test_a_handler_that_is_cancelled_from_within_may_have_run(bus: ServiceBus) -> None:
+async def test_a_handler_whose_own_work_was_cancelled_has_failed(bus: ServiceBus) -> None:
     error = await error_of(bus, {"type": "cancelled"})
-    assert (type(error).__name__, error.executed) == ("WorkerLost", "maybe")
+    assert isinstance(error, RemoteError)
+    assert (error.code, error.executed) == ("internal", "yes")
 
 
 async def test_handled_failed_and_refused_messages_are_counted(url: str) -> None:
@@ -299,3 +329,25 @@ async def test_each_plain_handler_runs_inside_its_context_manager_in_its_thread(
         await error_of(bus, {"type": "plain"})
     assert [note for note, _ in notes] == ["enter", "handler", "exit"]
     assert len({thread for _, thread in notes}) == 1
+
+
+# Whatever is pushed at it.
+
+
+async def test_a_worker_survives_any_bytes_and_counts_what_it_dropped(url: str) -> None:
+    layers = Layers(url)
+    layer = await layers.open()
+    whole = encode_frame(0, 2**63, "", {"type": "count", "body": {"upto": 1}}, 65_536)
+    frames = [bytes([*whole[:at], random.randrange(256), *whole[at + 1 :]]) for at in range(len(whole))] * 10
+    frames += [whole[:at] for at in range(len(whole))] + [random.randbytes(random.randrange(60)) for _ in range(1000)]
+    async with ServiceBus(url) as bus, bus.serving(service):
+        tickets = [Ticket(layer, CHANNEL, 0) for _ in frames]
+        for ticket, frame in zip(tickets, frames, strict=True):
+            ticket.frame = frame
+            layer.push(ticket)
+        assert await outcomes(tickets) == {None: len(frames)}
+        assert await bus.call(CHANNEL, Count(upto=3)) == 3
+        counted = bus.counters
+        assert counted.rejected_frames > 1000
+        assert counted.rejected_frames + counted.handled + counted.expired_messages <= len(frames) + 1
+    await layers.close()

@@ -18,14 +18,14 @@ from servicebus import (
 )
 
 from .shop import CHANNEL, Count, Placed, calling, counter
-from .timing import MS, Stopwatch
+from .timing import MS, Stopwatch, allowed
 
 
 async def test_no_worker_is_said_within_50_ms(url: str) -> None:
     async with ServiceBus(url) as bus:
         with Stopwatch() as watch, pytest.raises(NoWorkers) as caught:
             await bus.call("nobody.request", Count(), timeout=5.0)
-        assert watch.seconds < 50 * MS
+        assert watch.seconds < allowed(50 * MS)
         assert (caught.value.channel, caught.value.executed, caught.value.retryable) == ("nobody.request", "no", True)
         assert bus.pending == 0
 

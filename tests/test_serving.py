@@ -13,7 +13,7 @@ import pytest
 from servicebus import NoWorkers, Service, ServiceBus, WorkerLost
 
 from .shop import CHANNEL, calling
-from .timing import MS, eventually
+from .timing import MS, Stopwatch, allowed, eventually
 
 
 class Draining:
@@ -76,6 +76,31 @@ async def test_a_handler_that_outlasts_the_drain_is_given_up_and_its_caller_told
         assert caught.value.executed == "maybe"
         if kind == "block":
             await asyncio.sleep(0.4)
+
+
+async def test_a_handler_that_does_not_heed_its_cancellation_is_abandoned(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    release, ended = asyncio.Event(), asyncio.Event()
+    service = Service("shop")
+
+    @service.handler("deaf")
+    async def deaf(message: dict[str, Any]) -> None:
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+        ended.set()
+
+    async with ServiceBus(url) as bus:
+        with Stopwatch() as watch:
+            async with ServiceBus(url) as worker, worker.serving(service, drain=0.05):
+                await bus.send(CHANNEL, {"type": "deaf"})
+                await asyncio.sleep(20 * MS)
+        assert watch.seconds < allowed(2.0)
+        assert "1 handlers do not heed" in caplog.text
+        release.set()
+        await ended.wait()
+        await asyncio.sleep(0)
 
 
 async def test_under_load_nothing_that_was_taken_is_lost_when_workers_come_and_go(url: str) -> None:

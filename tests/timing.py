@@ -40,3 +40,40 @@ class Stopwatch:
 
     def __exit__(self, *error: object) -> None:
         self.seconds = time.monotonic() - self._started
+
+
+class Lag:
+    """How late the event loop of the running test ever was: what a busy machine adds to every figure."""
+
+    EVERY = 0.005
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self.worst = 0.0
+        self._wait(asyncio.get_running_loop())
+
+    def stop(self) -> None:
+        self.worst = 0.0
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(self.EVERY, self._woken, loop, loop.time() + self.EVERY)
+
+    def _woken(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        self.worst = max(self.worst, loop.time() - due)
+        self._wait(loop)
+
+
+LAG = Lag()
+"""Of the running test, when that is asynchronous."""
+
+HOPS = 4
+
+
+def allowed(seconds: float) -> float:
+    """A figure that holds on a quiet machine, and what this one added to the few steps that it takes to get there."""
+    return seconds + HOPS * LAG.worst

@@ -126,10 +126,10 @@ class Layer(Protocol):
         (when the ticket needs a worker), Unavailable, SendUnknown, Overloaded.
         """
 
-    async def withdraw(self, ticket: Ticket) -> bool:
-        """Take a frame back. True: it was still queued, so nobody has handled it and nobody will.
+    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
+        """Take frames back. Those returned were still queued, so nobody has handled them and nobody will.
 
-        Safe to cancel: the frame may or may not have been taken back.
+        Safe to cancel: frames may or may not have been taken back.
         """
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:

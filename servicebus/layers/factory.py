@@ -28,7 +28,7 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str) -> Layer:
     if separator and scheme == "memory":
         from .memory import MemoryLayer
 
-        return MemoryLayer(rest, limits)
+        return MemoryLayer(f"{prefix}:{rest}", limits)
     if separator and scheme in ("redis", "rediss", "unix"):
         from .redis.address import Address
         from .redis.layer import RedisLayer

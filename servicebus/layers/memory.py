@@ -7,6 +7,7 @@ Delivery guarantee: at most once, FIFO per channel, capacity and expiry as on Re
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from threading import Lock
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
 from ..protocol.credit import Credit
 from .base import CapacityOf, Limits, Sink, Ticket
+
+SWEEP_EVERY = 64
 
 _EPOCH_MS = (time.time() - time.monotonic()) * 1000
 
@@ -41,6 +44,7 @@ class Hub:
         self.queues: dict[str, deque[tuple[float, bytes]]] = {}
         self.consumers: dict[str, list[MemoryConsumer]] = {}
         self.groups: dict[str, dict[str, Subscription]] = {}
+        self._came = 0
 
     @classmethod
     def named(cls, name: str) -> Hub:
@@ -56,7 +60,10 @@ class Hub:
         with self.lock:
             if ticket.needs_worker and not self.workers(ticket.channel):
                 return NoWorkers(ticket.channel)
-            queue = self.queues.setdefault(ticket.channel, deque())
+            queue = self.queues.get(ticket.channel)
+            if queue is None:
+                self._sweep()
+                queue = self.queues[ticket.channel] = deque()
             self._expire(queue)
             if len(queue) >= capacity:
                 return ChannelFull(ticket.channel, capacity)
@@ -80,8 +87,19 @@ class Hub:
             for position, entry in enumerate(queue):
                 if entry[1] == frame:
                     del queue[position]
+                    if not queue:
+                        del self.queues[channel]
                     return True
             return False
+
+    def _sweep(self) -> None:
+        """Now and then, as channels come: those whose messages have all expired go."""
+        self._came += 1
+        if self._came % SWEEP_EVERY == 0:
+            for channel, queue in list(self.queues.items()):
+                self._expire(queue)
+                if not queue:
+                    del self.queues[channel]
 
     @staticmethod
     def _expire(queue: deque[tuple[float, bytes]]) -> None:
@@ -94,11 +112,13 @@ class MemoryConsumer:
     """Pumps one channel of a hub into a sink, on the loop that made it."""
 
     def __init__(self, hub: Hub, channel: str, sink: Sink, credit: Credit, worker_id: str) -> None:
+        # Messages are handled in the context that serves, not in that of whoever sends, as on every other layer.
         self._hub, self._channel, self._sink, self._credit = hub, channel, sink, credit
         self.worker_id = worker_id
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._scheduled = False
-        self._stopped = False
+        self.stopped = False
         credit.on_release = self.wake
         self.wake()
 
@@ -108,20 +128,20 @@ class MemoryConsumer:
 
     def wake(self) -> None:
         """Look for messages in the next tick. Loop thread only."""
-        if not self._scheduled and not self._stopped:
+        if not self._scheduled and not self.stopped:
             self._scheduled = True
-            self._loop.call_soon(self._pump)
+            self._loop.call_soon(self._pump, context=self._context)
 
     def wake_from_anywhere(self, loop: asyncio.AbstractEventLoop) -> None:
         """The same, from a thread that runs ``loop``."""
         if loop is self._loop:
             self.wake()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.wake)
+            self._loop.call_soon_threadsafe(self.wake, context=self._context)
 
     def _pump(self) -> None:
         self._scheduled = False
-        if self._stopped:
+        if self.stopped:
             return
         frames = self._hub.take(self._channel, self._credit.available)
         if frames:
@@ -132,7 +152,7 @@ class MemoryConsumer:
         """At once."""
 
     async def stop(self) -> None:
-        self._stopped = True
+        self.stopped = True
         with self._hub.lock:
             readers = self._hub.consumers.get(self._channel, [])
             if self in readers:
@@ -187,7 +207,10 @@ class MemoryLayer:
             for reader in readers:
                 reader.wake_from_anywhere(self._loop)
 
-    async def withdraw(self, ticket: Ticket) -> bool:
+    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
+        return [ticket for ticket in tickets if self._taken_back(ticket)]
+
+    def _taken_back(self, ticket: Ticket) -> bool:
         if ticket in self._outbox:
             self._outbox.remove(ticket)
             return True
@@ -195,6 +218,7 @@ class MemoryLayer:
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> MemoryConsumer:
         consumer = MemoryConsumer(self._hub, channel, sink, credit, worker_id)
+        self._consumers = [reader for reader in self._consumers if not reader.stopped]
         self._consumers.append(consumer)
         with self._hub.lock:
             self._hub.consumers.setdefault(channel, []).append(consumer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
 
@@ -57,10 +57,20 @@ class Calls(Generic[CallT]):
         """Remove and return the pending call, None when there is none: a late, forged or second reply."""
         call = self._pending.pop(call_id, None)
         if call is not None:
-            slot = self._slots.get(call.deadline_ms // self._slot_ms)
+            number = call.deadline_ms // self._slot_ms
+            slot = self._slots.get(number)
             if slot is not None:
                 slot.pop(call_id, None)
+                if not slot:
+                    self._drop(number)
         return call
+
+    def _drop(self, number: int) -> None:
+        """An empty slot goes at once, what the heap still says of it when that is most of what the heap says."""
+        del self._slots[number]
+        if len(self._due) > 2 * len(self._slots) + 64:
+            self._due = list(self._slots)
+            heapify(self._due)
 
     @property
     def next_due_ms(self) -> int | None:
@@ -71,7 +81,7 @@ class Calls(Generic[CallT]):
         """The pending calls whose deadline has passed, each reported once. They stay pending until popped."""
         calls: list[CallT] = []
         while self._due and (self._due[0] + 1) * self._slot_ms <= now_ms:
-            calls += self._slots.pop(heappop(self._due)).values()
+            calls += self._slots.pop(heappop(self._due), {}).values()
         return calls
 
     def drain(self) -> list[CallT]:

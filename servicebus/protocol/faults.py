@@ -43,7 +43,7 @@ def refused(error: InvalidRequest | UnknownOperation) -> OutgoingError:
     return _not_executed("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
 
 
-def failed(error: Exception) -> OutgoingError:
+def failed(error: BaseException) -> OutgoingError:
     """What a caller is told of an exception that came out of a handler: it ran, whatever the exception says.
 
     An InvalidRequest or NoWorkers here is of a call that the handler made, so it is "internal" to its own caller.

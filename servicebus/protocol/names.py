@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 MAX_LENGTH = 100
 
 _CHANNEL = re.compile(r"[a-zA-Z\d\-_.]+(\![\d\w\-_.]*)?\Z")
-_SERVICE = re.compile(r"[a-zA-Z\d][a-zA-Z\d\-_]{0,47}\Z")
+_SERVICE = re.compile(r"[a-zA-Z\d][a-zA-Z\d\-_]{0,39}\Z")
 
 
 def is_channel(name: str) -> bool:
@@ -30,7 +30,7 @@ def checked_service(name: object) -> str:
     """``name``, when it is a legal service name. Raises ConfigurationError, which quotes the rule."""
     if isinstance(name, str) and _SERVICE.match(name):
         return name
-    raise ConfigurationError(f"{name!r} is no service name: letters, digits, '-' and '_', at most 48 characters")
+    raise ConfigurationError(f"{name!r} is no service name: letters, digits, '-' and '_', at most 40 characters")
 
 
 def request_channel(service: str) -> str:

@@ -19,7 +19,7 @@ async def record(caller: Caller, request: RecordReturn) -> Return:
     if row is None:
         lines = [pricing.Line(sku=line.sku, quantity=line.quantity) for line in request.lines]
         with half_way(request.return_id, ""):
-            await caller.call(pricing.CHANNEL, pricing.Quote(lines=lines))
+            await caller.call(pricing.CHANNEL, pricing.Quote(lines=lines, itemized=False))
         row = await store.in_thread(store.open_return, request)
     await advance_return(caller, row)
     return Return(return_id=row.return_id, status=row.status, credited=row.credited)

@@ -26,7 +26,7 @@ async def reserve(caller: Caller, order: Order) -> Move:
 
 async def charge(caller: Caller, order: Order) -> Move:
     """The total is what was charged: an order that is resumed keeps the prices of its first charge."""
-    quotation = await caller.call(pricing.CHANNEL, pricing.Quote(lines=priced_lines(order)))
+    quotation = await caller.call(pricing.CHANNEL, pricing.Quote(lines=priced_lines(order), itemized=False))
     request = pricing.Charge(payment_id=order.order_id, amount=quotation.total)
     payment = await caller.call(pricing.CHANNEL, request)
     return Move("charged", {"total": payment.amount})

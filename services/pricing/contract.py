@@ -68,9 +68,13 @@ class Quotation(Struct, frozen=True):
 
 
 class Quote(Request[Quotation], tag="quote"):
-    """Price many lines at once. Raises UnknownSku."""
+    """Price many lines at once. Raises UnknownSku.
+
+    ``itemized`` False: the total only, for a quotation that would be too large to send line by line.
+    """
 
     lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    itemized: bool = True
 
 
 class Payment(Struct, frozen=True):

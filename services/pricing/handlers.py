@@ -39,7 +39,8 @@ def set_prices(request: SetPrices) -> PricesSet:
 
 @service.handler
 def quote(request: Quote) -> Quotation:
-    return prices.quote(request.lines)
+    quotation = prices.quote(request.lines)
+    return quotation if request.itemized else Quotation(lines=[], total=quotation.total)
 
 
 @service.handler

@@ -6,7 +6,7 @@ import asyncio
 
 from servicebus import NoWorkers
 
-from ..timing import MS, Stopwatch, eventually
+from ..timing import MS, Stopwatch, allowed, eventually
 from .transport import Layers, Reader, outcomes, push
 
 CHANNEL = "shop.request"
@@ -48,7 +48,7 @@ async def test_workers_are_counted_one_by_one(layers: Layers) -> None:
 async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(layers: Layers) -> None:
     layer = await layers.open(presence_ttl=1.0)
     await Reader(layer, CHANNEL, worker_id="w1").consumer.ready()
-    for _ in range(14):
+    for _ in range(12):
         assert await layer.workers(CHANNEL) == 1
         await asyncio.sleep(100 * MS)
 
@@ -57,7 +57,7 @@ async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
     layer = await layers.open()
     with Stopwatch() as watch:
         assert await outcomes(push(layer, CHANNEL, [1], needs_worker=True)) == {NoWorkers: 1}
-    assert watch.seconds < 50 * MS
+    assert watch.seconds < allowed(50 * MS)
 
 
 async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
@@ -69,23 +69,16 @@ async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
 
 
 async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(layers: Layers) -> None:
-    layer = await layers.open(expiry=0.8, presence_ttl=1.0)
+    """Also when the expiry is shorter than the time after which workers say again that they are there."""
+    layer = await layers.open(expiry=0.8, presence_ttl=5.0)
     await layer.subscribe("orders.placed", "a.events")
     for _ in range(10):
         assert await layer.subscribers("orders.placed") == ["a.events"]
         await asyncio.sleep(100 * MS)
     layer.unsubscribe("orders.placed", "a.events")
     assert await layer.subscribers("orders.placed") == ["a.events"]
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(0.85)
     assert await layer.subscribers("orders.placed") == []
-
-
-async def test_a_subscription_shorter_than_the_presence_is_kept_all_the_same(layers: Layers) -> None:
-    layer = await layers.open(expiry=0.8, presence_ttl=5.0)
-    await layer.subscribe("orders.placed", "a.events")
-    for _ in range(10):
-        assert await layer.subscribers("orders.placed") == ["a.events"]
-        await asyncio.sleep(100 * MS)
 
 
 async def test_a_subscription_outlives_one_of_two_that_keep_it(layers: Layers) -> None:
@@ -93,7 +86,7 @@ async def test_a_subscription_outlives_one_of_two_that_keep_it(layers: Layers) -
     await layer.subscribe("orders.placed", "a.events")
     await other.subscribe("orders.placed", "a.events")
     layer.unsubscribe("orders.placed", "a.events")
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(0.9)
     assert await other.subscribers("orders.placed") == ["a.events"]
 
 

@@ -88,15 +88,15 @@ async def test_a_queued_message_can_be_taken_back_and_is_never_delivered(layers:
     layer, other = await layers.open(), await layers.open()
     tickets = push(layer, CHANNEL, range(5))
     await outcomes(tickets)
-    assert await layer.withdraw(tickets[2])
-    assert not await layer.withdraw(tickets[2])
+    assert await layer.withdraw(tickets[2]) == [tickets[2]]
+    assert await layer.withdraw(tickets[2]) == []
     assert await left_in(other, CHANNEL) == [0, 1, 3, 4]
 
 
 async def test_a_message_can_be_taken_back_in_the_tick_in_which_it_was_pushed(layers: Layers) -> None:
     layer = await layers.open()
     tickets = push(layer, CHANNEL, range(3))
-    assert await layer.withdraw(tickets[1])
+    assert await layer.withdraw(tickets[1]) == [tickets[1]]
     await pushed(layer, CHANNEL, [3])
     assert await left_in(layer, CHANNEL) == [0, 2, 3]
 
@@ -106,7 +106,7 @@ async def test_a_delivered_message_cannot_be_taken_back(layers: Layers) -> None:
     reader = Reader(layer, CHANNEL)
     (ticket,) = push(layer, CHANNEL, [1])
     await reader.has_read(1)
-    assert not await layer.withdraw(ticket)
+    assert await layer.withdraw(ticket) == []
 
 
 async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
@@ -116,8 +116,22 @@ async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
     layer.push(one)
     layer.push(other)
     await outcomes([one, other])
-    assert await layer.withdraw(one)
+    assert await layer.withdraw(one) == [one]
     assert await left_in(layer, CHANNEL) == [1]
+
+
+async def test_of_many_messages_those_are_taken_back_that_are_still_queued(layers: Layers) -> None:
+    layer = await layers.open()
+    first, rest, other = push(layer, CHANNEL, range(3)), push(layer, CHANNEL, range(3, 9)), push(layer, "other", [9])
+    await outcomes([*first, *rest, *other])
+    reader = Reader(layer, CHANNEL, credit=3, hold=True)
+    await reader.has_read(3)
+    await reader.consumer.stop()
+    late = push(layer, CHANNEL, [10])
+    withdrawn = await layer.withdraw(*first, *rest[::2], *other, *late)
+    assert {id(ticket) for ticket in withdrawn} == {id(ticket) for ticket in [*rest[::2], *other, *late]}
+    assert await left_in(layer, CHANNEL) == [4, 6, 8]
+    assert await layer.withdraw() == []
 
 
 async def test_a_message_is_either_taken_back_or_delivered(layers: Layers) -> None:

@@ -22,7 +22,8 @@ def hub(request: pytest.FixtureRequest) -> Iterator[str]:
     """A name of its own; the hub is forgotten after the test."""
     name = f"test-{request.node.name}"
     yield name
-    del Hub._named[name]
+    for known in [known for known in Hub._named if name in known]:
+        del Hub._named[known]
 
 
 def in_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> threading.Thread:
@@ -108,7 +109,6 @@ async def test_two_names_are_two_hubs(hub: str) -> None:
     assert await left_in(one, CHANNEL) == [1]
     await here.close()
     await there.close()
-    del Hub._named[f"{hub}-other"]
 
 
 async def test_a_message_that_lay_for_longer_than_its_expiry_is_never_delivered(hub: str) -> None:

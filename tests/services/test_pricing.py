@@ -54,6 +54,10 @@ def quote(*lines: tuple[str, int]) -> Quotation:
     return handlers.quote(Quote(lines=[Line(sku, quantity) for sku, quantity in lines]))
 
 
+def total(*lines: tuple[str, int]) -> Quotation:
+    return handlers.quote(Quote(lines=[Line(sku, quantity) for sku, quantity in lines], itemized=False))
+
+
 def charge(amount: str = "9.99", payment_id: str = "p-1") -> Payment:
     return handlers.charge(Charge(payment_id=payment_id, amount=Decimal(amount)))
 

@@ -161,7 +161,7 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
     credentials = ("AUTH", address.username or "default", address.password) if address.password else ()
     commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", name)]
     commands += [("SELECT", address.db)] if address.db else []
-    commands += [("INFO", "replication"), *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL)]
+    commands += [("INFO", "server", "replication"), *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL)]
     answers = await _all(connection, commands)
     hello, info = answers[0], answers[2 if address.db else 1]
     facts = dict(zip(hello[::2], hello[1::2], strict=False)) if isinstance(hello, list) else {}
@@ -200,7 +200,7 @@ def _check_version(facts: dict[bytes, Any], address: Address) -> None:
 def _fence(info: bytes, address: Address) -> int:
     if b"role:slave" in info:
         raise Unavailable(f"{address} is a replica, not a primary")
-    found = re.search(rb"master_replid:([0-9a-f]{8})", info)
+    found = re.search(rb"run_id:([0-9a-f]{8})", info)
     return int(found[1], 16) if found else 0
 
 

@@ -8,22 +8,26 @@ twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+from typing import Any
 
 from ...errors import ServiceBusError
-from ...protocol.codec import MAX_SIZE, decode_raw
+from ...protocol.codec import MAX_FRAME, decode_raw
 from ...protocol.credit import Credit
 from ..base import Limits, Sink, Ticket
 from .address import Address
-from .connection import Connection, ConnectionLost, measure_offset, pack
+from .clock import ServerClock
+from .connection import Connection, pack
 from .keys import Keys
 from .pipeline import Pipeline
 from .receiver import Receiver
 from .routes import Routes
-from .scripts import LEAVE, MEMBERS, REGISTER
+from .scripts import LEAVE, MEMBERS, REGISTER, WITHDRAW
 
 TICK = 0.25
+WITHDRAWN_AT_ONCE = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ class RedisLayer:
         self._routes = Routes(self._keys, limits)
         self._receivers: list[Receiver] = []
         self._subscriptions: list[tuple[str, str]] = []
-        self._offset_ms = 0.0
+        self._server_clock = ServerClock()
         self._tending: asyncio.Task[None] | None = None
 
     @property
@@ -48,7 +52,7 @@ class RedisLayer:
         return self._pipeline.fence
 
     def now_ms(self) -> int:
-        return int(self._clock() * 1000 + self._offset_ms)
+        return int(self._clock() * 1000 + self._server_clock.offset_ms)
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -67,17 +71,27 @@ class RedisLayer:
     def push(self, ticket: Ticket) -> None:
         self._pipeline.push(ticket)
 
-    async def withdraw(self, ticket: Ticket) -> bool:
-        if self._pipeline.unpush(ticket):
-            return True
-        if decode_raw(ticket.frame, MAX_SIZE).fence != self._pipeline.fence:
-            # After a failover the list may hold again what the old primary had handed out: removing it proves nothing.
-            return False
-        try:
-            removed = await self._pipeline.execute(b"LREM", self._keys.messages(ticket.channel), 1, ticket.frame)
-        except ServiceBusError:
-            return False
-        return bool(removed)
+    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
+        taken_back: list[Ticket] = []
+        sent: list[Ticket] = []
+        for ticket in tickets:
+            (taken_back if self._pipeline.unpush(ticket) else sent).append(ticket)
+        with contextlib.suppress(ServiceBusError):
+            for channel in {ticket.channel for ticket in sent}:
+                mine = [ticket for ticket in sent if ticket.channel == channel and self._is_current(ticket)]
+                for at in range(0, len(mine), WITHDRAWN_AT_ONCE):
+                    taken_back += await self._removed(channel, mine[at : at + WITHDRAWN_AT_ONCE])
+        return taken_back
+
+    def _is_current(self, ticket: Ticket) -> bool:
+        """After a failover a list may hold again what the old primary had handed out: removing that proves nothing."""
+        return decode_raw(ticket.frame, MAX_FRAME).fence == self._pipeline.fence
+
+    async def _removed(self, channel: str, tickets: list[Ticket]) -> list[Ticket]:
+        frames = (ticket.frame for ticket in tickets)
+        key = self._keys.messages(channel)
+        removed = await self._pipeline.execute(b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
+        return [ticket for ticket, gone in zip(tickets, removed, strict=True) if gone]
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"
@@ -111,9 +125,9 @@ class RedisLayer:
 
     def _up(self, connection: Connection) -> None:
         """A server that was restarted has forgotten who subscribed: tell it before anything is published."""
-        self._offset_ms = connection.greeting.offset_ms
+        self._server_clock.start(connection.greeting.offset_ms)
         for group, channel in self._subscriptions:
-            connection.write(pack(self._subscription(group, channel)), _ignored)
+            connection.write(pack(self._subscription(group, channel)), self._noted)
 
     @property
     def reconnects(self) -> int:
@@ -137,23 +151,33 @@ class RedisLayer:
                 receiver.check_silence()
             beat += 1
             if beat % every == 0:
-                await self._heartbeat()
+                self._heartbeat()
 
-    async def _heartbeat(self) -> None:
-        connection = self._pipeline.link.connection
-        if connection is None:
-            return
-        try:
-            async with asyncio.timeout(TICK):
-                self._offset_ms = await measure_offset(connection)
-                for receiver in self._receivers:
-                    if receiver.worker_id:
-                        await self._pipeline.execute(*receiver.register())
-                for group, channel in self._subscriptions:
-                    await self._pipeline.execute(*self._subscription(group, channel))
-        except (TimeoutError, ConnectionLost, ServiceBusError) as error:
-            logger.info("heartbeat missed: %r", error)
+    def _heartbeat(self) -> None:
+        """Say everything in one go and wait for nothing: on a slow link the answers come when they come."""
+        self._ask_time()
+        for receiver in self._receivers:
+            if receiver.worker_id:
+                self._pipeline.write(pack(receiver.register()), self._noted)
+        for group, channel in self._subscriptions:
+            self._pipeline.write(pack(self._subscription(group, channel)), self._noted)
+
+    def _noted(self, reply: object) -> None:
+        """The next heartbeat says it again, by a script that somebody may have flushed."""
+        if isinstance(reply, Exception):
+            logger.info("heartbeat missed: %r", reply)
+            if str(reply).startswith("NOSCRIPT"):
+                self._pipeline.write(pack((b"SCRIPT", b"LOAD", REGISTER.source)), _ignored)
+
+    def _ask_time(self) -> None:
+        asked = self._clock()
+
+        def answer(reply: Any) -> None:
+            if isinstance(reply, list):
+                self._server_clock.sample(asked * 1000, self._clock() * 1000, reply)
+
+        self._pipeline.write(pack((b"TIME",)), answer)
 
 
 def _ignored(reply: object) -> None:
-    """The heartbeat says it again, and logs what goes wrong."""
+    """Nothing depends on this answer."""

@@ -24,6 +24,7 @@ from .scripts import REGISTER
 
 BLOCK = 1.0
 SILENCE = 0.5
+UNBLOCK_AGAIN = 0.01
 MOST_AT_ONCE = 512
 
 logger = logging.getLogger(__name__)
@@ -100,11 +101,16 @@ class Receiver:
     async def _stop(self) -> None:
         self._stopping = True
         connection = self._link.connection
-        if connection is not None and not self._idle.is_set():
+        while connection is not None and not self._idle.is_set():
             try:
-                await self._unblocker.execute(b"CLIENT", b"UNBLOCK", connection.greeting.client_id)
+                unblocked = await self._unblocker.execute(b"CLIENT", b"UNBLOCK", connection.greeting.client_id)
             except ServiceBusError:
                 logger.info("could not unblock %s: its pop ends by itself", self.channel)
+                break
+            if unblocked:
+                break
+            # The pop was sent on another connection, and may reach the server after the word that is to end it.
+            await asyncio.sleep(UNBLOCK_AGAIN)
         # The watchdog of the layer bounds this wait: a pop that does not answer is aborted, and that is an answer too.
         await self._idle.wait()
         await self._link.close()

@@ -44,7 +44,8 @@ class Routes:
         known = self._counted.get(channel)
         if known is None:
             keys, (inbox, local) = self._keys, route(channel)
-            known = Route(keys.messages(inbox), keys.counts(inbox), self._capacity.of_channel(channel), self._ttl_ms, local)
+            capacity = self._capacity.of_channel(channel)
+            known = Route(keys.messages(inbox), keys.counts(inbox), capacity, self._ttl_ms, local)
             _remember(self._counted, channel, known)
         return known
 

@@ -11,7 +11,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from servicebus import ConfigurationError, NoWorkers, Service, ServiceBus, Unavailable
+from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, ServiceBus, Unavailable
 from servicebus.layers.base import Limits
 from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer
@@ -346,3 +346,17 @@ async def test_one_process_uses_two_connections_and_one_for_each_channel_that_it
     async with ServiceBus(server.url) as bus, bus.serving(service):
         await bus.gather(*((CHANNEL, {"type": "echo", "n": n}) for n in range(3000)))
         assert len(server.clients()) == 4
+
+
+async def test_an_event_that_some_subscribers_have_got_and_others_not_is_unknown(server: RealServer) -> None:
+    async with ServiceBus(server.url) as bus:
+        for channel in ("a.events", "b.events"):
+            server.run("ZADD", "asgi:group:{orders.placed}", server_ms(server) + 10_000, channel)
+        server.run("PEXPIRE", "asgi:group:{orders.placed}", 10_000)
+        server.run("SET", "asgi:{b.events}", "x", "PX", 10_000)
+        with pytest.raises(SendUnknown, match="some subscribers have it"):
+            await bus.publish("orders.placed", {"n": 1})
+        assert len(server.frames("a.events")) == 1
+        server.run("ZREM", "asgi:group:{orders.placed}", "a.events")
+        with pytest.raises(Unavailable, match="WRONGTYPE"):
+            await bus.publish("orders.placed", {"n": 1})

@@ -8,6 +8,24 @@
 local count = #ARGV - 3
 local room = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[2], ARGV[3]) or 0)
 if count > room then
+  -- Full: nobody may be reading. What has expired at the head of the inbox takes no room, whosever it is. A frame begins
+  -- with the array's mark, its fence, its expiry and its local name; words to the process ('+') stay.
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  while true do
+    local oldest = redis.call('LINDEX', KEYS[1], 0)
+    local known, _, _, expires, name = pcall(cmsgpack.unpack_limit, oldest or '', 3, 1)
+    if not oldest or not known or type(expires) ~= 'number' or expires > now or name:sub(1, 1) == '+' then
+      break
+    end
+    redis.call('LPOP', KEYS[1])
+    if name:sub(1, 1) ~= '*' and redis.call('HINCRBY', KEYS[2], name, -1) <= 0 then
+      redis.call('HDEL', KEYS[2], name)
+    end
+  end
+  room = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[2], ARGV[3]) or 0)
+end
+if count > room then
   count = room
 end
 if count <= 0 then

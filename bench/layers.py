@@ -1,0 +1,190 @@
+"""The Channels layer beside that of channels_redis, in one process, on one server, over the same interface.
+
+Each step is what a site does: a consumer that sends, a worker that catches up, two consumers that answer each other, a
+room of a thousand sockets, a view that tells a group. Sizes are chosen so that a step takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import async_to_sync
+
+from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis.embedded import EmbeddedServer
+from servicebus.loops import loop_factory
+
+from .peers import channels_redis_host, free_port
+from .stats import median, percentile
+
+MESSAGE = {"type": "chat.message", "text": "x" * 100}
+Measure = Callable[[Any, argparse.Namespace], Awaitable[float]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--messages", type=int, default=1000, help="per step (default 1000)")
+    parser.add_argument("--members", type=int, default=1000, help="of the group that fans out (default 1000)")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="daphne has that of asyncio")
+    parser.add_argument("--json", action="store_true")
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Every step on both layers, interleaved: every repeat, the medians and their ratio."""
+    results: dict[str, dict[str, list[float]]] = {step: {name: [] for name in LAYERS} for step in STEPS}
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}"
+    async with EmbeddedServer("--port", str(port), "--bind", "127.0.0.1"):
+        for repeat in range(options.repeats):
+            for step, (measure, _, _) in STEPS.items():
+                print(f"repeat {repeat + 1} of {options.repeats}: {step}", file=sys.stderr)
+                for name, make in LAYERS.items():
+                    results[step][name].append(await asyncio.to_thread(_in_a_loop, make, url, measure, options))
+        connections = {name: await _connections(make, url) for name, make in LAYERS.items()}
+    ratios = {step: median(ours["servicebus"]) / median(ours["channels_redis"]) for step, ours in results.items()}
+    return {
+        "scenario": "layers",
+        "loop": options.loop,
+        "results": results,
+        "ratios": ratios,
+        "connections": connections,
+    }
+
+
+def _in_a_loop(make: Callable[[str], Any], url: str, measure: Measure, options: argparse.Namespace) -> float:
+    with asyncio.Runner(loop_factory=loop_factory() if options.loop == "uvloop" else None) as runner:
+        return runner.run(_on_fresh_layer(make(url), measure, options))
+
+
+async def _on_fresh_layer(layer: Any, measure: Measure, options: argparse.Namespace) -> float:
+    try:
+        await layer.flush()
+        return await measure(layer, options)
+    finally:
+        await layer.flush()
+        await layer.close_pools()
+
+
+async def send(layer: Any, options: argparse.Namespace) -> float:
+    """Messages per second, one after the other."""
+    await layer.send("work", MESSAGE)
+    started = time.perf_counter()
+    for _ in range(options.messages):
+        await layer.send("work", MESSAGE)
+    return float(options.messages / (time.perf_counter() - started))
+
+
+async def receive(layer: Any, options: argparse.Namespace) -> float:
+    """Messages per second from a backlog, one after the other."""
+    for _ in range(options.messages):
+        await layer.send("work", MESSAGE)
+    started = time.perf_counter()
+    for _ in range(options.messages):
+        await layer.receive("work")
+    return float(options.messages / (time.perf_counter() - started))
+
+
+async def ping_pong(layer: Any, options: argparse.Namespace) -> float:
+    """The median time, in milliseconds, until a waiting consumer's answer is there."""
+    there, back = await layer.new_channel(), await layer.new_channel()
+    rounds = max(1, options.messages // 2)
+
+    async def answer() -> None:
+        for _ in range(rounds):
+            await layer.send(back, await layer.receive(there))
+
+    answering = asyncio.ensure_future(answer())
+    times = []
+    for _ in range(rounds):
+        before = time.perf_counter()
+        await layer.send(there, MESSAGE)
+        await layer.receive(back)
+        times.append(time.perf_counter() - before)
+    await answering
+    return percentile(times, 0.5) * 1000
+
+
+async def fan_out(layer: Any, options: argparse.Namespace) -> float:
+    """Deliveries per second to a group of consumers in this process."""
+    sends, members = 10, [await layer.new_channel() for _ in range(options.members)]
+    for channel in members:
+        await layer.group_add("room", channel)
+
+    async def listen(channel: str) -> None:
+        for _ in range(sends + 1):
+            await layer.receive(channel)
+
+    listening = [asyncio.ensure_future(listen(channel)) for channel in members]
+    await layer.group_send("room", MESSAGE)
+    await asyncio.sleep(0.3)
+    started = time.perf_counter()
+    for _ in range(sends):
+        await layer.group_send("room", MESSAGE)
+    await asyncio.gather(*listening)
+    return float(sends * options.members / (time.perf_counter() - started))
+
+
+async def from_sync_code(layer: Any, options: argparse.Namespace) -> float:
+    """``async_to_sync(layer.group_send)`` per second, in a thread without a loop, as a view calls it."""
+    calls = max(1, options.messages // 5)
+    await layer.group_add("room", await layer.new_channel())
+
+    def work() -> float:
+        started = time.perf_counter()
+        for _ in range(calls):
+            async_to_sync(layer.group_send)("room", MESSAGE)
+        return calls / (time.perf_counter() - started)
+
+    return await asyncio.to_thread(work)
+
+
+async def _connections(make: Callable[[str], Any], url: str) -> int:
+    """How many connections a thousand sends at once open."""
+    from redis.asyncio import Redis
+
+    layer, admin = make(url), Redis.from_url(url)
+    try:
+        before = (await admin.info("stats"))["total_connections_received"]
+        await asyncio.gather(*(layer.send(f"c{n}", MESSAGE) for n in range(1000)))
+        return int((await admin.info("stats"))["total_connections_received"] - before)
+    finally:
+        await layer.flush()
+        await layer.close_pools()
+        await admin.aclose()
+
+
+def _ours(url: str) -> Any:
+    return RedisChannelLayer(hosts=[url], capacity=100_000)
+
+
+def _theirs(url: str) -> Any:
+    from channels_redis.core import RedisChannelLayer as Core
+
+    return Core(hosts=[channels_redis_host(url)], capacity=100_000)
+
+
+LAYERS: dict[str, Callable[[str], Any]] = {"servicebus": _ours, "channels_redis": _theirs}
+STEPS: dict[str, tuple[Measure, str, str]] = {
+    "send": (send, "messages/s", ">= 5"),
+    "receive from a backlog": (receive, "messages/s", ">= 20"),
+    "ping-pong, p50": (ping_pong, "ms", "<= 0.25"),
+    "fan-out": (fan_out, "deliveries/s", ">= 6"),
+    "async_to_sync(group_send)": (from_sync_code, "calls/s", ">= 8"),
+}
+
+
+def table(report: dict[str, Any]) -> str:
+    """The medians, their ratio, and what the ratio is meant to be."""
+    lines = [f"{'':28}{'servicebus':>14}{'channels_redis':>16}{'ratio':>9}  goal"]
+    for step, (_, unit, goal) in STEPS.items():
+        ours, theirs = (median(report["results"][step][name]) for name in LAYERS)
+        figures = f"{ours:>14,.2f}{theirs:>16,.2f}" if unit == "ms" else f"{ours:>14,.0f}{theirs:>16,.0f}"
+        lines.append(f"{step:28}{figures}{report['ratios'][step]:>9.2f}  {goal}  {unit}")
+    ours, theirs = (report["connections"][name] for name in LAYERS)
+    lines.append(f"{'connections, 1,000 sends':28}{ours:>14,}{theirs:>16,}{ours / theirs:>9.3f}  1 connection")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""One layer in one process: its name there, what it holds, and the engine that it has while it is in use."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+
+from ...base import Limits
+from ..address import Address
+from .engine import Engine, Profile
+from .groups import GroupTable
+from .handoff import to_running_loop
+from .hosts import shard_of
+from .losses import Losses
+from .mailboxes import Item, Mailboxes
+from .portal import Portal
+from .server import Server
+
+
+class Backend:
+    """Used from any thread and loop. Mailboxes and groups outlive engines."""
+
+    def __init__(
+        self, addresses: Sequence[Address], prefix: str, limits: Limits, group_expiry: float, losses: Losses
+    ) -> None:
+        self.client = uuid.uuid4().hex
+        self._losses = losses
+        self._profile = Profile(tuple(addresses), prefix, limits, group_expiry, self.client)
+        self._shards = len(addresses)
+        self._mailboxes = Mailboxes()
+        self._groups = GroupTable(group_expiry)
+        self.engine: Engine | None = None
+
+    async def started(self) -> Engine:
+        """The engine."""
+        engine = self.engine
+        return engine if engine is not None else await Portal.current().run(self._start)
+
+    def known_server(self, name: str) -> Server | None:
+        """The server that ``name`` lives on, if it is connected."""
+        engine = self.engine
+        return engine.servers.get(shard_of(name, self._shards)) if engine is not None else None
+
+    async def server(self, name: str) -> Server:
+        """The server that ``name`` lives on. Raises Unavailable or ConfigurationError."""
+        engine = await self.started()
+        return await engine.portal.run(lambda: engine.opened(name))
+
+    async def next_item(self, channel: str) -> Item:
+        """The next message of ``channel``. Cancelling is safe at any instant: what was on its way goes to the next."""
+        found = self._mailboxes.take(channel, to_running_loop())
+        if isinstance(found, Item):
+            return found
+        try:
+            engine = self.engine or await self.started()
+            if not engine.is_read(channel):
+                engine.portal.post(engine.wanted, channel)
+            await found.future
+        except BaseException:
+            self._mailboxes.give_up(channel, found)
+            if "!" not in channel and self.engine is not None:
+                self.engine.portal.post(self.engine.unwanted, channel)
+            raise
+        assert found.item is not None
+        return found.item
+
+    async def close(self) -> None:
+        """Disconnect. What was received and not read stays."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            await engine.portal.run(engine.close)
+
+    def abandon(self) -> None:
+        """The layer is gone: disconnect when there is time. From any thread."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            close: Callable[[None], None] = lambda _: _detach(engine)  # noqa: E731
+            engine.portal.post(close, None)
+
+    async def _start(self) -> Engine:
+        """In the I/O thread, so that two loops that come first at once get one engine."""
+        engine = self.engine
+        if engine is None:
+            engine = Engine(Portal.current(), self._profile, self._mailboxes, self._groups, self._losses)
+            self.engine = engine
+        return engine
+
+
+def _detach(engine: Engine) -> None:
+    task = engine.portal.spawn(engine.close())
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,0 +1,270 @@
+"""The I/O side of a Channels layer: its servers and its readers. Everything here runs in the I/O thread.
+
+The inbox of the process is read all the time, into mailboxes; the server keeps to the capacity of each channel. A
+normal channel is read only while somebody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ....errors import ConfigurationError, ServiceBusError
+from ....protocol.credit import Credit
+from ....protocol.names import route
+from ...base import CapacityOf, Limits, Ticket
+from ..address import Address
+from ..receiver import Receiver
+from .groups import GroupTable
+from .hosts import shard_of
+from .losses import Losses
+from .mailboxes import Item, Mailboxes
+from .membership import Membership
+from .portal import Portal
+from .readers import ChannelReader, read_frames
+from .server import Server
+
+INBOX_AT_ONCE = 512
+RETRY = 0.2
+IDLE_FOR = 10.0
+CARE = 2.0
+LEAST_CARE = 0.05
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a layer was configured with. ``client`` names this process in its process-local channels."""
+
+    addresses: tuple[Address, ...]
+    prefix: str
+    limits: Limits
+    group_expiry: float
+    client: str
+
+    @property
+    def inbox(self) -> str:
+        return f"{self.client}!"
+
+    @property
+    def care(self) -> float:
+        """Seconds between looks at what expires: a twentieth of the expiry at most."""
+        return max(LEAST_CARE, min(CARE, self.limits.expiry / 20, self.group_expiry / 8))
+
+
+class Outgoing(Ticket, Protocol):
+    """A ticket that knows its server."""
+
+    server: Server
+
+
+class Engine:
+    """One layer's connections, and what it keeps of them. Made and used in the I/O thread."""
+
+    def __init__(
+        self, portal: Portal, profile: Profile, mailboxes: Mailboxes, groups: GroupTable, losses: Losses
+    ) -> None:
+        self.portal, self.profile = portal, profile
+        self.mailboxes, self.groups, self.losses = mailboxes, groups, losses
+        self.capacity = CapacityOf(profile.limits)
+        self.membership = Membership(self)
+        self.servers: dict[int, Server] = {}
+        self._opening: dict[int, asyncio.Task[Server]] = {}
+        self._readers: dict[str, asyncio.Task[ChannelReader]] = {}
+        self._inbox: asyncio.Task[Receiver] | None = None
+        self._inbox_is_read = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.own(self._take_care())
+        mailboxes.on_change = lambda: portal.post(self.tell, None)
+        portal.closers.add(self.close)
+        self._resume()
+
+    async def opened(self, name: str) -> Server:
+        """The server that ``name`` lives on, connected. Raises Unavailable or ConfigurationError."""
+        return await self._shard(shard_of(name, len(self.profile.addresses)))
+
+    async def all_opened(self) -> list[Server]:
+        """Every server."""
+        return [await self._shard(shard) for shard in range(len(self.profile.addresses))]
+
+    def push(self, outgoing: Outgoing) -> None:
+        """Send a frame, after what was taken before it was counted off."""
+        if self.mailboxes.changed:
+            self.tell(None)
+        outgoing.server.push(outgoing)
+
+    def is_read(self, channel: str) -> bool:
+        """Whether ``channel`` is read all the time already, so that nobody need ask. From any thread."""
+        return self._inbox_is_read and "!" in channel
+
+    def wanted(self, channel: str) -> None:
+        """Somebody waits for ``channel``: read it."""
+        if "!" in channel:
+            if self._inbox is None:
+                self._inbox = self.own(self._open_inbox())
+            return
+        task = self._readers.get(channel)
+        if task is None:
+            self._readers[channel] = self.own(self._read(channel))
+        elif task.done():
+            task.result().wanted()
+
+    def unwanted(self, channel: str) -> None:
+        """A waiter of ``channel`` went away."""
+        task = self._readers.get(channel)
+        if task is not None and task.done():
+            task.result().unwanted()
+
+    async def read_inbox(self) -> None:
+        """Return once the inbox is being read and this process is known to be alive. Cancelling is safe."""
+        self.wanted(self.profile.inbox)
+        assert self._inbox is not None
+        await asyncio.shield(self._inbox)
+
+    def own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run ``work`` as a task of this engine."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def tell(self, _: None) -> None:
+        """Tell the servers what consumers took of what is counted against capacities."""
+        shards, inbox = len(self.profile.addresses), self.profile.inbox
+        locals_taken: dict[str, int] = {}
+        for channel, count in self.mailboxes.changes().items():
+            name, local = route(channel)
+            server = self.servers.get(shard_of(name, shards))
+            if server is None:
+                self.mailboxes.put_off(channel, count)
+            elif local:
+                locals_taken[local] = count
+            else:
+                server.release(channel, count)
+        if locals_taken:
+            self.servers[shard_of(inbox, shards)].taken(inbox, locals_taken)
+
+    async def close(self) -> None:
+        """Give back what nobody took, then disconnect. What is in mailboxes of this process stays there. Idempotent."""
+        self.portal.closers.discard(self.close)
+        await asyncio.gather(*(reader.stop() for reader in self._open_readers()))
+        self.tell(None)
+        self.mailboxes.on_change = _nobody
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(server.close() for server in self.servers.values()))
+
+    async def flush(self) -> None:
+        """Remove every message and group, here, on the servers, and in the other processes."""
+        for server in await self.all_opened():
+            await server.flush()
+        await self.membership.flush()
+        await self.forget()
+
+    async def forget(self) -> None:
+        """Drop what this process holds: messages and memberships."""
+        for reader in self._open_readers():
+            await reader.settled()
+        self.mailboxes.clear()
+        self.groups.clear()
+
+    def _open_readers(self) -> list[ChannelReader]:
+        done = [task for task in self._readers.values() if task.done() and not task.cancelled()]
+        return [task.result() for task in done]
+
+    def _resume(self) -> None:
+        """Go on where an engine before this one was closed."""
+        for channel in self.mailboxes.awaited():
+            self.wanted(channel)
+        if self.groups:
+            self.wanted(self.profile.inbox)
+
+    async def _shard(self, shard: int) -> Server:
+        if shard in self.servers:
+            return self.servers[shard]
+        if shard not in self._opening:
+            self._opening[shard] = self.own(self._open(shard))
+        return await asyncio.shield(self._opening[shard])
+
+    async def _open(self, shard: int) -> Server:
+        profile = self.profile
+        server = Server(
+            profile.addresses[shard],
+            profile.prefix,
+            profile.limits,
+            profile.client,
+            lambda: self.membership.joined_on(shard),
+        )
+        server.group_expiry_ms = int(profile.group_expiry * 1000)
+        try:
+            await server.open()
+            self.servers[shard] = server
+        finally:
+            del self._opening[shard]
+        self.tell(None)
+        return server
+
+    async def _open_inbox(self) -> Receiver:
+        server = await self._until_opened(self.profile.inbox)
+        credit = Credit(INBOX_AT_ONCE)
+
+        def deliver(frames: list[bytes], fence: int) -> None:
+            for local, item in read_frames(frames, fence, server, self.losses):
+                self._sort(local, item)
+            credit.release(len(frames))
+
+        receiver = server.consume(self.profile.inbox, deliver, credit, worker_id=self.profile.client)
+        await receiver.ready()
+        self._inbox_is_read = True
+        return receiver
+
+    def _sort(self, local: str, item: Item) -> None:
+        """Into the mailbox of one channel, or to membership what concerns groups."""
+        if local[:1] in "*+" and self.membership.take(local, item):
+            return
+        prefix, _, rest = local.partition("!")
+        name = f"{prefix}.{self.profile.client}" if prefix else self.profile.client
+        self.mailboxes.put(f"{name}!{rest}", item._replace(counted=True))
+
+    async def _read(self, channel: str) -> ChannelReader:
+        server = await self._until_opened(channel)
+        reader = ChannelReader(server, self.mailboxes, channel, self.losses, self.own)
+        reader.wanted()
+        return reader
+
+    async def _until_opened(self, name: str) -> Server:
+        """A receive waits for ever, and so for a server."""
+        while True:
+            try:
+                return await self.opened(name)
+            except ServiceBusError as error:
+                level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
+                logger.log(level, "cannot receive: %s", error)
+                await asyncio.sleep(RETRY)
+
+    async def _take_care(self) -> None:
+        """Now and then: drop what expired, close readers that nobody needs, keep the groups known."""
+        while True:
+            await asyncio.sleep(self.profile.care)
+            self.mailboxes.sweep()
+            try:
+                await self._close_idle()
+                await self.membership.keep()
+            except ServiceBusError as error:
+                logger.info("the groups were not refreshed: %s", error)
+
+    async def _close_idle(self) -> None:
+        idle_since = asyncio.get_running_loop().time() - IDLE_FOR
+        for channel, task in list(self._readers.items()):
+            if task.done() and task.result().wanted_at < idle_since and not self.mailboxes.waiting(channel):
+                del self._readers[channel]
+                await task.result().stop()
+
+
+def _nobody() -> None:
+    """Changes wait for the next engine."""

@@ -1,0 +1,235 @@
+"""``servicebus.layers.redis.RedisChannelLayer``: what goes into CHANNEL_LAYERS.
+
+Delivery guarantee: at most once, FIFO per channel and sender, exact capacity, nothing delivered after its expiry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import uuid
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from channels.layers import BaseChannelLayer
+
+from ....errors import ServiceBusError
+from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
+from ....protocol.names import route
+from ...base import Limits
+from .backend import Backend
+from .handoff import Handoff, to_running_loop
+from .hosts import Host, read_hosts
+from .losses import Losses
+from .messages import Keys, Messages
+from .server import Server
+
+REMEMBERED = 10_000
+
+
+class Destination(NamedTuple):
+    """A valid channel name: the list it is sent to, and its local name there."""
+
+    target: str
+    local: str
+
+
+class Outgoing:
+    """One ``send``: the ticket that the I/O thread settles, and the future that its caller's loop waits for."""
+
+    __slots__ = ("_handoff", "channel", "counted", "error", "frame", "future", "server")
+    needs_worker = False
+
+    def __init__(self, server: Server, channel: str, counted: str, frame: bytes, handoff: Handoff) -> None:
+        self.server, self.channel, self.counted, self.frame, self._handoff = server, channel, counted, frame, handoff
+        self.error: ServiceBusError | None = None
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        self.error = error
+        self._handoff.post(self._done, None)
+
+    def _done(self, _: None) -> None:
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(self.error)
+
+
+class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has no types
+    """A Channels layer on Redis >= 7.0 or Valkey >= 7.2. The arguments are those of channels_redis.
+
+    One object serves all threads and event loops of a process, and needs no closing.
+
+    Args:
+        hosts: servers; more than one are shards. URLs, ``(host, port)``, or dicts of connection keywords.
+        prefix: of every key.
+        expiry: seconds that a message may lie unread.
+        group_expiry: seconds after which a member that nobody listens on leaves a group.
+        capacity: messages per channel.
+        channel_capacity: glob or compiled pattern to messages; the first that matches the whole name wins.
+        symmetric_encryption_keys: the first encrypts, all decrypt.
+        random_prefix_length: accepted for compatibility; of what ``serialize`` returns.
+        serializer_format: a format of channels_redis's serializer registry.
+        on_group_drop: called in the I/O thread with group and channel for each copy that a full channel missed.
+
+    Attributes:
+        counters: what was dropped since the layer was made.
+        client_prefix: the name of this process in its process-local channels.
+    """
+
+    extensions: ClassVar[list[str]] = ["groups", "flush"]
+
+    def __init__(
+        self,
+        hosts: Sequence[Host] | None = None,
+        prefix: str = "asgi",
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
+        symmetric_encryption_keys: Keys | None = None,
+        random_prefix_length: int = 12,
+        serializer_format: str = "msgpack",
+        on_group_drop: Callable[[str, str], None] | None = None,
+    ) -> None:
+        rules = self.compile_capacities(channel_capacity or {})
+        super().__init__(expiry=expiry, capacity=capacity, channel_capacity=rules)
+        if isinstance(symmetric_encryption_keys, str | bytes):
+            raise ValueError("symmetric_encryption_keys must be a list of keys; the first encrypts")
+        _check(isinstance(prefix, str), "prefix is not a str")
+        self.group_expiry, self.prefix = group_expiry, prefix
+        self.counters = Losses(on_group_drop)
+        self._addresses = read_hosts(hosts)
+        self._limits = Limits(capacity, dict(channel_capacity or {}), expiry)
+        self._messages = Messages(serializer_format, symmetric_encryption_keys, random_prefix_length, expiry)
+        self.serialize, self.deserialize = self._messages.serialize, self._messages.deserialize
+        self._expiry_ms = int(expiry * 1000)
+        self._destinations: dict[str, Destination] = {}
+        self._start_afresh()
+        _layers.add(self)
+
+    def _start_afresh(self) -> None:
+        """No connection, no message, and a name of its own: a new object, or one that a fork has doubled."""
+        self._backend = Backend(self._addresses, self.prefix, self._limits, self.group_expiry, self.counters)
+        self.client_prefix = self._backend.client
+        self._inbox = f"{self.client_prefix}!"
+        self._finalizer = weakref.finalize(self, self._backend.abandon)
+        self._finalizer.atexit = False
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Send a message. Never waits for room.
+
+        Raises ChannelFull at capacity, TypeError for a bad name, AssertionError for what is no message,
+        servicebus.Unavailable or SendUnknown without a server. Cancelling is safe: the message may or may not be sent.
+        """
+        _check_message(message)
+        target, local = self._destination(channel)
+        server = self._backend.known_server(target) or await self._backend.server(target)
+        frame = self._frame(server, local, self._messages.body(message))
+        outgoing = Outgoing(server, target, channel, frame, to_running_loop())
+        engine = self._backend.engine or await self._backend.started()
+        engine.portal.post(engine.push, outgoing)
+        await outgoing.future
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """The next message of ``channel``, however long it takes; over lost connections too.
+
+        Raises TypeError for a bad name, AssertionError for a process-local channel of another process. Cancelling is
+        safe at any instant: a message that was on its way goes to the next receive.
+        """
+        target, local = self._destination(channel)
+        _check(not local or target == self._inbox, "Wrong client prefix")
+        while True:
+            item = await self._backend.next_item(channel)
+            try:
+                return self._messages.message(item.frame)
+            except MalformedFrame as error:
+                self.counters.poison(channel, str(error))
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        """A process-local channel that only this process can receive from. No I/O."""
+        return f"{prefix}.{self.client_prefix}!{uuid.uuid4().hex}"
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel, of any process, to a group, or refresh its membership.
+
+        Raises TypeError for a bad name, Unavailable or SendUnknown. Cancelling is safe: it may or may not be added.
+        """
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        engine = await self._backend.started()
+        await engine.portal.run(lambda: engine.membership.add(group, channel))
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Remove a channel from a group; no error when it is not in it. Raises and is cancelled as ``group_add``."""
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        engine = await self._backend.started()
+        await engine.portal.run(lambda: engine.membership.discard(group, channel))
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        """Send to every member. A member that is full misses it: counted, and told to ``on_group_drop``.
+
+        Raises as ``send``, but never ChannelFull. Cancelling is safe: members may or may not get the message.
+        """
+        self.require_valid_group_name(group)
+        _check_message(message)
+        body = self._messages.body(message)
+        engine = await self._backend.started()
+        await engine.portal.run(
+            lambda: engine.membership.send(group, lambda server, local: self._frame(server, local, body))
+        )
+
+    async def flush(self) -> None:
+        """Remove every message and group of this prefix, here and on the servers. The layer stays usable."""
+        engine = await self._backend.started()
+        await engine.portal.run(engine.flush)
+
+    async def close_pools(self) -> None:
+        """Disconnect. What was received and not read stays; the next use connects again."""
+        await self._backend.close()
+
+    close = close_pools
+
+    def _destination(self, channel: str) -> Destination:
+        found = self._destinations.get(channel)
+        if found is None:
+            self.require_valid_channel_name(channel)
+            if len(self._destinations) >= REMEMBERED:
+                self._destinations.clear()
+            found = self._destinations[channel] = Destination(*route(channel))
+        return found
+
+    def _frame(self, server: Server, local: str, body: Any) -> bytes:
+        return encode_frame(server.fence, server.now_ms() + self._expiry_ms, local, body, MAX_FRAME)
+
+
+def _check(condition: bool, reason: str) -> None:
+    """What the specification has raised as AssertionError, under ``python -O`` too."""
+    if not condition:
+        raise AssertionError(reason)
+
+
+def _check_message(message: object) -> None:
+    _check(isinstance(message, dict), "message is not a dict")
+    _check("__asgi_channel__" not in message, "__asgi_channel__ is a reserved key")  # type: ignore[operator]
+
+
+_layers: weakref.WeakSet[RedisChannelLayer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for layer in list(_layers):
+        layer._finalizer.detach()
+        _parents.append(layer._backend)
+        layer._start_afresh()
+
+
+# What a fork has doubled is never closed in the child: its descriptors are the parent's too.
+_parents: list[Backend] = []
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,135 @@
+"""The one I/O thread of a process, and work for it from any other.
+
+Channels gives one layer object to all threads and loops of a process, and loops come and go (every ``async_to_sync`` is
+one). Connections and readers must not die with them, so they live on a loop of their own, in a thread of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from ....loops import loop_factory
+from .handoff import Handoff, to_running_loop
+
+T = TypeVar("T")
+
+LAST_WORDS = 1.0
+
+
+class Portal:
+    """The I/O thread. Started by its first use; at the end of the interpreter it closes what ``closers`` holds."""
+
+    def __init__(self) -> None:
+        self._loop = (loop_factory() or asyncio.new_event_loop)()
+        self._inward = Handoff(self._loop)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.closers: set[Callable[[], Awaitable[None]]] = set()
+        self._thread = threading.Thread(target=self._run, name="servicebus-io", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def current() -> Portal:
+        """The portal of this process."""
+        return _process.portal or _process.started()
+
+    def post(self, callback: Callable[[Any], None], argument: Any) -> None:
+        """Call ``callback(argument)`` in the I/O thread, in the order of posting. It must not raise."""
+        self._inward.post(callback, argument)
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await ``work()`` in the I/O thread. Cancelling is safe: the work goes on to its end there."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        handoff = to_running_loop()
+
+        def start(_: None) -> None:
+            task = self.spawn(_awaited(work))
+            task.add_done_callback(lambda done: handoff.post(lambda done: _copy(done, future), done))
+
+        self.post(start, None)
+        return await future
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run ``work`` as a task, kept until it is done. In the I/O thread only."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def end(self) -> None:
+        """Close everything, and the loop; within about a second."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop_soon)
+            self._thread.join(timeout=2 * LAST_WORDS)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    def _stop_soon(self) -> None:
+        self._ending = self._loop.create_task(self._close_all())
+        self._ending.add_done_callback(lambda _: self._loop.stop())
+
+    async def _close_all(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                work = [*(close() for close in list(self.closers)), *self._tasks]
+                await asyncio.gather(*work, return_exceptions=True)
+
+
+class _Process:
+    """The portal that this process has, if it has one."""
+
+    def __init__(self) -> None:
+        self.portal: Portal | None = None
+        self._lock = threading.Lock()
+        self._parents: list[Portal] = []
+
+    def started(self) -> Portal:
+        with self._lock:
+            if self.portal is None:
+                self.portal = Portal()
+            return self.portal
+
+    def end(self) -> None:
+        if self.portal is not None:
+            self.portal.end()
+
+    def forked(self) -> None:
+        """A thread does not survive a fork. The parent's loop stays as it is: its descriptors are the parent's too."""
+        self._lock = threading.Lock()
+        if self.portal is not None:
+            self._parents.append(self.portal)
+            self.portal = None
+
+
+_process = _Process()
+atexit.register(_process.end)
+os.register_at_fork(after_in_child=_process.forked)
+
+
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
+
+
+def _copy(done: asyncio.Task[T], future: asyncio.Future[T]) -> None:
+    if future.done():
+        if not done.cancelled():
+            done.exception()  # retrieved: nobody waits for it any more
+    elif done.cancelled():
+        future.cancel()
+    elif error := done.exception():
+        future.set_exception(error)
+    else:
+        future.set_result(done.result())

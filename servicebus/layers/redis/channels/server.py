@@ -1,0 +1,122 @@
+"""One server as the Channels side needs it: the Redis layer, and what groups, inboxes and flush ask of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import hiredis
+
+from ...base import Limits
+from ..address import Address
+from ..connection import Connection, pack
+from ..layer import RedisLayer
+from ..scripts import REGISTER, RELEASE, RESTORE, TAKE, TAKEN, Script
+
+SCAN_COUNT = 1000
+JOINING = "joining"
+HOLD_MS = 5000
+
+
+class Server(RedisLayer):
+    """Coroutines raise Unavailable or SendUnknown; cancelling is safe, and leaves it open whether it was done.
+
+    ``client`` is the process, ``joined`` says what groups it is in here: a server that comes back is told.
+    """
+
+    def __init__(
+        self, address: Address, prefix: str, limits: Limits, client: str, joined: Callable[[], Iterable[str]]
+    ) -> None:
+        super().__init__(address, prefix, limits, "channels")
+        self._prefix, self._client, self._joined = prefix, client, joined
+        self.group_expiry_ms = 0
+
+    def now_ms(self) -> int:
+        """The server's clock, from any thread: that of the loop stands still while the I/O thread sleeps."""
+        return int(time.monotonic() * 1000 + self._server_clock.offset_ms)
+
+    def local_instant(self, server_ms: int) -> float:
+        """An instant on the server's clock on the monotonic clock of this machine, in seconds."""
+        return (server_ms - self._server_clock.offset_ms) / 1000
+
+    async def take(self, channel: str, most: int) -> list[bytes]:
+        """Pop at once what is there of a normal channel; it goes on counting against the capacity."""
+        list_key, held = self._keys.messages(channel), self._keys.counts(channel)
+        frames: list[bytes] = await self._pipeline.execute(
+            b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
+        )
+        return frames
+
+    def release(self, channel: str, count: int) -> None:
+        """That many of the frames that ``take`` brought have been handed over."""
+        self._run(RELEASE, 1, self._keys.counts(channel), self._client, count)
+
+    async def restore(self, channel: str, frames: list[bytes], held: int) -> None:
+        """Put frames that were popped and not delivered back to the head of their channel; ``frames`` oldest first."""
+        keys = (self._keys.messages(channel), self._keys.counts(channel))
+        await self._pipeline.execute(
+            b"EVALSHA", RESTORE.sha, 2, *keys, self._ttl_ms, self._client, held, *reversed(frames)
+        )
+
+    def taken(self, inbox: str, counts: Mapping[str, int]) -> None:
+        """That many messages of each local name are no longer waiting."""
+        pairs = [part for local, count in counts.items() for part in (local, count)]
+        self._run(TAKEN, 1, self._keys.counts(inbox), self._ttl_ms, *pairs)
+
+    async def expect(self, inbox: str) -> None:
+        """Let ``inbox`` count as alive until its process has had time to say so itself."""
+        expiry_ms = int(self._limits.expiry * 1000)
+        await self._pipeline.execute(b"EVALSHA", REGISTER.sha, 1, self._keys.workers(inbox), JOINING, expiry_ms)
+
+    async def join(self, group: str, member: str) -> None:
+        """Add an inbox or a normal channel to a group, for the expiry of groups."""
+        await self._pipeline.execute(*self._join(group, member))
+
+    async def leave_group(self, group: str, member: str) -> None:
+        """Remove an inbox or a normal channel from a group."""
+        await self._pipeline.execute(b"ZREM", self._keys.group(group), member)
+
+    async def inboxes(self) -> list[str]:
+        """The inboxes of all processes that are alive."""
+        return [self._keys.list_of(key) for key in await self._scan("{*!}:workers")]
+
+    async def flush(self) -> None:
+        """Remove every message, count and group under the prefix. Who is alive stays known."""
+        for pattern in ("{*", "group:{*"):
+            keys = [key for key in await self._scan(pattern) if not key.endswith(b":workers")]
+            for at in range(0, len(keys), SCAN_COUNT):
+                some = keys[at : at + SCAN_COUNT]
+                await asyncio.gather(*(self._pipeline.execute(b"UNLINK", key) for key in some))
+
+    def _up(self, connection: Connection) -> None:
+        super()._up(connection)
+        for group in self._joined():
+            connection.write(pack(self._join(group, f"{self._client}!")), _ignored)
+
+    def _run(self, script: Script, *arguments: bytes | str | int) -> None:
+        """Run a script behind everything sent so far, and wait for nothing."""
+
+        def answer(reply: Any) -> None:
+            if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+                self._pipeline.write(pack((b"EVAL", script.source, *arguments)), _ignored)
+
+        self._pipeline.write(pack((b"EVALSHA", script.sha, *arguments)), answer)
+
+    def _join(self, group: str, member: str) -> tuple[bytes | str | int, ...]:
+        return (b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), member, self.group_expiry_ms)
+
+    async def _scan(self, pattern: str) -> list[bytes]:
+        keys: set[bytes] = set()
+        cursor = b"0"
+        match = self._keys.pattern(pattern)
+        while True:
+            cursor, found = await self._pipeline.execute(b"SCAN", cursor, b"MATCH", match, b"COUNT", SCAN_COUNT)
+            keys.update(found)
+            if cursor == b"0":
+                return sorted(keys)
+
+
+def _ignored(reply: object) -> None:
+    """Counts correct themselves: they end with what they count."""

@@ -1,0 +1,96 @@
+"""Layers on one server, on shards, with another serializer and with encryption; each closed when its test ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from servicebus.layers.redis import RedisChannelLayer
+
+from ..server import RealServer, real_server
+from .tools import Make
+
+VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
+    "one": (1, {}),
+    "three": (3, {}),
+    "ten": (10, {}),
+    "json": (1, {"serializer_format": "json"}),
+    "keys": (1, {"symmetric_encryption_keys": ["a key", b"an older one"]}),
+}
+
+
+@pytest.fixture(scope="session")
+def shards(server: RealServer, running_servers: list[RealServer]) -> Iterator[list[RealServer]]:
+    """Ten servers; the first is the session's."""
+    with ExitStack() as stack:
+        more = [stack.enter_context(real_server()) for _ in range(9)]
+        running_servers.extend(more)
+        yield [server, *more]
+        for one in more:
+            running_servers.remove(one)
+
+
+@pytest.fixture(params=list(VARIANTS))
+def variant(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The arguments of a layer."""
+    count, options = VARIANTS[request.param]
+    name = "shards" if count > 1 else "server"
+    servers = request.getfixturevalue(name)
+    return {"hosts": [one.url for one in servers[:count]] if count > 1 else [servers.url], **options}
+
+
+@pytest.fixture(params=["one", "three"])
+def make_timed(request: pytest.FixtureRequest, closing: list[RedisChannelLayer], shards: list[RealServer]) -> Make:
+    """Makes layers on one server and on three, for tests that must wait for time to pass."""
+    return maker(closing, {"hosts": [one.url for one in shards[: VARIANTS[request.param][0]]]})
+
+
+@pytest.fixture
+def closing() -> Iterator[list[RedisChannelLayer]]:
+    """Layers that a test without an event loop has made."""
+    layers: list[RedisChannelLayer] = []
+    yield layers
+    for layer in layers:
+        asyncio.run(layer.close_pools())
+
+
+def maker(layers: list[RedisChannelLayer], defaults: dict[str, Any]) -> Make:
+    def make(**options: Any) -> RedisChannelLayer:
+        layers.append(RedisChannelLayer(**(defaults | options)))
+        return layers[-1]
+
+    return make
+
+
+@pytest.fixture
+def make(closing: list[RedisChannelLayer], server: RealServer) -> Make:
+    """Makes layers on the session's server."""
+    return maker(closing, {"hosts": [server.url]})
+
+
+@pytest.fixture
+def make_any(closing: list[RedisChannelLayer], variant: dict[str, Any]) -> Make:
+    """Makes layers of one variant."""
+    return maker(closing, variant)
+
+
+@pytest.fixture
+def make_sharded(closing: list[RedisChannelLayer], shards: list[RealServer]) -> Make:
+    """Makes layers on ten servers."""
+    return maker(closing, {"hosts": [one.url for one in shards]})
+
+
+@pytest.fixture
+async def layer(make_any: Callable[..., RedisChannelLayer]) -> AsyncIterator[RedisChannelLayer]:
+    """A layer of every variant."""
+    yield make_any()
+
+
+@pytest.fixture
+def plain(make: Make) -> RedisChannelLayer:
+    """A layer with default options on the session's server."""
+    return make()

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from channels.exceptions import ChannelFull
+
+from ..server import RealServer
+from ..timing import MS
+from .tools import Make, drained, fill, nothing, numbers, received
+
+SHORT = 300 * MS
+AFTER = 400 * MS
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_a_message_that_lay_too_long_is_not_delivered(make_timed: Make, local: bool) -> None:
+    layer = make_timed(expiry=SHORT)
+    channel = await layer.new_channel() if local else "a"
+    await layer.send(channel, {"n": 0})
+    await asyncio.sleep(AFTER)
+    await nothing(layer, channel)
+    await layer.send(channel, {"n": 1})
+    assert await numbers(layer, channel, 1) == [1]
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_the_oldest_expires_alone(make_timed: Make, local: bool) -> None:
+    layer = make_timed(expiry=SHORT)
+    channel = await layer.new_channel() if local else "a"
+    await layer.send(channel, {"n": 0})
+    await asyncio.sleep(200 * MS)
+    await layer.send(channel, {"n": 1})
+    await asyncio.sleep(200 * MS)
+    assert await numbers(layer, channel, 1) == [1]
+    await nothing(layer, channel, 50 * MS)
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_what_was_fetched_ahead_expires_too(make_timed: Make, local: bool) -> None:
+    layer = make_timed(expiry=SHORT, capacity=200)
+    channel = await layer.new_channel() if local else "a"
+    await fill(layer, channel)
+    await numbers(layer, channel, 50)
+    await asyncio.sleep(AFTER)
+    await nothing(layer, channel)
+
+
+async def test_a_group_message_expires_for_each_member(make_timed: Make) -> None:
+    layer = make_timed(expiry=SHORT)
+    read, unread = await layer.new_channel(), await layer.new_channel()
+    for channel in (read, unread, "a"):
+        await layer.group_add("g", channel)
+    await layer.group_send("g", {"n": 0})
+    assert await numbers(layer, read, 1) == [0]
+    await asyncio.sleep(AFTER)
+    await nothing(layer, unread, 50 * MS)
+    await nothing(layer, "a", 50 * MS)
+
+
+async def test_the_expiry_is_the_senders(make: Make) -> None:
+    short, long = make(expiry=SHORT), make(expiry=60)
+    await short.send("a", {"n": 0})
+    await long.send("a", {"n": 1})
+    await asyncio.sleep(AFTER)
+    assert await numbers(short, "a", 1) == [1]
+    await short.send("a", {"n": 2})
+    await asyncio.sleep(AFTER)
+    await nothing(long, "a", 50 * MS)
+
+
+@pytest.mark.parametrize("local", [False, True])
+async def test_what_expired_takes_no_room(make_timed: Make, local: bool) -> None:
+    layer = make_timed(expiry=SHORT, capacity=3)
+    channel = await layer.new_channel() if local else "a"
+    await fill(layer, channel)
+    await asyncio.sleep(AFTER + 50 * MS)
+    assert await fill(layer, channel) == 3
+    assert await numbers(layer, channel, 3) == [0, 1, 2]
+
+
+async def test_a_channel_that_is_used_all_the_time_expires_its_oldest(make: Make) -> None:
+    layer = make(expiry=SHORT, capacity=4)
+    for n in range(4):
+        await layer.send("a", {"n": n})
+        await asyncio.sleep(90 * MS)
+    await layer.send("a", {"n": 4})
+    with pytest.raises(ChannelFull):
+        for n in range(5, 9):
+            await layer.send("a", {"n": n})
+    assert all(message["n"] > 0 for message in await drained(layer, "a", 30 * MS))
+
+
+async def test_the_clock_of_the_client_does_not_matter(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = make(expiry=5)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    await layer.send("a", {"n": 0})
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    await layer.send("a", {"n": 1})
+    assert await numbers(layer, "a", 2) == [0, 1]
+
+
+async def test_what_expired_is_dropped_where_nobody_reads(make: Make) -> None:
+    layer = make(expiry=SHORT)
+    channel = await layer.new_channel()
+    await nothing(layer, channel, 20 * MS)
+    await fill(layer, channel)
+    await asyncio.sleep(AFTER + 50 * MS)
+    assert layer._backend._mailboxes.kept(channel) == 0
+    assert not layer._backend._mailboxes._boxes
+
+
+async def test_an_unused_server_is_empty(make: Make, server: RealServer) -> None:
+    layer = make(expiry=SHORT)
+    channel = await layer.new_channel()
+    for name in (channel, "a", "other!x"):
+        await layer.send(name, {"n": 0})
+    assert await received(layer, channel)
+    await asyncio.sleep(1.1 + AFTER)
+    assert not [key for key in server.all_keys() if not key.endswith(":workers")]
