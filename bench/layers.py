@@ -140,7 +140,7 @@ async def from_sync_code(layer: Any, options: argparse.Namespace) -> float:
             async_to_sync(layer.group_send)("room", MESSAGE)
         return calls / (time.perf_counter() - started)
 
-    return await asyncio.to_thread(work)
+    return float(await asyncio.to_thread(work))
 
 
 async def _connections(make: Callable[[str], Any], url: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import time
@@ -16,7 +17,7 @@ import msgspec
 
 from .caller import Call, Caller
 from .config import default_url
-from .context import current
+from .context import Context, current
 from .counters import Counters
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
@@ -59,7 +60,7 @@ class ServiceBus:
         expiry: seconds a message may lie unread.
         presence_ttl: seconds after which a worker that has gone silent no longer counts.
         prefix: of every Redis key; the same for all who are to meet.
-        max_message_size: bytes of an encoded message, 1 MiB at most.
+        max_message_size: bytes of an encoded message; 64 KiB by default, 1 MiB at most; at caller and worker.
         max_pending: calls that may be pending at once.
         middleware: wraps every call, send and publish, the first outermost.
     """
@@ -79,8 +80,13 @@ class ServiceBus:
         max_pending: int = MAX_PENDING,
         middleware: Sequence[BusMiddleware] = (),
     ) -> None:
-        if not 0 < max_message_size <= MAX_SIZE:
+        _check(timeout=timeout, expiry=expiry, presence_ttl=presence_ttl)
+        _check(capacity=capacity, max_pending=max_pending, max_message_size=max_message_size)
+        _check(**{f"channel_capacity[{name!r}]": value for name, value in (channel_capacity or {}).items()})
+        if max_message_size > MAX_SIZE:
             raise ConfigurationError(f"max_message_size is {max_message_size}: at most {MAX_SIZE} bytes")
+        if not prefix:
+            raise ConfigurationError("prefix is empty: the keys of the bus need one")
         self.url = url or default_url()
         self.service = checked_service(service)
         self.timeout, self.expiry, self.max_message_size = timeout, expiry, max_message_size
@@ -288,6 +294,8 @@ class ServiceBus:
     async def _publish(self, event: str, body: Any) -> None:
         caller, context = self._calling(), current()
         channels = await self._opened().subscribers(checked_channel(event))
+        if not (context and context.correlation_id):
+            context = Context(caller.fresh_id(), context.headers if context else None)
         copies = [caller.send(channel, event, body, context) for channel in channels]
         outcomes = await asyncio.gather(*copies, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -321,6 +329,12 @@ class ServiceBus:
         if self.loop is not asyncio.get_running_loop():
             raise ConfigurationError("the bus belongs to the event loop that opened it; from elsewhere use bus.sync")
         return self._caller
+
+
+def _check(**numbers: Any) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigurationError(f"{name} is {value!r}: give a number above 0")
 
 
 def _not_open() -> ConfigurationError:

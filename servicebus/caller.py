@@ -17,7 +17,7 @@ from .counters import Counters
 from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.calls import Calls
-from .protocol.codec import MalformedFrame, decode_reply, encode_frame
+from .protocol.codec import MAX_SIZE, MalformedFrame, decode_reply, encode_frame
 from .protocol.credit import Credit
 from .protocol.envelope import IncomingReply, OutgoingRequest
 from .protocol.names import reply_prefix, route
@@ -99,7 +99,7 @@ class Caller:
         """Push a request and register its call. Raises what is known at once; the rest comes from ``finish``."""
         self._check_open()
         self._check_room(channel)
-        unique = self._fresh_id()
+        unique = self.fresh_id()
         request = OutgoingRequest(
             operation,
             body,
@@ -137,7 +137,7 @@ class Caller:
         request = OutgoingRequest(
             operation,
             body,
-            correlation_id=(context.correlation_id if context else "") or self._fresh_id(),
+            correlation_id=(context.correlation_id if context else "") or self.fresh_id(),
             headers=_plain(context),
             caller=self._service,
         )
@@ -172,7 +172,8 @@ class Caller:
         if self._calls.full:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 
-    def _fresh_id(self) -> str:
+    def fresh_id(self) -> str:
+        """64 random bits, in hex: nobody who has seen others can guess it."""
         if not self._ids:
             random = os.urandom(8 * 256).hex()
             self._ids = [random[at : at + 16] for at in range(0, len(random), 16)]
@@ -187,7 +188,7 @@ class Caller:
     def _deliver(self, frames: list[bytes], fence: int) -> None:
         for frame in frames:
             try:
-                parsed = decode_reply(frame, self._max_size)
+                parsed = decode_reply(frame, MAX_SIZE)
             except MalformedFrame as error:
                 self._counters.rejected_frames += 1
                 logger.warning("a reply was dropped: %s", error)

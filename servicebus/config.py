@@ -24,6 +24,8 @@ class WorkerConfig:
 
     Attributes:
         drain: seconds that handlers may take to finish after SIGTERM.
+        prefix: of every Redis key; that of the callers.
+        max_message_size: bytes of an encoded message.
         supervisor: the process to end with, 0 for none.
     """
 
@@ -32,4 +34,6 @@ class WorkerConfig:
     processes: int = 1
     concurrency: int = 256
     drain: float = 25.0
+    prefix: str = "asgi"
+    max_message_size: int = 65_536
     supervisor: int = 0

@@ -31,7 +31,7 @@ class Context:
         headers: str to str, propagated to nested calls and events.
         caller: the name of the service that sent the message, "" when it gave none.
         deadline_ms: the instant, on the server's clock in milliseconds, when the caller stops waiting; 0 for none.
-        started: whether a plain ``def`` handler has begun to run in its thread; for the dispatcher.
+        started: whether the handler has begun to run; for the dispatcher.
     """
 
     __slots__ = ("_bus", "caller", "correlation_id", "deadline_ms", "headers", "started")

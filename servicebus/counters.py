@@ -17,6 +17,7 @@ class Counters:
         expired_messages: messages taken after their deadline or expiry; not started.
         lost_replies: replies that the layer did not take.
         full_subscribers: copies of events that a full subscriber missed.
+        unanswered_errors: one-way messages and events that were refused or failed, so that only the log tells.
         handled: handlers that ran to their end, whatever it was.
         failed: those of them that raised.
     """
@@ -28,5 +29,6 @@ class Counters:
     expired_messages: int = 0
     lost_replies: int = 0
     full_subscribers: int = 0
+    unanswered_errors: int = 0
     handled: int = 0
     failed: int = 0

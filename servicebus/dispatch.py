@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import sys
 from collections.abc import Coroutine, Mapping
@@ -20,11 +21,27 @@ import msgspec
 
 from .context import Context, enter
 from .counters import Counters
-from .errors import InvalidRequest, MessageTooLarge, RemoteError, ServiceBusError, UnknownOperation
+from .errors import (
+    InvalidRequest,
+    MessageTooLarge,
+    Overloaded,
+    RemoteError,
+    ServiceBusError,
+    Unauthorized,
+    UnknownOperation,
+)
 from .layers.base import Layer
 from .middleware import Endpoint, around_handler
 from .protocol import faults
-from .protocol.codec import DEFAULT_MAX_SIZE, UNDECODABLE, MalformedFrame, decode_raw, decode_request, encode_frame
+from .protocol.codec import (
+    DEFAULT_MAX_SIZE,
+    MAX_SIZE,
+    UNDECODABLE,
+    MalformedFrame,
+    decode_raw,
+    decode_request,
+    encode_frame,
+)
 from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
 from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
@@ -103,7 +120,7 @@ class Dispatcher:
 
     def _admitted(self, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
         """The message in a frame, None when it must not start."""
-        parsed = decode_request(frame, self._max_size)
+        parsed = decode_request(frame, MAX_SIZE)
         message = parsed.message
         if parsed.fence and fence and parsed.fence != fence:
             self._counters.fenced_frames += 1
@@ -111,6 +128,9 @@ class Dispatcher:
         if now_ms >= parsed.expires or (message.deadline and now_ms >= message.deadline):
             self._counters.expired_messages += 1
             self._answer(message, faults.expired())
+            return None
+        if len(frame) > self._max_size:
+            self._refuse(message, MessageTooLarge(len(frame), self._max_size))
             return None
         return _flat(frame, parsed) if message.body is NO_BODY else message
 
@@ -125,6 +145,11 @@ class Dispatcher:
             outcome = await self._outcome(message)
             if message.reply_channel:
                 self._answer(message, outcome)
+            elif isinstance(outcome, OutgoingError):
+                # Nobody waits for this error: the log and the counter are all that will ever tell.
+                self._counters.unanswered_errors += 1
+                if outcome.code != "internal":  # which is logged already, with its traceback
+                    logger.warning("%r was not handled: %s: %s", message.type, outcome.code, outcome.message)
         except asyncio.CancelledError:
             self._answer(message, faults.stopped())
             raise
@@ -161,19 +186,25 @@ class Dispatcher:
         self._counters.handled += 1
         return OutgoingReply(REPLY, result)
 
+    def _refuse(self, message: IncomingRequest, error: MessageTooLarge) -> None:
+        self._counters.rejected_frames += 1
+        logger.warning("%r was refused: %s", message.type, error)
+        self._answer(message, faults.refused(error))
+
     def _expired(self) -> OutgoingError:
         self._counters.expired_messages += 1
         return faults.expired()
 
     def _failed(self, message: IncomingRequest, context: Context, error: BaseException) -> OutgoingError:
-        if isinstance(error, _NotStarted) and not context.started:
-            return self._expired()
+        if not context.started:
+            if isinstance(error, _NotStarted):
+                return self._expired()
+            if isinstance(error, InvalidRequest | Overloaded | Unauthorized):
+                return faults.refused(error)  # by middleware
         self._counters.handled += 1
         self._counters.failed += 1
         if not isinstance(error, RemoteError):
             logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
-        elif not message.reply_channel:
-            logger.warning("%r refused: %s (correlation ID %r)", message.type, error, context.correlation_id)
         return faults.failed(error)
 
     def _context(self, message: IncomingRequest) -> Context:
@@ -217,7 +248,8 @@ class Dispatcher:
             return encode_frame(fence, expires, local, outcome, self._max_size)
         except MessageTooLarge as error:
             details = {"size": error.size, "limit": error.limit}
-            failure = OutgoingError("error", "reply_too_large", "yes", "the reply is too large to send", details)
+            text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
+            failure = OutgoingError("error", "reply_too_large", "yes", text, details)
         except Exception:
             logger.exception("a reply cannot be encoded")
             failure = OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
@@ -227,9 +259,13 @@ class Dispatcher:
         function = handler.function
         if handler.in_thread:
             return self._thread_endpoint(handler, around_sync)
-        if handler.wants_context:
-            return function
-        return lambda request, context: function(request)
+
+        async def call(request: Any, context: Context) -> Any:
+            # A context that was never started is how _failed knows that middleware refused before the handler.
+            context.started = True
+            return await (function(request, context) if handler.wants_context else function(request))
+
+        return call
 
     def _thread_endpoint(self, handler: Handler, around_sync: Any) -> Endpoint:
         function = handler.function
@@ -239,8 +275,15 @@ class Dispatcher:
                 raise _NotStarted
             context.started = True
             manager: AbstractContextManager[Any] = around_sync()
-            with manager:
-                return function(request, context) if handler.wants_context else function(request)
+            try:
+                with manager:
+                    result = function(request, context) if handler.wants_context else function(request)
+            except SystemExit as error:
+                raise RuntimeError(f"{handler.name} called sys.exit({error.code!r})") from error
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError(f"{handler.name} is declared with def, but returns a coroutine: was it wrapped?")
+            return result
 
         async def endpoint(request: Any, context: Context) -> Any:
             run = contextvars.copy_context().run

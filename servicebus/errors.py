@@ -156,7 +156,8 @@ class MessageTooLarge(ServiceBusError):
         self.size, self.limit = size, limit
 
     def __str__(self) -> str:
-        return f"message of {self.size} bytes is over the limit of {self.limit}: send less, or raise max_message_size"
+        advice = "send less, or raise max_message_size here and at the worker"
+        return f"message of {self.size} bytes is over the limit of {self.limit}: {advice}"
 
 
 class Unauthorized(ServiceBusError):
@@ -202,6 +203,9 @@ RESERVED_CODES = frozenset(
 )
 
 
+_ATTRIBUTES = frozenset({"code", "message", "details", "executed", "retryable"})
+
+
 @dataclass_transform(kw_only_default=True)
 class ServiceError(RemoteError):
     """An error that belongs to a contract: its annotations are its data, in keyword-only order.
@@ -216,6 +220,13 @@ class ServiceError(RemoteError):
 
     def __init_subclass__(cls, *, code: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        taken = [
+            name for name in vars(cls).get("__annotations__", ()) if name in _ATTRIBUTES or hasattr(RemoteError, name)
+        ]
+        if taken:
+            raise ConfigurationError(
+                f"{cls.__qualname__}: every error has a {taken[0]!r} already; name the field otherwise"
+            )
         if code in RESERVED_CODES or not code:
             raise ConfigurationError(f"{cls.__qualname__}: give it a code of its own, not {code!r}")
         cls.code = code

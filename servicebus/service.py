@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
 import msgspec
 
+from .context import Context
 from .errors import ConfigurationError
 from .middleware import ServiceMiddleware
 from .protocol.names import checked_channel, checked_service, events_channel, request_channel
@@ -89,16 +90,21 @@ class Service:
         returns plain msgpack values. An optional second parameter gets the Context. A plain ``def`` runs in a thread.
         The function is returned unchanged. Raises ConfigurationError for a second handler of the same operation.
         """
+        if target == "" or not (isinstance(target, str) or inspect.isroutine(target)):
+            raise ConfigurationError(f"@service.handler takes a function or the name of an operation, not {target!r}")
         if isinstance(target, str):
             return lambda function: self._add(self.operations, target, function)
         return self._add(self.operations, None, target)
 
     def on(self, event: str) -> Callable[[Function], Function]:
         """Subscribe to an event. Each subscribing service gets one copy, which one of its workers handles."""
-        return lambda function: self._add(self.events, checked_channel(event), function)
+        name = checked_channel(event)
+        return lambda function: self._add(self.events, name, function)
 
     def every(self, seconds: float) -> Callable[[Background], Background]:
         """Run ``async def task(bus)`` in every serving process, ``seconds`` after each run ended. Errors are logged."""
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+            raise ConfigurationError(f"@service.every takes seconds, more than 0, not {seconds!r}")
 
         def register(task: Background) -> Background:
             self.background.append((seconds, task))
@@ -118,8 +124,15 @@ def make_handler(name: str | None, function: Callable[..., Any]) -> Handler:
     """Read a function's annotations. Raises ConfigurationError when they say too little or contradict the contract."""
     hints = _hints(function)
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    if not 1 <= len(parameters) <= 2:
+    positional = all(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+    if not 1 <= len(parameters) <= 2 or not positional:
         raise ConfigurationError(f"{_name(function)} must take the message, and the context if it wants it")
+    if len(parameters) == 2 and hints.get(parameters[1].name, Context) not in (Context, Any):
+        raise ConfigurationError(
+            f"{_name(function)}: the second parameter gets the Context; annotate it so, or not at all"
+        )
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigurationError(f"{_name(function)} is a generator; a handler returns its reply")
     argument = hints.get(parameters[0].name, Any)
     typed = isinstance(argument, type) and issubclass(argument, Request)
     reply = _checked_reply(function, reply_type(argument), hints) if typed else None

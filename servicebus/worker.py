@@ -87,13 +87,17 @@ async def _serve(service: Service, config: WorkerConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop_or_die, stop, number)
     async with (
-        ServiceBus(config.url, service=service.name) as bus,
+        _bus(service, config) as bus,
         bus.serving(service, concurrency=config.concurrency, drain=config.drain),
     ):
         logger.info("serving %s (%d operations)", service.request_channel, len(service.operations))
         await _until(stop, config.supervisor)
         logger.info("draining %s", service.request_channel)
     logger.info("stopped %s", service.request_channel)
+
+
+def _bus(service: Service, config: WorkerConfig) -> ServiceBus:
+    return ServiceBus(config.url, service=service.name, prefix=config.prefix, max_message_size=config.max_message_size)
 
 
 async def _until(stop: asyncio.Event, supervisor: int) -> None:
@@ -178,5 +182,7 @@ def worker_arguments(config: WorkerConfig) -> Sequence[str]:
         *("--url", config.url),
         *("--concurrency", str(config.concurrency)),
         *("--drain", str(config.drain)),
+        *("--prefix", config.prefix),
+        *("--max-message-size", str(config.max_message_size)),
         *("--supervisor", str(os.getpid())),
     ]

@@ -15,6 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=positive_int, default=1, help="worker processes (default 1)")
     parser.add_argument("--concurrency", type=positive_int, default=256, help="messages a process may hold at once")
     parser.add_argument("--drain", type=positive_seconds, default=25.0, help="seconds to finish in after SIGTERM")
+    parser.add_argument("--prefix", default="asgi", help="of every Redis key; that of the callers (default asgi)")
+    parser.add_argument(
+        "--max-message-size", type=positive_int, default=65_536, metavar="BYTES", help="default 65536, at most 1048576"
+    )
     parser.add_argument("--supervisor", type=positive_int, default=0, help=argparse.SUPPRESS)
     add_url(parser)
 
@@ -28,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
             options.processes,
             options.concurrency,
             options.drain,
+            options.prefix,
+            options.max_message_size,
             options.supervisor,
         )
     )

@@ -36,11 +36,18 @@ def invalid(error: Exception) -> InvalidRequest:
     return InvalidRequest(_PATH.sub("", text), f"{path}.{missing[1]}" if missing else path)
 
 
-def refused(error: InvalidRequest | UnknownOperation) -> OutgoingError:
+def refused(error: ServiceBusError) -> OutgoingError:
     """What a caller is told of a request that was refused before its handler started."""
-    if isinstance(error, InvalidRequest):
-        return _not_executed("invalid_request", error.reason, {"field": error.field})
-    return _not_executed("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
+    match error:
+        case InvalidRequest():
+            return _not_executed("invalid_request", error.reason, {"field": error.field})
+        case UnknownOperation():
+            return _not_executed("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
+        case MessageTooLarge():
+            return _not_executed("message_too_large", str(error), {"size": error.size, "limit": error.limit})
+        case Overloaded() | Unauthorized():
+            return _not_executed("overloaded" if isinstance(error, Overloaded) else "unauthorized", error.reason)
+    raise AssertionError(f"{type(error).__name__} is no refusal")
 
 
 def failed(error: BaseException) -> OutgoingError:

@@ -13,7 +13,7 @@ from msgspec import Struct
 MAX_RATIO = 1000
 MAX_CONCURRENCY = 1000
 MAX_WORKERS = 64
-SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+SCHEMES = ("redis", "rediss", "unix")
 
 _RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?|\.[0-9]{1,12}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -85,9 +85,9 @@ def make_sharded(closing: list[RedisChannelLayer], shards: list[RealServer]) -> 
 
 
 @pytest.fixture
-async def layer(make_any: Callable[..., RedisChannelLayer]) -> AsyncIterator[RedisChannelLayer]:
+def layer(make_any: Make) -> RedisChannelLayer:
     """A layer of every variant."""
-    yield make_any()
+    return make_any()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import Any
 
@@ -31,10 +32,8 @@ async def cancelled_at_random(layer: Any, channel: str, seed: int, count: int, l
         if chance.random() < 0.5:
             await asyncio.sleep(chance.uniform(0, longest))
         task.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             got.append((await task)["n"])
-        except asyncio.CancelledError:
-            pass
 
     sending = asyncio.ensure_future(send())
     while not sending.done():
@@ -57,10 +56,8 @@ async def test_receives_that_time_out_at_once_lose_nothing(layer: RedisChannelLa
     got: list[int] = []
     for n in range(100):
         await layer.send(channel, {"n": n})
-        try:
+        with contextlib.suppress(TimeoutError):
             got.append((await asyncio.wait_for(layer.receive(channel), n * 0.1 * MS))["n"])
-        except TimeoutError:
-            pass
     left = [message["n"] for message in await drained(layer, channel)]
     assert len(left) < 30
     assert got + left == list(range(100))
@@ -76,10 +73,8 @@ async def test_a_hundred_receives_cancelled_after_up_to_ten_ms_leave_little(make
         task = asyncio.ensure_future(layer.receive(channel))
         await asyncio.sleep(n * 0.1 * MS)
         task.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             got.append((await task)["n"])
-        except asyncio.CancelledError:
-            pass
     left = [message["n"] for message in await drained(layer, channel)]
     assert len(left) < 30
     assert sorted(got + left) == list(range(100))
@@ -99,7 +94,7 @@ async def test_what_a_cancelled_receive_was_given_keeps_its_place(plain: RedisCh
     first = asyncio.ensure_future(plain.receive(channel))
     await asyncio.sleep(20 * MS)
     sending = asyncio.ensure_future(plain.send(channel, {"n": 0}))
-    while not plain._backend._mailboxes.waiting(channel) == 0:
+    while plain._backend._mailboxes.waiting(channel):
         await asyncio.sleep(0)
         if sending.done():
             break

@@ -11,6 +11,7 @@ from channels.exceptions import ChannelFull
 import servicebus
 from servicebus.layers.redis import RedisChannelLayer
 
+from ..server import RealServer
 from ..timing import eventually
 from .tools import Make, drained, fill, numbers, received
 
@@ -125,18 +126,14 @@ async def test_a_full_channel_holds_up_no_other_of_its_process(make_any: Make) -
         await layer.send(slow, {"n": 5})
 
 
-async def test_what_a_group_left_unread_counts(make: Make) -> None:
+async def test_what_a_group_left_unread_counts(make: Make, server: RealServer) -> None:
     layer = make(capacity=5)
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
     for n in range(5):
         await layer.group_send("g", {"n": n})
-    counted = f"asgi:{{{layer.client_prefix}!}}:counts"
-    server = layer._backend.known_server(channel)
-    assert server is not None
-    await eventually(lambda: layer._backend._mailboxes.kept(channel) == 5 and not layer._backend._mailboxes.changed)
-    await asyncio.sleep(0.02)
-    assert counted
+    counts = f"asgi:{{{layer.client_prefix}!}}:counts"
+    await eventually(lambda: server.run("HVALS", counts) == [b"5"])
     with pytest.raises(ChannelFull):
         await layer.send(channel, {"n": 5})
     assert await numbers(layer, channel, 5) == list(range(5))

@@ -132,7 +132,7 @@ def test_a_name_is_on_the_same_shard_in_every_release() -> None:
 def test_serialize_and_deserialize_are_each_others_inverse() -> None:
     message = {"type": "a", "n": 1, "s": "å"}
     for options in ({}, {"serializer_format": "json"}, {"symmetric_encryption_keys": ["k"]}):
-        layer = RedisChannelLayer(**options)  # type: ignore[arg-type]
+        layer = RedisChannelLayer(**options)
         assert layer.deserialize(layer.serialize(message)) == message
     with pytest.raises(InvalidToken):
         RedisChannelLayer(symmetric_encryption_keys=["k"], random_prefix_length=0).deserialize(b"x")

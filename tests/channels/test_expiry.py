@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from channels.exceptions import ChannelFull
 
 from ..server import RealServer
 from ..timing import MS
@@ -85,10 +84,10 @@ async def test_a_channel_that_is_used_all_the_time_expires_its_oldest(make: Make
         await layer.send("a", {"n": n})
         await asyncio.sleep(90 * MS)
     await layer.send("a", {"n": 4})
-    with pytest.raises(ChannelFull):
-        for n in range(5, 9):
-            await layer.send("a", {"n": n})
-    assert all(message["n"] > 0 for message in await drained(layer, "a", 30 * MS))
+    assert await fill(layer, "a") < 4
+    left = [message["n"] for message in await drained(layer, "a", 30 * MS)]
+    assert left[0] > 0
+    assert len(left) <= 4
 
 
 async def test_the_clock_of_the_client_does_not_matter(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

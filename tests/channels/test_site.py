@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def daphne(server: RealServer, log: str) -> Iterator[int]:
     """The site in a process of its own; the port it listens on. It must end by itself when told, and say nothing bad."""
     port = free_port()
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", SITE]
-    env = os.environ | {"SITE_REDIS": server.url}
+    env = os.environ | {"SITE_REDIS": server.url, "DJANGO_SETTINGS_MODULE": "tests.channels.site.settings"}
     with open(log, "w") as output, subprocess.Popen(command, cwd=ROOT, env=env, stderr=output) as process:
         try:
             yield port
@@ -54,9 +55,9 @@ async def listen(client: WebSocket, count: int) -> list[str]:
 
 @pytest.mark.parametrize("processes", [2])
 async def test_everybody_in_a_room_hears_everything_said_in_it(
-    server: RealServer, tmp_path: os.PathLike[str], processes: int
+    server: RealServer, tmp_path: Path, processes: int
 ) -> None:
-    logs = [os.path.join(tmp_path, f"{n}.log") for n in range(processes)]
+    logs = [str(tmp_path / f"{n}.log") for n in range(processes)]
     with ExitStack() as stack:
         ports = [stack.enter_context(daphne(server, log)) for log in logs]
         rooms = [f"room{n % ROOMS}" for n in range(CLIENTS)]
@@ -70,12 +71,13 @@ async def test_everybody_in_a_room_hears_everything_said_in_it(
                 await client.send(f"{rooms[n]} {n} {said}")
         heard = await asyncio.wait_for(asyncio.gather(*hearing), 60)
         for room, got in zip(rooms, heard, strict=True):
-            said_here = {f"{room} {n} {said}" for n in range(CLIENTS) if rooms[n] == room for said in range(SAID_BY_EACH)}
+            said_here = {
+                f"{room} {n} {said}" for n in range(CLIENTS) if rooms[n] == room for said in range(SAID_BY_EACH)
+            }
             assert len(got) == expected
             assert set(got) == said_here
         await asyncio.gather(*(client.close() for client in clients))
         await eventually(lambda: not server.all_keys("asgi:group:*"))
-    for log in logs:
-        with open(log) as text:
-            assert "Traceback" not in (said := text.read()), said
-            assert "Task was destroyed" not in said
+    said_by_daphne = "".join(Path(log).read_text() for log in logs)
+    assert "Traceback" not in said_by_daphne, said_by_daphne
+    assert "Task was destroyed" not in said_by_daphne, said_by_daphne

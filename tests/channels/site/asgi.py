@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.channels.site.settings")
+from typing import Any
 
 import django
 
-django.setup()
 
-from channels.routing import ProtocolTypeRouter, URLRouter
-from django.urls import path
+def _application() -> Any:
+    django.setup()
+    from channels.routing import ProtocolTypeRouter, URLRouter
+    from django.urls import path
 
-from .consumers import Chat
+    from .consumers import Chat
 
-application = ProtocolTypeRouter({"websocket": URLRouter([path("rooms/<slug:room>", Chat.as_asgi())])})
+    return ProtocolTypeRouter({"websocket": URLRouter([path("rooms/<slug:room>", Chat.as_asgi())])})
+
+
+application = _application()

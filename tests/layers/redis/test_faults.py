@@ -267,6 +267,7 @@ async def test_a_worker_that_died_silently_counts_no_more_once_its_registration_
             with Stopwatch() as watch:
                 while await bus.workers(CHANNEL):
                     await asyncio.sleep(10 * MS)
+            await asyncio.sleep(5 * MS)  # the key ends within the millisecond of its last entry
             with pytest.raises(NoWorkers):
                 await bus.call(CHANNEL, {"type": "run", "n": 1}, timeout=1.0)
             proxy.black_hole = False

@@ -32,6 +32,7 @@ RETRY = 0.2
 IDLE_FOR = 10.0
 CARE = 2.0
 LEAST_CARE = 0.05
+TELL_AFTER = 0.002
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Engine:
         self._inbox_is_read = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.own(self._take_care())
-        mailboxes.on_change = lambda: portal.post(self.tell, None)
+        mailboxes.on_change = lambda: portal.post(self._tell_soon, None)
         portal.closers.add(self.close)
         self._resume()
 
@@ -92,9 +93,9 @@ class Engine:
         return [await self._shard(shard) for shard in range(len(self.profile.addresses))]
 
     def push(self, outgoing: Outgoing) -> None:
-        """Send a frame, after what was taken before it was counted off."""
-        if self.mailboxes.changed:
-            self.tell(None)
+        """Send a frame, after what was taken from its channel before it was counted off."""
+        if self.mailboxes.has_changed(outgoing.counted):
+            self.tell()
         outgoing.server.push(outgoing)
 
     def is_read(self, channel: str) -> bool:
@@ -132,7 +133,7 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def tell(self, _: None) -> None:
+    def tell(self) -> None:
         """Tell the servers what consumers took of what is counted against capacities."""
         shards, inbox = len(self.profile.addresses), self.profile.inbox
         locals_taken: dict[str, int] = {}
@@ -152,12 +153,13 @@ class Engine:
         """Give back what nobody took, then disconnect. What is in mailboxes of this process stays there. Idempotent."""
         self.portal.closers.discard(self.close)
         await asyncio.gather(*(reader.stop() for reader in self._open_readers()))
-        self.tell(None)
+        self.tell()
         self.mailboxes.on_change = _nobody
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(server.close() for server in self.servers.values()))
+        servers, self.servers = self.servers, {}
+        await asyncio.gather(*(server.close() for server in servers.values()))
 
     async def flush(self) -> None:
         """Remove every message and group, here, on the servers, and in the other processes."""
@@ -172,6 +174,10 @@ class Engine:
             await reader.settled()
         self.mailboxes.clear()
         self.groups.clear()
+
+    def _tell_soon(self, _: None) -> None:
+        """Most of what is kept is taken a moment later, and need not be told at all."""
+        asyncio.get_running_loop().call_later(TELL_AFTER, self.tell)
 
     def _open_readers(self) -> list[ChannelReader]:
         done = [task for task in self._readers.values() if task.done() and not task.cancelled()]
@@ -206,7 +212,7 @@ class Engine:
             self.servers[shard] = server
         finally:
             del self._opening[shard]
-        self.tell(None)
+        self.tell()
         return server
 
     async def _open_inbox(self) -> Receiver:

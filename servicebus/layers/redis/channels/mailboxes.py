@@ -165,10 +165,9 @@ class Mailboxes:
                 self._drop_expired(channel, box, now)
                 self._tidy(channel, box)
 
-    @property
-    def changed(self) -> bool:
-        """Whether ``changes`` has something to say."""
-        return bool(self._changes)
+    def has_changed(self, channel: str) -> bool:
+        """Whether ``changes`` has something to say about ``channel``."""
+        return channel in self._changes
 
     def changes(self) -> dict[str, int]:
         """Channel to how many of its counted messages are held no more (negative: more), since the last call."""

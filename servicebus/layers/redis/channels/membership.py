@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ....errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 READY_WITHIN = 5.0
 FLUSHED_WITHIN = 0.5
 AT_ONCE = 256
+REMEMBERED = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Membership:
         self._engine, self._table = engine, engine.groups
         self._inbox = engine.profile.inbox
         self._kept_at = time.monotonic()
+        self._seen: dict[str, list[str]] = {}
         self._flushing: dict[str, tuple[set[str], asyncio.Event]] = {}
 
     async def add(self, group: str, channel: str) -> None:
@@ -85,15 +87,15 @@ class Membership:
         Raises Unavailable or SendUnknown when there was one that could not be reached, after all others got theirs.
         """
         home = await self._engine.opened(group)
-        copies: list[Copy] = []
-        failure: ServiceBusError | None = None
-        for member in await home.subscribers(group):
-            try:
-                copies.append(self._push(await self._engine.opened(member), group, member, frame_for))
-            except ServiceBusError as error:
-                failure = error
-        for copy in copies:
-            failure = await self._settled(group, copy, await copy.future) or failure
+        copies: dict[str, Copy] = {}
+        failure = await self._push_all(copies, group, self._seen.get(group, ()), frame_for)
+        members = await home.subscribers(group)
+        failure = await self._push_all(copies, group, members, frame_for) or failure
+        self._remember(group, [member for member in members if member.endswith("!")])
+        for member, copy in copies.items():
+            error = await copy.future
+            if error is not None and member in members:
+                failure = await self._settled(group, copy, error) or failure
         if failure is not None:
             raise failure
 
@@ -151,6 +153,32 @@ class Membership:
                 await self._engine.read_inbox()
         except TimeoutError as error:
             raise Unavailable(f"the inbox of this process was not opened within {READY_WITHIN:.0f} s") from error
+
+    async def _push_all(
+        self,
+        copies: dict[str, Copy],
+        group: str,
+        members: Iterable[str],
+        frame_for: Callable[[Server, str], bytes],
+    ) -> ServiceBusError | None:
+        """Push to those that have no copy yet; why one could not be reached."""
+        failure: ServiceBusError | None = None
+        for member in members:
+            if member not in copies:
+                try:
+                    copies[member] = self._push(await self._engine.opened(member), group, member, frame_for)
+                except ServiceBusError as error:
+                    failure = error
+        return failure
+
+    def _remember(self, group: str, inboxes: list[str]) -> None:
+        """The next message goes to them at once, while the server is asked who is in the group.
+
+        One that is not in it any more has no members to fan out to, and says so. Normal channels cannot, and wait.
+        """
+        if len(self._seen) >= REMEMBERED:
+            self._seen.clear()
+        self._seen[group] = inboxes
 
     def _push(self, server: Server, group: str, member: str, frame_for: Callable[[Server, str], bytes]) -> Copy:
         if member.endswith("!"):
