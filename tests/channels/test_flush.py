@@ -42,8 +42,8 @@ async def test_what_this_process_has_fetched_goes_too(make_any: Make) -> None:
     await layer.flush()
 
 
-async def test_what_other_processes_have_fetched_goes_too(make_any: Make) -> None:
-    layers = [make_any() for _ in range(4)]
+async def test_what_other_processes_have_fetched_goes_too(make_timed: Make) -> None:
+    layers = [make_timed() for _ in range(4)]
     channels = [await layer.new_channel() for layer in layers]
     for layer, channel in zip(layers, channels, strict=True):
         await layer.group_add("g", channel)

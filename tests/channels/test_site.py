@@ -27,7 +27,7 @@ SITE = "tests.channels.site.asgi:application"
 
 @contextmanager
 def daphne(server: RealServer, log: str) -> Iterator[int]:
-    """The site in a process of its own; the port it listens on. It must end by itself when told, and say nothing bad."""
+    """The site in a process of its own; the port it listens on. It must end by itself when told."""
     port = free_port()
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", SITE]
     env = os.environ | {"SITE_REDIS": server.url, "DJANGO_SETTINGS_MODULE": "tests.channels.site.settings"}

@@ -36,13 +36,13 @@ async def numbers(layer: Any, channel: str, count: int) -> list[int]:
     return [(await received(layer, channel))["n"] for _ in range(count)]
 
 
-async def nothing(layer: Any, channel: str, within: float = 100 * MS) -> None:
+async def nothing(layer: Any, channel: str, within: float = 60 * MS) -> None:
     """Fails when there is a message."""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(layer.receive(channel), within)
 
 
-async def drained(layer: Any, channel: str, within: float = 200 * MS) -> list[dict[str, Any]]:
+async def drained(layer: Any, channel: str, within: float = 120 * MS) -> list[dict[str, Any]]:
     """Everything that is there."""
     found = []
     while True:

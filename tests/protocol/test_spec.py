@@ -85,6 +85,8 @@ def test_the_keys_are_those_of_the_table() -> None:
         keys.messages("<channel>"),
         keys.messages("<process>!"),
         keys.workers("<channel>"),
+        keys.counts("<process>!"),
+        keys.counts("<channel>"),
         keys.group("<group>").replace(b"<group>", b"<group>"),
     ]
     assert table == [key.decode() for key in ours]

@@ -128,6 +128,8 @@ class RedisLayer:
         self._server_clock.start(connection.greeting.offset_ms)
         for group, channel in self._subscriptions:
             connection.write(pack(self._subscription(group, channel)), self._noted)
+        for receiver in self._receivers:
+            receiver.wake()
 
     @property
     def reconnects(self) -> int:

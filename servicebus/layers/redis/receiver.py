@@ -58,7 +58,7 @@ class Receiver:
         self._ready = asyncio.Event()
         self._stop_task: asyncio.Task[None] | None = None
         self._link = Link(address, name, on_up=self._up, on_down=self._idle.set)
-        credit.on_release = self._schedule
+        credit.on_release = self.wake
         self._link.start()
 
     def register(self) -> tuple[bytes | int, ...]:
@@ -128,7 +128,8 @@ class Receiver:
         elif not isinstance(reply, ConnectionLost):
             self._ready.set()
 
-    def _schedule(self) -> None:
+    def wake(self) -> None:
+        """Look for messages in the next tick: there is credit again, or a connection to answer on."""
         if not self._scheduled and self._idle.is_set():
             self._scheduled = True
             self._loop.call_soon(self._resume)
@@ -142,6 +143,8 @@ class Receiver:
         count = min(self._credit.available, MOST_AT_ONCE)
         if self._stopping or count <= 0 or not self._idle.is_set():
             return
+        if self.worker_id and self._unblocker.link.connection is None:
+            return  # A worker does not take what it could not answer; it is woken when it can.
         self._idle.clear()
         self._armed_at = self._loop.time()
         command = (b"BLMPOP", BLOCK_TEXT, b"1", self._list, b"LEFT", b"COUNT", count)

@@ -1,0 +1,103 @@
+"""The sending connection when it does not send: what waits, for how long, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from servicebus import DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
+from servicebus.layers.redis import pipeline
+from servicebus.layers.redis.layer import RedisLayer
+from servicebus.serving import Serving
+
+from ...proxy import proxied
+from ...server import RealServer
+from ...shop import CHANNEL, Count, calling, counter
+from ...timing import MS, Stopwatch, allowed, eventually
+
+
+async def away(server: RealServer, bus: ServiceBus) -> None:
+    """End the server, and wait until the bus knows."""
+    server.kill()
+    await eventually(lambda: not is_connected(bus))
+
+
+def is_connected(bus: ServiceBus) -> bool:
+    layer = bus._layer
+    assert isinstance(layer, RedisLayer)
+    return layer._pipeline.link.connection is not None
+
+
+async def test_a_call_that_could_not_leave_before_its_deadline_never_will(own_server: RealServer) -> None:
+    async with ServiceBus(own_server.url) as bus:
+        await away(own_server, bus)
+        with Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
+            await bus.call(CHANNEL, Count(), timeout=0.1)
+        assert 0.1 <= watch.seconds < allowed(0.2)
+        assert (caught.value.stage, caught.value.executed) == ("queued", "no")
+        await own_server.restart()
+        await bus.send("other.request", Count())
+    assert own_server.frames(CHANNEL) == []
+
+
+async def test_what_waits_for_a_connection_is_bounded(own_server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "MAX_WAITING_BYTES", 1000)
+    async with ServiceBus(own_server.url) as bus:
+        await away(own_server, bus)
+        sends = [asyncio.create_task(bus.send(CHANNEL, {"type": "x", "x": "y" * 100})) for _ in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        refused = [send for send in sends if send.done()]
+        assert 10 <= len(refused) < 20
+        for send in refused:
+            error = send.exception()
+            assert isinstance(error, Overloaded)
+            assert (error.executed, error.retryable) == ("no", True)
+        await own_server.restart()
+        await asyncio.gather(*(send for send in sends if send not in refused))
+        await bus.send(CHANNEL, {"type": "x", "x": "y" * 100})
+
+
+async def test_a_sending_link_that_owes_an_answer_for_too_long_is_given_up(
+    server: RealServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "SILENCE", 0.3)
+    async with proxied(server.path) as proxy, ServiceBus(proxy.url) as bus:
+        await bus.send(CHANNEL, Count())
+        proxy.black_hole = True
+        with Stopwatch() as watch, pytest.raises(SendUnknown) as caught:
+            await bus.send(CHANNEL, Count())
+        assert 0.3 <= watch.seconds < allowed(0.7)
+        assert caught.value.executed == "maybe"
+        proxy.black_hole = False
+        await bus.send(CHANNEL, Count())
+
+
+async def test_a_service_that_cannot_register_in_time_is_not_served(server: RealServer) -> None:
+    async with proxied(server.path) as proxy, ServiceBus(proxy.url) as bus:
+        layer = bus._layer
+        assert layer is not None
+        proxy.black_hole = True
+        serving = Serving(Service("shop"), bus, layer, "w1", 1)
+        with pytest.raises(Unavailable, match=r"shop\.request could not be served within"):
+            await serving.start(within=0.1)
+        proxy.black_hole = False
+        await serving.stop(drain=0)
+
+
+async def test_once_a_server_is_known_to_be_away_nothing_waits_and_all_goes_on_when_it_is_back(
+    own_server: RealServer,
+) -> None:
+    async with calling(own_server.url, counter()) as bus:
+        await away(own_server, bus)
+        with Stopwatch() as watch, pytest.raises(Unavailable):
+            await bus.send(CHANNEL, Count())
+        assert pipeline.PATIENCE - 100 * MS <= watch.seconds < allowed(pipeline.PATIENCE + 0.2)
+        with Stopwatch() as watch, pytest.raises(Unavailable):
+            await bus.send(CHANNEL, Count())
+        assert watch.seconds < allowed(10 * MS)
+        await own_server.restart()
+        await eventually(lambda: is_connected(bus))
+        await bus.wait_for_workers(CHANNEL)
+        assert await bus.call(CHANNEL, Count(upto=1)) == 1
