@@ -14,7 +14,7 @@ from typing import Any
 
 from .context import Context
 from .counters import Counters
-from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
+from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Stage, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.calls import Calls
 from .protocol.codec import MAX_SIZE, MalformedFrame, decode_reply, encode_frame
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class Call:
     """One pending call: the ticket that the layer settles, and the future that its caller waits for."""
 
-    __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation")
+    __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation", "overdue")
     # deadline_ms is on the loop's clock: that of the correlation table.
     needs_worker = True
     counted = ""
@@ -42,10 +42,14 @@ class Call:
     ) -> None:
         self.id, self.channel, self.operation = call_id, channel, operation
         self.frame, self.deadline_ms, self.future = frame, deadline_ms, future
+        self.overdue = False
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:
             self.fail(error)
+
+    def expire(self, stage: Stage) -> None:
+        self.fail(DeadlineExceeded(self.channel, self.operation, stage))
 
     def fail(self, error: ServiceBusError) -> None:
         if not self.future.done():
@@ -196,6 +200,10 @@ class Caller:
             call = self._calls.pop(parsed.local)
             if call is None or call.future.done():
                 self._counters.late_replies += 1
+            elif call.overdue and parsed.message.executed != "no":
+                # Past the deadline only one word is still heard: that the request was not started.
+                self._counters.late_replies += 1
+                call.expire("dispatched")
             else:
                 call.future.set_result(parsed.message)
         self._credit.release(len(frames))
@@ -218,13 +226,15 @@ class Caller:
 
     async def _expire(self, calls: list[Call]) -> None:
         """Thousands may be due at once: they are withdrawn together, and share one wait for their worker's verdict."""
+        for call in calls:
+            call.overdue = True
         withdrawn = await self._withdraw(calls)
         for call in withdrawn:
-            call.fail(DeadlineExceeded(call.channel, call.operation, "queued"))
+            call.expire("queued")
         if len(withdrawn) < len(calls):
             await asyncio.sleep(VERDICT_WITHIN)
         for call in calls:
-            call.fail(DeadlineExceeded(call.channel, call.operation, "dispatched"))
+            call.expire("dispatched")
 
     async def _withdraw(self, calls: list[Call]) -> list[Call]:
         with contextlib.suppress(TimeoutError):

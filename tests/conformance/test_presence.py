@@ -46,11 +46,11 @@ async def test_workers_are_counted_one_by_one(layers: Layers) -> None:
 
 
 async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(layers: Layers) -> None:
-    layer = await layers.open(presence_ttl=1.0)
+    layer = await layers.open(presence_ttl=layers.long(1.0))
     await Reader(layer, CHANNEL, worker_id="w1").consumer.ready()
     for _ in range(12):
         assert await layer.workers(CHANNEL) == 1
-        await asyncio.sleep(100 * MS)
+        await asyncio.sleep(layers.long(0.1))
 
 
 async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
@@ -70,23 +70,23 @@ async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
 
 async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(layers: Layers) -> None:
     """Also when the expiry is shorter than the time after which workers say again that they are there."""
-    layer = await layers.open(expiry=0.8, presence_ttl=5.0)
+    layer = await layers.open(expiry=layers.long(0.8), presence_ttl=5.0)
     await layer.subscribe("orders.placed", "a.events")
     for _ in range(10):
         assert await layer.subscribers("orders.placed") == ["a.events"]
-        await asyncio.sleep(100 * MS)
+        await asyncio.sleep(layers.long(0.1))
     layer.unsubscribe("orders.placed", "a.events")
     assert await layer.subscribers("orders.placed") == ["a.events"]
-    await asyncio.sleep(0.85)
+    await asyncio.sleep(layers.long(0.85))
     assert await layer.subscribers("orders.placed") == []
 
 
 async def test_a_subscription_outlives_one_of_two_that_keep_it(layers: Layers) -> None:
-    layer, other = await layers.open(expiry=0.8, presence_ttl=1.0), await layers.open(expiry=0.8, presence_ttl=1.0)
+    layer, other = [await layers.open(expiry=layers.long(0.8), presence_ttl=1.0) for _ in range(2)]
     await layer.subscribe("orders.placed", "a.events")
     await other.subscribe("orders.placed", "a.events")
     layer.unsubscribe("orders.placed", "a.events")
-    await asyncio.sleep(0.9)
+    await asyncio.sleep(layers.long(0.9))
     assert await other.subscribers("orders.placed") == ["a.events"]
 
 

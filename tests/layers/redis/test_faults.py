@@ -45,13 +45,13 @@ async def proxy(server: RealServer) -> AsyncIterator[Proxy]:
 async def test_a_cut_between_execution_and_answer_never_runs_anything_twice(server: RealServer, proxy: Proxy) -> None:
     found = History()
     async with ServiceBus(server.url) as worker, worker.serving(found.service), ServiceBus(proxy.url) as bus:
-        for number in range(100):
+        for number in range(60):
             proxy.cut_before_answer = SEND.sha
             assert await found.call(bus, number) in ("yes", "maybe")
             proxy.cut_before_answer = b""
-    assert proxy.cuts >= 90
+    assert proxy.cuts >= 50
     assert found.problems() == []
-    assert found.count("start") >= 90, "the server had executed them before the cut"
+    assert found.count("start") >= 50, "the server had executed them before the cut"
 
 
 async def test_a_one_way_message_cut_off_before_the_answer_is_unknown_and_sent_once(
@@ -85,10 +85,10 @@ async def test_answers_cut_after_any_number_of_bytes_leave_every_caller_with_an_
 async def test_one_byte_at_a_time_everything_arrives(server: RealServer, proxy: Proxy) -> None:
     found = History()
     proxy.slices = 1
-    async with ServiceBus(proxy.url) as worker, worker.serving(found.service), ServiceBus(proxy.url) as bus:
-        await asyncio.gather(*(found.call(bus, number) for number in range(30)))
+    async with ServiceBus(proxy.url) as bus, bus.serving(found.service):
+        await asyncio.gather(*(found.call(bus, number) for number in range(20)))
     assert found.problems() == []
-    assert found.count("yes") == 30
+    assert found.count("yes") == 20
 
 
 async def test_a_slow_link_delays_and_mixes_nothing(server: RealServer, proxy: Proxy) -> None:
