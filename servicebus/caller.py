@@ -114,7 +114,7 @@ class Caller:
         )
         now_ms = self._layer.now_ms()
         target, local = route(channel)
-        frame = self._encoded(local, min(deadline_ms, now_ms + self._expiry_ms), request)
+        frame = self._encoded(target, local, min(deadline_ms, now_ms + self._expiry_ms), request)
         # The server's clock may step; what this process promised its caller is kept on its own.
         due_ms = self._local_ms() + deadline_ms - now_ms
         call = Call(self._local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
@@ -146,7 +146,7 @@ class Caller:
             caller=self._service,
         )
         target, local = route(channel)
-        frame = self._encoded(local, self._layer.now_ms() + self._expiry_ms, request)
+        frame = self._encoded(target, local, self._layer.now_ms() + self._expiry_ms, request)
         ticket = OneWay(target, frame, self._loop.create_future())
         self._layer.push(ticket)
         await ticket.future
@@ -183,9 +183,9 @@ class Caller:
             self._ids = [random[at : at + 16] for at in range(0, len(random), 16)]
         return self._ids.pop()
 
-    def _encoded(self, local: str, expires: int, request: OutgoingRequest) -> bytes:
+    def _encoded(self, target: str, local: str, expires: int, request: OutgoingRequest) -> bytes:
         try:
-            return encode_frame(self._layer.fence, expires, local, request, self._max_size)
+            return encode_frame(self._layer.fence_of(target), expires, local, request, self._max_size)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 

@@ -226,7 +226,7 @@ class Dispatcher:
             logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
             return
         channel, local = target
-        self._layer.push(Reply(channel, self._encoded(local, outcome), self._counters))
+        self._layer.push(Reply(channel, self._encoded(channel, local, outcome), self._counters))
 
     def _reply_route(self, reply_channel: str) -> tuple[str, str] | None:
         """Where a reply goes, None when that is no legal name: it came from outside. What repeats is remembered."""
@@ -242,8 +242,8 @@ class Dispatcher:
             self._reply_routes[name] = route(name + mark)
         return route(reply_channel)
 
-    def _encoded(self, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
-        fence, expires = self._layer.fence, self._layer.now_ms() + self._expiry_ms
+    def _encoded(self, channel: str, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
+        fence, expires = self._layer.fence_of(channel), self._layer.now_ms() + self._expiry_ms
         try:
             return encode_frame(fence, expires, local, outcome, self._max_size)
         except MessageTooLarge as error:

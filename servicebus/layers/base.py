@@ -106,9 +106,11 @@ class Consumer(Protocol):
 class Layer(Protocol):
     """A transport. It belongs to the event loop that opened it."""
 
-    @property
-    def fence(self) -> int:
-        """What to stamp on a frame that is built now. 0: this layer has no primaries that could fail over."""
+    def fence_of(self, channel: str) -> int:
+        """What to stamp on a frame for ``channel`` (a channel or an inbox) that is built and pushed now.
+
+        0: this layer has no primaries that could fail over.
+        """
 
     def now_ms(self) -> int:
         """The server's clock, in milliseconds."""

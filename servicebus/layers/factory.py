@@ -10,7 +10,8 @@ from .base import Layer, Limits
 if TYPE_CHECKING:
     from .redis.embedded import EmbeddedServer
 
-SCHEMES = "memory://, redis://, rediss://, unix:// or embedded://"
+SCHEMES = "memory://, redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded://"
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
 async def start_embedded() -> EmbeddedServer:
@@ -29,9 +30,9 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str) -> Layer:
         from .memory import MemoryLayer
 
         return MemoryLayer(f"{prefix}:{rest}", limits)
-    if separator and scheme in ("redis", "rediss", "unix"):
-        from .redis.address import Address
+    if separator and scheme in REDIS_SCHEMES:
         from .redis.layer import RedisLayer
+        from .redis.target import target_from_url
 
-        return RedisLayer(Address.from_url(url), prefix, limits, name)
+        return RedisLayer(target_from_url(url), prefix, limits, name)
     raise ConfigurationError(f"no layer for the URL {url.rpartition('@')[2]!r}: use {SCHEMES}")

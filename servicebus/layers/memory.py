@@ -164,8 +164,6 @@ class MemoryConsumer:
 class MemoryLayer:
     """A bus's view of a hub. See ``Layer`` for the contract of each method."""
 
-    fence = 0
-
     def __init__(self, name: str, limits: Limits) -> None:
         self._hub = Hub.named(name)
         self._limits = limits
@@ -173,6 +171,9 @@ class MemoryLayer:
         self._outbox: list[Ticket] = []
         self._consumers: list[MemoryConsumer] = []
         self._closed = False
+
+    def fence_of(self, channel: str) -> int:
+        return 0
 
     def now_ms(self) -> int:
         return int(_EPOCH_MS + time.monotonic() * 1000)

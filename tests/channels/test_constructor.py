@@ -13,6 +13,7 @@ from cryptography.fernet import InvalidToken
 
 from servicebus.errors import ConfigurationError
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.channels.hosts import read_hosts, shard_of
 
 from .tools import Make, received
@@ -83,6 +84,12 @@ def test_an_unknown_argument_is_a_type_error() -> None:
         RedisChannelLayer(capcity=3)  # type: ignore[call-arg]
 
 
+def only_address(hosts: Any) -> Address:
+    (target,) = read_hosts(hosts)
+    assert isinstance(target, Address)
+    return target
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
@@ -96,19 +103,19 @@ def test_an_unknown_argument_is_a_type_error() -> None:
     ],
 )
 def test_a_host_is_read_in_every_form(host: Any, expected: tuple[str, int, int]) -> None:
-    (address,) = read_hosts([host])
+    address = only_address([host])
     assert (address.host, address.port, address.db) == expected
 
 
 def test_credentials_are_read_from_urls_and_dicts() -> None:
     for host in ("redis://u:p@h:1", {"host": "h", "port": 1, "username": "u", "password": "p"}):
-        (address,) = read_hosts([host])
+        address = only_address([host])
         assert (address.username, address.password) == ("u", "p")
 
 
 @pytest.mark.parametrize("hosts", [None, []])
 def test_without_hosts_it_is_localhost(hosts: Any) -> None:
-    (address,) = read_hosts(hosts)
+    address = only_address(hosts)
     assert (address.host, address.port) == ("localhost", 6379)
 
 

@@ -12,7 +12,7 @@ import msgpack
 from servicebus import ServiceBusError
 from servicebus.layers.base import Consumer, Layer, Limits
 from servicebus.layers.factory import layer_for
-from servicebus.protocol.codec import MAX_SIZE, encode_frame
+from servicebus.protocol.codec import MAX_FRAME, encode_frame
 from servicebus.protocol.credit import Credit
 
 from ..timing import eventually
@@ -25,7 +25,8 @@ class Ticket:
 
     def __init__(self, layer: Layer, channel: str, number: Any, needs_worker: bool = False) -> None:
         self.channel, self.number, self.needs_worker = channel, number, needs_worker
-        self.frame = encode_frame(layer.fence, layer.now_ms() + 60_000, "", {"type": "n", "n": number}, MAX_SIZE)
+        fence, expires = layer.fence_of(channel), layer.now_ms() + 60_000
+        self.frame = encode_frame(fence, expires, "", {"type": "n", "n": number}, MAX_FRAME)
         self.settled = asyncio.get_running_loop().create_future()
 
     def settle(self, error: ServiceBusError | None) -> None:

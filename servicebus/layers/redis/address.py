@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,10 @@ DEFAULT_PORT = 6379
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One server. ``path`` is a unix socket; else ``host`` and ``port``. ``tls`` is None for a plain connection."""
+    """One server. ``path`` is a unix socket; else ``host`` and ``port``. ``tls`` is None for a plain connection.
+
+    ``tls_options`` are the ``ssl_*`` keywords of redis-py that ``tls`` was made of.
+    """
 
     host: str = "localhost"
     port: int = DEFAULT_PORT
@@ -25,6 +29,7 @@ class Address:
     username: str = ""
     password: str = ""
     tls: ssl.SSLContext | None = None
+    tls_options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"unix://{self.path}" if self.path else f"redis://{self.host}:{self.port}"
@@ -36,7 +41,7 @@ class Address:
             options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
             port = urlsplit(url).port
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"not a server URL: {_without_password(url)} ({error})") from error
+            raise ConfigurationError(f"not a server URL: {without_password(url)} ({error})") from error
         kind = options.get("connection_class")
         if kind is UnixDomainSocketConnection and not options.get("path"):
             raise ConfigurationError("a unix:// URL needs the path of a socket: unix:///run/redis.sock")
@@ -48,7 +53,13 @@ class Address:
             username=options.get("username") or "",
             password=options.get("password") or "",
             tls=tls_context(options) if kind is SSLConnection else None,
+            tls_options={name: value for name, value in options.items() if name.startswith("ssl_")},
         )
+
+    def client_options(self) -> dict[str, Any]:
+        """What a redis-py client of this server takes, save where it is and the database."""
+        options: dict[str, Any] = {"username": self.username or None, "password": self.password or None}
+        return options | ({"ssl": True, **self.tls_options} if self.tls is not None else {})
 
 
 def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
@@ -65,6 +76,7 @@ def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -23,7 +23,6 @@ from .address import Address
 Answer = Callable[[Any], None]
 """Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It must not raise."""
 
-CONNECT_TIMEOUT = 5.0
 MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
 HIGH_WATER = 1 << 20
 
@@ -37,6 +36,10 @@ class ConnectionLost(Exception):
     """The connection ended before the answer came."""
 
 
+class NeverSent(ConnectionLost):
+    """There was no connection to send the command on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Greeting:
     """What the server said of itself. ``offset_ms`` added to the loop's clock in ms gives the server's clock."""
@@ -47,9 +50,10 @@ class Greeting:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, for the loop that opened it. ``greeting`` is set once ``connect`` has returned it."""
+    """One connection, for the loop that opened it. The first two are set once ``connect`` has returned it."""
 
     greeting: Greeting
+    address: Address
 
     def __init__(self, on_lost: Callable[[], None], on_writable: Callable[[], None]) -> None:
         self._on_lost, self._on_writable = on_lost, on_writable
@@ -66,10 +70,10 @@ class Connection(asyncio.Protocol):
         return len(self._answers)
 
     def write(self, data: bytes, *answers: Answer) -> None:
-        """Send packed commands, one answer each. On a lost connection the answers are ConnectionLost, at once."""
+        """Send packed commands, one answer each. On a lost connection the answers are NeverSent, at once."""
         if self._transport is None:
             for answer in answers:
-                answer(ConnectionLost())
+                answer(NeverSent())
             return
         if not self._answers:
             self.heard_at = self._loop.time()
@@ -82,7 +86,7 @@ class Connection(asyncio.Protocol):
         Cancelling is safe: the command has been sent, its answer is dropped.
         """
         future = self._loop.create_future()
-        self.write(pack(command), _into(future))
+        self.write(pack(command), into(future))
         reply = await future
         if isinstance(reply, Exception):
             raise reply
@@ -127,16 +131,21 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(
-    address: Address, name: str, on_lost: Callable[[], None], on_writable: Callable[[], None] = lambda: None
+    address: Address,
+    name: str,
+    on_lost: Callable[[], None],
+    on_writable: Callable[[], None] = lambda: None,
+    within: float = 5.0,
 ) -> Connection:
-    """Open a connection and greet the server.
+    """Open a connection and greet the server, ``within`` seconds.
 
     Raises Unavailable when there is no server or it refuses, ConfigurationError when it is too old. Cancelling is safe.
     """
     loop = asyncio.get_running_loop()
     connection = Connection(on_lost, on_writable)
+    connection.address = address
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+        async with asyncio.timeout(within):
             if address.path:
                 await loop.create_unix_connection(lambda: connection, address.path)
             else:
@@ -147,7 +156,7 @@ async def connect(
             connection.greeting = await _greet(connection, address, name)
     except (OSError, TimeoutError, ConnectionLost) as error:
         connection.abort()
-        raise Unavailable(f"no server at {address}: {_reason(error)}") from error
+        raise Unavailable(f"no server at {address}: {_reason(error, within)}") from error
     except hiredis.ReplyError as error:
         connection.abort()
         raise _not_greeted(error, address) from error
@@ -212,9 +221,9 @@ def _not_greeted(error: Exception, address: Address) -> ServiceBusError:
     return Unavailable(f"the server at {address} refused: {text}", retryable=not denied)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, within: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_TIMEOUT:.0f} s"
+        return f"no answer within {within:.0f} s"
     if isinstance(error, ConnectionLost):
         return "it closed the connection"
     if isinstance(error, OSError) and error.errno and error.errno > 0:
@@ -222,7 +231,9 @@ def _reason(error: BaseException) -> str:
     return str(error)
 
 
-def _into(future: asyncio.Future[Any]) -> Answer:
+def into(future: asyncio.Future[Any]) -> Answer:
+    """An answer that completes ``future``, unless whoever waited for it has gone away."""
+
     def answer(reply: Any) -> None:
         if not future.done():
             future.set_result(reply)

@@ -1,4 +1,4 @@
-"""The Redis layer: what the bus pushes and consumes, on one server.
+"""The Redis layer: what the bus pushes and consumes, on one server, behind Sentinels, or on a Cluster.
 
 Delivery guarantee: at most once, FIFO per channel and sender, capacity exact, nothing delivered after its expiry. A
 frame is lost when the connection breaks, or the process dies, between the pop and the handler; it is never delivered
@@ -9,34 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import ServiceBusError
 from ...protocol.codec import MAX_FRAME, decode_raw
 from ...protocol.credit import Credit
 from ..base import Limits, Sink, Ticket
-from .address import Address
-from .clock import ServerClock
+from .cluster import ClusterNodes
 from .connection import Connection, pack
 from .keys import Keys
+from .nodes import Nodes, OneNode
 from .pipeline import Pipeline
 from .receiver import Receiver
 from .routes import Routes
 from .scripts import LEAVE, MEMBERS, REGISTER, WITHDRAW
+from .target import ClusterTarget, Target
 
 TICK = 0.25
 WITHDRAWN_AT_ONCE = 1000
 
-logger = logging.getLogger(__name__)
-
 
 class RedisLayer:
-    """A bus's connections to one server. See ``Layer`` for the contract of each method."""
+    """A bus's connections. See ``Layer`` for the contract of each method.
 
-    def __init__(self, address: Address, prefix: str, limits: Limits, name: str = "servicebus") -> None:
-        self._address, self._limits = address, limits
+    ``push`` and ``fence_of`` are there once it is open: they are those of its nodes, for the shortest way.
+    """
+
+    push: Callable[[Ticket], None]
+    fence_of: Callable[[str], int]
+
+    def __init__(self, target: Target, prefix: str, limits: Limits, name: str = "servicebus") -> None:
+        self._target, self._limits = target, limits
         self._name = f"{name}-{os.getpid()}"
         self._keys = Keys(prefix)
         self._ttl_ms = int(limits.expiry * 1000) + 1000
@@ -44,12 +49,7 @@ class RedisLayer:
         self._routes = Routes(self._keys, limits)
         self._receivers: list[Receiver] = []
         self._subscriptions: list[tuple[str, str]] = []
-        self._server_clock = ServerClock()
         self._tending: asyncio.Task[None] | None = None
-
-    @property
-    def fence(self) -> int:
-        return self._pipeline.fence
 
     def now_ms(self) -> int:
         return int(self._clock() * 1000 + self._server_clock.offset_ms)
@@ -57,25 +57,24 @@ class RedisLayer:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self._pipeline = Pipeline(self._address, self._name, self._routes, self._up)
-        await self._pipeline.link.open()
+        self._nodes = self._make_nodes()
+        self._server_clock = self._nodes.clock
+        self.push, self.fence_of = self._nodes.push, self._nodes.fence_of
+        await self._nodes.open()
         self._tending = loop.create_task(self._tend(), name="tend the redis layer")
 
     async def close(self) -> None:
         await asyncio.gather(*(receiver.stop() for receiver in self._receivers))
-        await self._pipeline.close()
+        await self._nodes.close()
         if self._tending is not None:
             self._tending.cancel()
             await asyncio.gather(self._tending, return_exceptions=True)
-
-    def push(self, ticket: Ticket) -> None:
-        self._pipeline.push(ticket)
 
     async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
         taken_back: list[Ticket] = []
         sent: list[Ticket] = []
         for ticket in tickets:
-            (taken_back if self._pipeline.unpush(ticket) else sent).append(ticket)
+            (taken_back if self._nodes.unpush(ticket) else sent).append(ticket)
         with contextlib.suppress(ServiceBusError):
             for channel in {ticket.channel for ticket in sent}:
                 mine = [ticket for ticket in sent if ticket.channel == channel and self._is_current(ticket)]
@@ -85,19 +84,17 @@ class RedisLayer:
 
     def _is_current(self, ticket: Ticket) -> bool:
         """After a failover a list may hold again what the old primary had handed out: removing that proves nothing."""
-        return decode_raw(ticket.frame, MAX_FRAME).fence == self._pipeline.fence
+        return decode_raw(ticket.frame, MAX_FRAME).fence == self.fence_of(ticket.channel)
 
     async def _removed(self, channel: str, tickets: list[Ticket]) -> list[Ticket]:
         frames = (ticket.frame for ticket in tickets)
         key = self._keys.messages(channel)
-        removed = await self._pipeline.execute(b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
+        removed = await self._nodes.execute(channel, b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
         return [ticket for ticket, gone in zip(tickets, removed, strict=True) if gone]
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"
-        receiver = Receiver(
-            self._address, name, self._keys, channel, sink, credit, worker_id, self._presence_ms, self._pipeline
-        )
+        receiver = Receiver(self._nodes, name, self._keys, channel, sink, credit, worker_id, self._presence_ms)
         self._receivers.append(receiver)
         return receiver
 
@@ -105,39 +102,44 @@ class RedisLayer:
         for receiver in self._receivers:
             if receiver.worker_id == worker_id and receiver.channel == channel:
                 receiver.worker_id = ""
-        await self._pipeline.execute(b"EVALSHA", LEAVE.sha, 1, self._keys.workers(channel), worker_id)
+        await self._nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self._keys.workers(channel), worker_id)
 
     async def workers(self, channel: str) -> int:
-        return len(await self._members(self._keys.workers(channel)))
+        return len(await self._members(channel, self._keys.workers(channel)))
 
     async def subscribe(self, group: str, channel: str) -> None:
         self._subscriptions.append((group, channel))
-        await self._pipeline.execute(*self._subscription(group, channel))
+        await self._nodes.execute(group, *self._subscription(group, channel))
 
     def unsubscribe(self, group: str, channel: str) -> None:
         self._subscriptions.remove((group, channel))
 
     async def subscribers(self, group: str) -> list[str]:
-        return sorted(member.decode() for member in await self._members(self._keys.group(group)))
+        return sorted(member.decode() for member in await self._members(group, self._keys.group(group)))
 
     def _subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
         return (b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), channel, int(self._limits.expiry * 1000))
 
-    def _up(self, connection: Connection) -> None:
+    def _make_nodes(self) -> Nodes:
+        if isinstance(self._target, ClusterTarget):
+            return ClusterNodes(self._target, self._name, self._keys, self._routes, self._up)
+        return OneNode(self._target, self._name, self._routes, self._up)
+
+    def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         """A server that was restarted has forgotten who subscribed: tell it before anything is published."""
-        self._server_clock.start(connection.greeting.offset_ms)
         for group, channel in self._subscriptions:
-            connection.write(pack(self._subscription(group, channel)), self._noted)
+            if self._nodes.pipeline(group) is pipeline:
+                connection.write(pack(self._subscription(group, channel)), pipeline.noted)
         for receiver in self._receivers:
             receiver.wake()
 
     @property
     def reconnects(self) -> int:
-        """How often the connection was replaced."""
-        return self._pipeline.link.reconnects
+        """How often a connection was replaced."""
+        return sum(pipeline.link.reconnects for pipeline in self._nodes.pipelines())
 
-    async def _members(self, key: bytes) -> list[bytes]:
-        members: list[bytes] = await self._pipeline.execute(b"EVALSHA", MEMBERS.sha, 1, key)
+    async def _members(self, name: str, key: bytes) -> list[bytes]:
+        members: list[bytes] = await self._nodes.execute(name, b"EVALSHA", MEMBERS.sha, 1, key)
         return members
 
     async def _tend(self) -> None:
@@ -147,7 +149,7 @@ class RedisLayer:
         beat = 0
         while True:
             await asyncio.sleep(TICK)
-            self._pipeline.check_silence()
+            self._nodes.tend()
             self._receivers = [receiver for receiver in self._receivers if not receiver.stopped]
             for receiver in self._receivers:
                 receiver.check_silence()
@@ -160,16 +162,14 @@ class RedisLayer:
         self._ask_time()
         for receiver in self._receivers:
             if receiver.worker_id:
-                self._pipeline.write(pack(receiver.register()), self._noted)
+                self._say_again(receiver.channel, receiver.register())
         for group, channel in self._subscriptions:
-            self._pipeline.write(pack(self._subscription(group, channel)), self._noted)
+            self._say_again(group, self._subscription(group, channel))
 
-    def _noted(self, reply: object) -> None:
-        """The next heartbeat says it again, by a script that somebody may have flushed."""
-        if isinstance(reply, Exception):
-            logger.info("heartbeat missed: %r", reply)
-            if str(reply).startswith("NOSCRIPT"):
-                self._pipeline.write(pack((b"SCRIPT", b"LOAD", REGISTER.source)), _ignored)
+    def _say_again(self, name: str, command: tuple[bytes | str | int, ...]) -> None:
+        pipeline = self._nodes.pipeline(name)
+        if pipeline is not None:
+            pipeline.write(pack(command), pipeline.noted)
 
     def _ask_time(self) -> None:
         asked = self._clock()
@@ -178,8 +178,4 @@ class RedisLayer:
             if isinstance(reply, list):
                 self._server_clock.sample(asked * 1000, self._clock() * 1000, reply)
 
-        self._pipeline.write(pack((b"TIME",)), answer)
-
-
-def _ignored(reply: object) -> None:
-    """Nothing depends on this answer."""
+        self._nodes.ask_time(pack((b"TIME",)), answer)

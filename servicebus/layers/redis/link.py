@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 
 from ...errors import ConfigurationError, Unavailable
-from .address import Address
 from .connection import Connection, ConnectionLost, connect
+from .locate import Locator
 
 FIRST_DELAY = 0.01
 LONGEST_DELAY = 1.0
@@ -26,7 +26,7 @@ class Link:
 
     def __init__(
         self,
-        address: Address,
+        locator: Locator,
         name: str,
         *,
         on_up: Callable[[Connection], None],
@@ -34,7 +34,7 @@ class Link:
         on_failed: Callable[[Unavailable], None] = lambda error: None,
         on_writable: Callable[[], None] = lambda: None,
     ) -> None:
-        self._address, self._name = address, name
+        self.locator, self._name = locator, name
         self._on_up, self._on_down, self._on_failed, self._on_writable = on_up, on_down, on_failed, on_writable
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -62,7 +62,11 @@ class Link:
             connection.abort()
 
     async def _connect(self) -> None:
-        connection = await connect(self._address, self._name, self._lost, self._on_writable)
+        address, within = await self.locator.find(), self.locator.connect_within
+        connection = await connect(address, self._name, self._lost, self._on_writable, within)
+        if self._closed:
+            connection.abort()
+            raise Unavailable("the link was closed")
         self.connection = connection
         self._on_up(connection)
 
@@ -71,8 +75,9 @@ class Link:
         if self.connection is None:
             return
         self.connection = None
+        self.locator.doubt()
         self._on_down()
-        logger.warning("connection %s to %s lost, reconnecting", self._name, self._address)
+        logger.warning("connection %s to %s lost, reconnecting", self._name, self.locator)
         self.start()
 
     async def _keep_trying(self) -> None:
@@ -82,6 +87,7 @@ class Link:
                 await self._connect()
             except (Unavailable, ConfigurationError, ConnectionLost) as error:
                 failure = error if isinstance(error, Unavailable) else Unavailable(str(error))
+                self.locator.doubt()
                 self._on_failed(failure)
             else:
                 self.reconnects += 1

@@ -2,33 +2,38 @@
 
 A ticket is settled exactly once: taken, refused by the script, refused because nothing was sent, or SendUnknown when
 the connection was lost between the command and its answer. Nothing that was written is ever written again, save a
-script call that the server answered with NOSCRIPT, which certainly did not run.
+script call that the server certainly did not run: it said NOSCRIPT, or that another node of a Cluster should be asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import hiredis
 
 from ...errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from ...protocol.codec import restamped
 from ..base import Ticket
-from .address import Address
-from .connection import Connection, ConnectionLost, pack
+from .connection import Connection, ConnectionLost, NeverSent, into, pack
 from .link import Link
+from .locate import Locator
 from .routes import Route, Routes
-from .scripts import ALL, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
+from .scripts import ALL, REGISTER, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
 
 BATCH_FRAMES = 512
 BATCH_BYTES = 256 * 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 1.0
 SILENCE = 5.0
+REDIRECTIONS = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
+
+
+logger = logging.getLogger(__name__)
 
 
 class Batch:
@@ -58,13 +63,35 @@ class Batch:
             ticket.settle(error)
 
 
-class Pipeline:
-    """The one connection that a process sends on, and everything that waits for it."""
+class Command(NamedTuple):
+    """A packed command that waits behind batches."""
 
-    def __init__(self, address: Address, name: str, routes: Routes, on_up: Callable[[Connection], None]) -> None:
-        self._address, self._routes, self._on_up = address, routes, on_up
+    data: bytes
+    answer: Callable[[Any], None]
+
+
+class Redirected(Unavailable):
+    """Another node of the Cluster has what was asked for, or will have it soon. The command did not run."""
+
+
+class Pipeline:
+    """The one connection that a process sends on to one server, and everything that waits for it.
+
+    ``on_redirect(pipeline, channel, tickets)`` gets what the server did not take because another node of its Cluster
+    should, now or soon. Without one that is refused.
+    """
+
+    def __init__(
+        self,
+        locator: Locator,
+        name: str,
+        routes: Routes,
+        on_up: Callable[[Pipeline, Connection], None],
+        on_redirect: Callable[[Pipeline, str, list[Ticket]], None] | None = None,
+    ) -> None:
+        self._routes, self._on_up, self._on_redirect = routes, on_up, on_redirect
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Batch] = deque()
+        self._queue: deque[Batch | Command] = deque()
         self._open: dict[str, Batch] = {}
         self._unscripted: list[Batch] = []
         self._waiting_bytes = 0
@@ -73,7 +100,7 @@ class Pipeline:
         self._impatience: asyncio.TimerHandle | None = None
         self.fence = 0
         self.link = Link(
-            address, name, on_up=self._up, on_down=self._down, on_failed=self._failed, on_writable=self._schedule
+            locator, name, on_up=self._up, on_down=self._down, on_failed=self._failed, on_writable=self._schedule
         )
 
     def push(self, ticket: Ticket) -> None:
@@ -91,7 +118,7 @@ class Pipeline:
 
     def unpush(self, ticket: Ticket) -> bool:
         """Take back a frame that has not left yet."""
-        for batch in self._queue:
+        for batch in self._batches():
             if batch.channel == ticket.channel and ticket in batch.tickets:
                 batch.tickets.remove(ticket)
                 batch.size -= len(ticket.frame)
@@ -99,47 +126,89 @@ class Pipeline:
                 return True
         return False
 
+    def unsent(self, channel: str | None = None) -> list[Ticket]:
+        """Take back everything that has not left yet, in order; of one channel, or of all."""
+        batches = [batch for batch in self._batches() if channel in (None, batch.channel)]
+        gone = set(map(id, batches))
+        self._queue = deque(waiting for waiting in self._queue if id(waiting) not in gone)
+        for batch in batches:
+            self._waiting_bytes -= batch.size
+            self._open.pop(batch.channel, None)
+        return [ticket for batch in batches for ticket in batch.tickets]
+
     def write(self, data: bytes, answer: Callable[[Any], None]) -> None:
-        """One packed command behind everything pushed so far; without a connection its answer is ConnectionLost."""
+        """One packed command behind everything pushed so far; without a connection its answer is NeverSent."""
         self._flush()
-        if self.link.connection is None:
-            answer(ConnectionLost())
+        if self.link.connection is None or self._waiting_bytes >= MAX_WAITING_BYTES:
+            answer(NeverSent())
+        elif self._queue or self._unscripted:
+            self._queue.append(Command(data, answer))
+            self._waiting_bytes += len(data)
+            self._open.clear()
         else:
             self.link.connection.write(data, answer)
 
     async def execute(self, *command: bytes | str | int) -> Any:
         """One command behind everything pushed so far.
 
-        Raises Unavailable when it was not sent or the server refused it, SendUnknown when its answer was lost.
-        Cancelling is safe: the command may or may not run.
+        Raises Unavailable when it was not sent or the server refused it (Redirected when another node should be asked),
+        SendUnknown when its answer was lost. Cancelling is safe: the command may or may not run.
         """
-        self._flush()
+        reply = await self._asked(command)
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            # Somebody flushed the scripts, so it did not run.
+            await asyncio.gather(*(self._asked(("SCRIPT", "LOAD", script.source)) for script in ALL))
+            reply = await self._asked(command)
+        if isinstance(reply, NeverSent):
+            raise self._refusal or Unavailable(f"not connected to {self.link.locator}") from reply
+        if isinstance(reply, ConnectionLost):
+            raise SendUnknown(str(command[0])) from reply
+        if isinstance(reply, hiredis.ReplyError):
+            raise self.refused(reply) from reply
+        return reply
+
+    def refused(self, error: Exception) -> Unavailable:
+        """What an error answer means. A server that is no primary any more is left: what takes its place is new."""
         connection = self.link.connection
-        if connection is None:
-            raise self._refusal or Unavailable(f"not connected to {self._address}")
-        try:
-            return await _executed(connection, command)
-        except hiredis.ReplyError as error:
-            raise self._refused(error) from error
-        except ConnectionLost as error:
-            raise SendUnknown(str(command[0])) from error
+        if connection is not None and str(error).startswith("READONLY"):
+            self._loop.call_later(0.05, connection.abort)
+        return refusal(error)
+
+    def noted(self, reply: object) -> None:
+        """Answer of a registration that is said again before it ends: a failure is only made less likely next time."""
+        if isinstance(reply, Exception):
+            logger.info("a heartbeat was missed: %r", reply)
+        if isinstance(reply, hiredis.ReplyError):
+            if str(reply).startswith("NOSCRIPT"):
+                self.write(pack((b"SCRIPT", b"LOAD", REGISTER.source)), _ignored)
+            elif isinstance(self.refused(reply), Redirected):
+                self.link.locator.doubt()
 
     async def close(self) -> None:
         """Send what waits, hear the answers (for a second at most), then close and refuse the rest."""
         with contextlib.suppress(TimeoutError, ServiceBusError):
             async with asyncio.timeout(PATIENCE):
                 await self.execute("PING")
-                while self._queue or (self.link.connection and self.link.connection.outstanding):
+                while self._queue or self._unscripted:
                     await self.execute("PING")
         await self.link.close()
+        self._drop_commands()
         self._cancel_impatience()
         self._refuse(Unavailable("the bus was closed before the message was sent"))
 
+    @property
+    def owing(self) -> float:
+        """Seconds that the server has owed an answer for without saying anything."""
+        connection = self.link.connection
+        return self._loop.time() - connection.heard_at if connection and connection.outstanding else 0.0
+
     def check_silence(self) -> None:
         """Called now and then: a connection that owes an answer for too long is given up."""
-        connection = self.link.connection
-        if connection and connection.outstanding and self._loop.time() - connection.heard_at > SILENCE:
-            connection.abort()
+        if self.owing > SILENCE and self.link.connection is not None:
+            self.link.connection.abort()
+
+    def _batches(self) -> Iterator[Batch]:
+        return (waiting for waiting in list(self._queue) if isinstance(waiting, Batch))
 
     def _schedule(self) -> None:
         if not self._flush_scheduled:
@@ -154,11 +223,15 @@ class Pipeline:
         self._open.clear()
         data, answers = [], []
         while self._queue and connection.writable:
-            batch = self._queue.popleft()
-            if batch.tickets:
-                self._waiting_bytes -= batch.size
-                data.append(self._packed(batch))
-                answers.append(self._answer_of(batch))
+            waiting = self._queue.popleft()
+            if isinstance(waiting, Command):
+                self._waiting_bytes -= len(waiting.data)
+                data.append(waiting.data)
+                answers.append(waiting.answer)
+            elif waiting.tickets:
+                self._waiting_bytes -= waiting.size
+                data.append(self._packed(waiting))
+                answers.append(self._answer_of(waiting))
         if data:
             connection.write(b"".join(data), *answers)
 
@@ -187,10 +260,7 @@ class Pipeline:
         if isinstance(reply, ConnectionLost):
             batch.settle(SendUnknown(batch.channel))
         elif isinstance(reply, hiredis.ReplyError):
-            if str(reply).startswith("NOSCRIPT"):
-                self._load_again(batch)
-            else:
-                batch.settle(self._refused(reply))
+            self._not_run(batch, reply)
         elif reply == -1:
             batch.settle(NoWorkers(batch.channel))
         else:
@@ -199,12 +269,20 @@ class Pipeline:
             full = ChannelFull(batch.counted or batch.channel, self._route_of(batch).capacity)
             batch.settle(full, reply)
 
-    def _refused(self, error: Exception) -> Unavailable:
-        """Also leaves a server that is no primary any more: what takes its place has another fence."""
-        connection = self.link.connection
-        if connection is not None and str(error).startswith("READONLY"):
-            self._loop.call_later(0.05, connection.abort)
-        return refusal(error)
+    def _not_run(self, batch: Batch, error: hiredis.ReplyError) -> None:
+        text = str(error)
+        if text.startswith("NOSCRIPT"):
+            self._load_again(batch)
+        elif self._on_redirect is not None and text.startswith(REDIRECTIONS):
+            self._on_redirect(self, batch.channel, batch.tickets)
+        else:
+            batch.settle(self.refused(error))
+
+    async def _asked(self, command: tuple[bytes | str | int, ...]) -> Any:
+        """The answer to a command, whatever it is."""
+        future = self._loop.create_future()
+        self.write(pack(command), into(future))
+        return await future
 
     def _load_again(self, batch: Batch) -> None:
         """Somebody flushed the scripts. Later batches will say so too; once all have, send them again in order."""
@@ -228,16 +306,26 @@ class Pipeline:
     def _up(self, connection: Connection) -> None:
         self._cancel_impatience()
         self._refusal = None
-        self._on_up(connection)
         fence = connection.greeting.fence
         if fence != self.fence:
             self.fence = fence
-            for ticket in (ticket for batch in self._queue for ticket in batch.tickets):
+            for ticket in (ticket for batch in self._batches() for ticket in batch.tickets):
                 ticket.frame = restamped(ticket.frame, fence)
+        self._on_up(self, connection)
         self._schedule()
 
     def _down(self) -> None:
-        self._impatience = self._loop.call_later(PATIENCE, self._refuse, Unavailable(f"lost {self._address}"))
+        self._drop_commands()
+        refusal = Unavailable(f"lost {self.link.locator}")
+        self._impatience = self._loop.call_later(PATIENCE, self._refuse, refusal)
+
+    def _drop_commands(self) -> None:
+        """Commands never wait for a connection: some hold only for the one that is gone."""
+        commands = [waiting for waiting in self._queue if isinstance(waiting, Command)]
+        self._queue = deque(self._batches())
+        self._waiting_bytes -= sum(len(command.data) for command in commands)
+        for command in commands:
+            command.answer(NeverSent())
 
     def _failed(self, error: Unavailable) -> None:
         if self._refusal is not None or not error.retryable:
@@ -246,11 +334,8 @@ class Pipeline:
     def _refuse(self, error: Unavailable) -> None:
         """From now on nothing waits for the connection: what is queued, and what comes, is refused at once."""
         self._refusal = error
-        queue, self._queue = self._queue, deque()
-        self._open.clear()
-        self._waiting_bytes = 0
-        for batch in queue:
-            batch.settle(error)
+        for ticket in self.unsent():
+            ticket.settle(error)
 
     def _cancel_impatience(self) -> None:
         if self._impatience is not None:
@@ -258,20 +343,12 @@ class Pipeline:
             self._impatience = None
 
 
-async def _executed(connection: Connection, command: tuple[bytes | str | int, ...]) -> Any:
-    try:
-        return await connection.execute(*command)
-    except hiredis.ReplyError as error:
-        if not str(error).startswith("NOSCRIPT"):
-            raise
-    # Somebody flushed the scripts, so it did not run.
-    await asyncio.gather(*(connection.execute("SCRIPT", "LOAD", script.source) for script in ALL))
-    return await connection.execute(*command)
-
-
 def refusal(error: Exception) -> Unavailable:
     """An error answer of the server: the command did not run. A missing permission will not come by waiting."""
     text = str(error)
+    if text.startswith(REDIRECTIONS):
+        hint = "" if text.startswith("CLUSTERDOWN") else "; this is a Cluster: use redis+cluster://"
+        return Redirected(f"the server refused: {text}{hint}")
     final = text.startswith(("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "ERR"))
     return Unavailable(f"the server refused: {text}", retryable=not final)
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import hiredis
 
-from ...errors import ServiceBusError
+from ...errors import ServiceBusError, Unavailable
 from ...protocol.credit import Credit
 from ..base import Sink
-from .address import Address
 from .connection import Connection, ConnectionLost, pack
 from .keys import Keys
 from .link import Link
+from .nodes import Nodes
 from .pipeline import Pipeline
 from .scripts import REGISTER
 
@@ -26,6 +26,7 @@ BLOCK = 1.0
 SILENCE = 0.5
 UNBLOCK_AGAIN = 0.01
 MOST_AT_ONCE = 512
+AGAIN = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Receiver:
 
     def __init__(
         self,
-        address: Address,
+        nodes: Nodes,
         name: str,
         keys: Keys,
         channel: str,
@@ -43,11 +44,10 @@ class Receiver:
         credit: Credit,
         worker_id: str,
         presence_ms: int,
-        unblocker: Pipeline,
     ) -> None:
         self.channel, self.worker_id = channel, worker_id
-        self._keys, self._sink, self._credit = keys, sink, credit
-        self._presence_ms, self._unblocker = presence_ms, unblocker
+        self._nodes, self._keys, self._sink, self._credit = nodes, keys, sink, credit
+        self._presence_ms = presence_ms
         self._list = keys.messages(channel)
         self._loop = asyncio.get_running_loop()
         self._armed_at = 0.0
@@ -57,7 +57,7 @@ class Receiver:
         self._idle.set()
         self._ready = asyncio.Event()
         self._stop_task: asyncio.Task[None] | None = None
-        self._link = Link(address, name, on_up=self._up, on_down=self._idle.set)
+        self._link = Link(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
         credit.on_release = self.wake
         self._link.start()
 
@@ -88,8 +88,9 @@ class Receiver:
     def interrupt(self) -> None:
         """End a pop that nobody waits for any more; what it may have brought all the same goes to the sink."""
         connection = self._link.connection
-        if connection is not None and not self._idle.is_set():
-            self._unblocker.write(pack((b"CLIENT", b"UNBLOCK", connection.greeting.client_id)), _ignored)
+        unblocker = self._unblocker()
+        if connection is not None and unblocker is not None and not self._idle.is_set():
+            unblocker.write(pack((b"CLIENT", b"UNBLOCK", connection.greeting.client_id)), _ignored)
 
     def check_silence(self) -> None:
         """Called now and then: a pop that outlived its own timeout means a dead link."""
@@ -102,10 +103,13 @@ class Receiver:
         self._stopping = True
         connection = self._link.connection
         while connection is not None and not self._idle.is_set():
+            unblocker = self._unblocker()
             try:
-                unblocked = await self._unblocker.execute(b"CLIENT", b"UNBLOCK", connection.greeting.client_id)
-            except ServiceBusError:
-                logger.info("could not unblock %s: its pop ends by itself", self.channel)
+                if unblocker is None:
+                    raise Unavailable("its server has no other connection")
+                unblocked = await unblocker.execute(b"CLIENT", b"UNBLOCK", connection.greeting.client_id)
+            except ServiceBusError as error:
+                logger.info("could not unblock %s: its pop ends by itself (%s)", self.channel, error)
                 break
             if unblocked:
                 break
@@ -143,8 +147,14 @@ class Receiver:
         count = min(self._credit.available, MOST_AT_ONCE)
         if self._stopping or count <= 0 or not self._idle.is_set():
             return
-        if self.worker_id and self._unblocker.link.connection is None:
+        sending = self._nodes.pipeline(self.channel)
+        at_home = sending is not None and sending.link.connection is not None
+        if self.worker_id and not at_home:
             return  # A worker does not take what it could not answer; it is woken when it can.
+        if at_home and sending is not None and sending.fence != connection.greeting.fence:
+            # The channel lives elsewhere now, here or in what the layer sends on: look again.
+            self._loop.call_later(AGAIN, connection.abort)
+            return
         self._idle.clear()
         self._armed_at = self._loop.time()
         command = (b"BLMPOP", BLOCK_TEXT, b"1", self._list, b"LEFT", b"COUNT", count)
@@ -156,9 +166,7 @@ class Receiver:
         if isinstance(reply, ConnectionLost) or connection is None:
             return
         if isinstance(reply, hiredis.ReplyError):
-            # UNBLOCKED, READONLY, MOVED, NOPERM and so on: this connection is of no use now, the next one may be.
-            logger.warning("cannot receive from %s: %s", self.channel, reply)
-            self._loop.call_later(0.05, connection.abort)
+            self._not_popped(connection, str(reply))
             return
         frames = reply[1] if reply is not None else ()
         if frames:
@@ -166,6 +174,21 @@ class Receiver:
         self._arm(connection)
         if frames:
             self._sink(frames, connection.greeting.fence)
+
+    def _not_popped(self, connection: Connection, error: str) -> None:
+        if error.startswith(("ASK", "TRYAGAIN")):
+            self._loop.call_later(AGAIN, self.wake)  # the slot is on its way elsewhere, but still ours
+            return
+        # UNBLOCKED, READONLY, MOVED, NOPERM and so on: this connection is of no use now, the next one may be.
+        logger.warning("cannot receive from %s: %s", self.channel, error)
+        self._loop.call_later(AGAIN, connection.abort)
+
+    def _unblocker(self) -> Pipeline | None:
+        """The connection to the same server that other commands go on: IDs of clients are the server's own."""
+        pipeline, connection = self._nodes.pipeline(self.channel), self._link.connection
+        if pipeline is None or connection is None or pipeline.fence != connection.greeting.fence:
+            return None
+        return pipeline
 
 
 BLOCK_TEXT = str(BLOCK).encode()

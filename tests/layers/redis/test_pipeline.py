@@ -7,10 +7,13 @@ import asyncio
 import pytest
 
 from servicebus import DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
+from servicebus.layers.base import Limits
 from servicebus.layers.redis import pipeline
+from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer
 from servicebus.serving import Serving
 
+from ...conformance.transport import Ticket, outcomes
 from ...proxy import proxied
 from ...server import RealServer
 from ...shop import CHANNEL, Count, calling, counter
@@ -26,7 +29,7 @@ async def away(server: RealServer, bus: ServiceBus) -> None:
 def is_connected(bus: ServiceBus) -> bool:
     layer = bus._layer
     assert isinstance(layer, RedisLayer)
-    return layer._pipeline.link.connection is not None
+    return all(pipeline.link.connection is not None for pipeline in layer._nodes.pipelines())
 
 
 async def test_a_call_that_could_not_leave_before_its_deadline_never_will(own_server: RealServer) -> None:
@@ -101,3 +104,41 @@ async def test_once_a_server_is_known_to_be_away_nothing_waits_and_all_goes_on_w
         await eventually(lambda: is_connected(bus))
         await bus.wait_for_workers(CHANNEL)
         assert await bus.call(CHANNEL, Count(upto=1)) == 1
+
+
+async def test_a_close_sends_what_waits_behind_a_full_buffer_too(server: RealServer) -> None:
+    layer = RedisLayer(Address(path=server.path), "asgi", Limits())
+    await layer.open()
+    with server.standing_still():
+        tickets = []
+        for tick in range(4):
+            tickets += [Ticket(layer, f"c{tick}", "x" * 500_000) for _ in range(4)]
+            for ticket in tickets[-4:]:
+                layer.push(ticket)
+            await asyncio.sleep(0.01)
+        closing = asyncio.create_task(layer.close())
+        await asyncio.sleep(0.05)
+    await closing
+    assert await outcomes(tickets) == {None: 16}
+
+
+async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: RealServer) -> None:
+    layer = RedisLayer(Address(path=server.path), "asgi", Limits())
+    await layer.open()
+    with server.standing_still():
+        first = [Ticket(layer, "c0", "x" * 500_000) for _ in range(4)]
+        for ticket in first:
+            layer.push(ticket)
+        await asyncio.sleep(0.01)
+        last = Ticket(layer, "c1", "x" * 500_000)
+        layer.push(last)
+        await asyncio.sleep(0.01)
+        taking = asyncio.create_task(layer.withdraw(last))
+        asked = asyncio.create_task(layer.workers("c1"))
+        await asyncio.sleep(0.05)
+        assert not asked.done()
+    assert await taking == [last]
+    assert await asked == 0
+    assert await outcomes(first) == {None: 4}
+    await layer.close()
+    assert server.frames("c1") == []

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from ...base import Limits
-from ..address import Address
+from ..target import Target
 from .engine import Engine, Profile
 from .groups import GroupTable
 from .handoff import to_running_loop
@@ -21,12 +21,12 @@ class Backend:
     """Used from any thread and loop. Mailboxes and groups outlive engines."""
 
     def __init__(
-        self, addresses: Sequence[Address], prefix: str, limits: Limits, group_expiry: float, losses: Losses
+        self, targets: Sequence[Target], prefix: str, limits: Limits, group_expiry: float, losses: Losses
     ) -> None:
         self.client = uuid.uuid4().hex
         self._losses = losses
-        self._profile = Profile(tuple(addresses), prefix, limits, group_expiry, self.client)
-        self._shards = len(addresses)
+        self._profile = Profile(tuple(targets), prefix, limits, group_expiry, self.client)
+        self._shards = len(targets)
         self._mailboxes = Mailboxes()
         self._groups = GroupTable(group_expiry)
         self.engine: Engine | None = None

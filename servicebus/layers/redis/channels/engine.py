@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ....errors import ConfigurationError, ServiceBusError
+from ....protocol.codec import restamped
 from ....protocol.credit import Credit
 from ....protocol.names import route
 from ...base import CapacityOf, Limits, Ticket
-from ..address import Address
 from ..receiver import Receiver
+from ..target import Target
 from .groups import GroupTable
 from .hosts import shard_of
 from .losses import Losses
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 class Profile:
     """What a layer was configured with. ``client`` names this process in its process-local channels."""
 
-    addresses: tuple[Address, ...]
+    targets: tuple[Target, ...]
     prefix: str
     limits: Limits
     group_expiry: float
@@ -58,9 +59,10 @@ class Profile:
 
 
 class Outgoing(Ticket, Protocol):
-    """A ticket that knows its server."""
+    """A ticket that knows its server, and the fence that it was built under."""
 
     server: Server
+    fence: int
 
 
 class Engine:
@@ -86,16 +88,19 @@ class Engine:
 
     async def opened(self, name: str) -> Server:
         """The server that ``name`` lives on, connected. Raises Unavailable or ConfigurationError."""
-        return await self._shard(shard_of(name, len(self.profile.addresses)))
+        return await self._shard(shard_of(name, len(self.profile.targets)))
 
     async def all_opened(self) -> list[Server]:
         """Every server."""
-        return [await self._shard(shard) for shard in range(len(self.profile.addresses))]
+        return [await self._shard(shard) for shard in range(len(self.profile.targets))]
 
     def push(self, outgoing: Outgoing) -> None:
         """Send a frame, after what was taken from its channel before it was counted off."""
         if self.mailboxes.has_changed(outgoing.counted):
             self.tell()
+        fence = outgoing.server.fence_of(outgoing.channel)
+        if fence != outgoing.fence:  # there is another primary since it was built, in another thread
+            outgoing.frame = restamped(outgoing.frame, fence)
         outgoing.server.push(outgoing)
 
     def is_read(self, channel: str) -> bool:
@@ -135,7 +140,7 @@ class Engine:
 
     def tell(self) -> None:
         """Tell the servers what consumers took of what is counted against capacities."""
-        shards, inbox = len(self.profile.addresses), self.profile.inbox
+        shards, inbox = len(self.profile.targets), self.profile.inbox
         locals_taken: dict[str, int] = {}
         for channel, count in self.mailboxes.changes().items():
             name, local = route(channel)
@@ -200,7 +205,7 @@ class Engine:
     async def _open(self, shard: int) -> Server:
         profile = self.profile
         server = Server(
-            profile.addresses[shard],
+            profile.targets[shard],
             profile.prefix,
             profile.limits,
             profile.client,

@@ -1,4 +1,4 @@
-"""The ``hosts`` of a CHANNEL_LAYERS entry as addresses, and which of them a name belongs to."""
+"""The ``hosts`` of a CHANNEL_LAYERS entry as targets, and which of them a name belongs to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ....errors import ConfigurationError
 from ..address import DEFAULT_PORT, Address, tls_context
+from ..target import SentinelTarget, Target, target_from_url
 
 Host = str | tuple[str, int] | list[Any] | Mapping[str, Any]
 
@@ -21,12 +22,12 @@ _IGNORED = {
 _KNOWN = {"address", "host", "port", "db", "username", "password", "path"}
 
 
-def read_hosts(hosts: Sequence[Host] | None) -> tuple[Address, ...]:
-    """The addresses of ``hosts``; localhost when there are none.
+def read_hosts(hosts: Sequence[Host] | None) -> tuple[Target, ...]:
+    """The targets of ``hosts``; localhost when there are none.
 
     An entry is a URL, ``(host, port)``, or a dict of redis-py connection keywords with ``address``, ``host`` and
-    ``port``, or ``path``. Raises ValueError for a bare str, as channels_redis does, ConfigurationError for an entry it
-    cannot read.
+    ``port``, ``path``, or ``master_name`` and ``sentinels`` (and ``sentinel_kwargs``). Raises ValueError for a bare
+    str, as channels_redis does, ConfigurationError for an entry it cannot read.
     """
     if isinstance(hosts, str | bytes):
         raise ValueError("hosts must be a list of servers, such as ['redis://localhost:6379/0']")
@@ -38,11 +39,16 @@ def shard_of(name: str, shards: int) -> int:
     return crc32(name.encode()) % shards if shards > 1 else 0
 
 
-def _read(host: Host) -> Address:
+def _read(host: Host) -> Target:
     if isinstance(host, str):
-        return Address.from_url(host)
+        return target_from_url(host)
     if isinstance(host, Mapping):
-        return _from_options(dict(host))
+        options = dict(host)
+        return _sentinel(options) if "master_name" in options else _from_options(options)
+    return _pair(host)
+
+
+def _pair(host: Any) -> Address:
     try:
         name, port = host
         return Address(host=str(name), port=int(port))
@@ -50,12 +56,21 @@ def _read(host: Host) -> Address:
         raise ConfigurationError(f"cannot read the host {host!r}: give a URL, (host, port) or a dict") from error
 
 
+def _sentinel(options: dict[str, Any]) -> SentinelTarget:
+    master, sentinels = options.pop("master_name"), options.pop("sentinels", None)
+    login = {str(name): value for name, value in dict(options.pop("sentinel_kwargs", None) or {}).items()}
+    if not isinstance(sentinels, Sequence) or isinstance(sentinels, str | bytes) or not sentinels:
+        raise ConfigurationError(f"the primary {master!r} needs sentinels: [('host', 26379), ...]")
+    where = [_pair(sentinel) for sentinel in sentinels]
+    asked = tuple(_from_options({"host": one.host, "port": one.port, **login}) for one in where)
+    return SentinelTarget(str(master), asked, _from_options(options))
+
+
 def _from_options(options: dict[str, Any]) -> Address:
     address = options.pop("address", None)
-    if "master_name" in options:
-        raise ConfigurationError("Sentinel hosts (master_name) are not supported yet")
-    base = _read(address) if address is not None else Address()
+    base = _server(address) if address is not None else Address()
     tls = {name: options.pop(name) for name in list(options) if name.startswith("ssl")}
+    secure = tls.pop("ssl", False)
     unknown = set(options) - _KNOWN - _IGNORED
     if unknown:
         raise ConfigurationError(f"unknown host option {sorted(unknown)[0]!r}; known: {', '.join(sorted(_KNOWN))}")
@@ -66,5 +81,10 @@ def _from_options(options: dict[str, Any]) -> Address:
         db=int(options.get("db", base.db) or 0),
         username=str(options.get("username") or base.username),
         password=str(options.get("password") or base.password),
-        tls=tls_context(tls) if tls.pop("ssl", False) else base.tls,
+        tls=tls_context(tls) if secure else base.tls,
+        tls_options=tls if secure else base.tls_options,
     )
+
+
+def _server(address: Any) -> Address:
+    return Address.from_url(address) if isinstance(address, str) else _pair(address)

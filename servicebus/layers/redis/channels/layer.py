@@ -39,11 +39,12 @@ class Destination(NamedTuple):
 class Outgoing:
     """One ``send``: the ticket that the I/O thread settles, and the future that its caller's loop waits for."""
 
-    __slots__ = ("_handoff", "channel", "counted", "error", "frame", "future", "server")
+    __slots__ = ("_handoff", "channel", "counted", "error", "fence", "frame", "future", "server")
     needs_worker = False
 
-    def __init__(self, server: Server, channel: str, counted: str, frame: bytes, handoff: Handoff) -> None:
-        self.server, self.channel, self.counted, self.frame, self._handoff = server, channel, counted, frame, handoff
+    def __init__(self, server: Server, channel: str, counted: str, fence: int, frame: bytes, handoff: Handoff) -> None:
+        self.server, self.channel, self.counted, self._handoff = server, channel, counted, handoff
+        self.fence, self.frame = fence, frame
         self.error: ServiceBusError | None = None
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -66,7 +67,8 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
     One object serves all threads and event loops of a process, and needs no closing.
 
     Args:
-        hosts: servers; more than one are shards. URLs, ``(host, port)``, or dicts of connection keywords.
+        hosts: servers; more than one are shards. URLs (``redis+sentinel://`` and ``redis+cluster://`` too),
+            ``(host, port)``, or dicts of connection keywords; with ``master_name`` and ``sentinels``, a primary.
         prefix: of every key.
         expiry: seconds that a message may lie unread.
         group_expiry: seconds after which a member that nobody listens on leaves a group.
@@ -104,7 +106,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         _check(isinstance(prefix, str), "prefix is not a str")
         self.group_expiry, self.prefix = group_expiry, prefix
         self.counters = Losses(on_group_drop)
-        self._addresses = read_hosts(hosts)
+        self._targets = read_hosts(hosts)
         self._limits = Limits(capacity, dict(channel_capacity or {}), expiry)
         self._messages = Messages(serializer_format, symmetric_encryption_keys, random_prefix_length, expiry)
         self.serialize, self.deserialize = self._messages.serialize, self._messages.deserialize
@@ -115,7 +117,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
     def _start_afresh(self) -> None:
         """No connection, no message, and a name of its own: a new object, or one that a fork has doubled."""
-        self._backend = Backend(self._addresses, self.prefix, self._limits, self.group_expiry, self.counters)
+        self._backend = Backend(self._targets, self.prefix, self._limits, self.group_expiry, self.counters)
         self.client_prefix = self._backend.client
         self._inbox = f"{self.client_prefix}!"
         self._finalizer = weakref.finalize(self, self._backend.abandon)
@@ -130,8 +132,9 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         _check_message(message)
         target, local = self._destination(channel)
         server = self._backend.known_server(target) or await self._backend.server(target)
-        frame = self._frame(server, local, self._messages.body(message))
-        outgoing = Outgoing(server, target, channel, frame, to_running_loop())
+        fence = server.fence_of(target)
+        frame = self._frame(server, fence, local, self._messages.body(message))
+        outgoing = Outgoing(server, target, channel, fence, frame, to_running_loop())
         engine = self._backend.engine or await self._backend.started()
         engine.portal.post(engine.push, outgoing)
         await outgoing.future
@@ -182,7 +185,9 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         body = self._messages.body(message)
         engine = await self._backend.started()
         await engine.portal.run(
-            lambda: engine.membership.send(group, lambda server, local: self._frame(server, local, body))
+            lambda: engine.membership.send(
+                group, lambda server, target, local: self._frame(server, server.fence_of(target), local, body)
+            )
         )
 
     async def flush(self) -> None:
@@ -205,8 +210,8 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
             found = self._destinations[channel] = Destination(*route(channel))
         return found
 
-    def _frame(self, server: Server, local: str, body: Any) -> bytes:
-        return encode_frame(server.fence, server.now_ms() + self._expiry_ms, local, body, MAX_FRAME)
+    def _frame(self, server: Server, fence: int, local: str, body: Any) -> bytes:
+        return encode_frame(fence, server.now_ms() + self._expiry_ms, local, body, MAX_FRAME)
 
 
 def _check(condition: bool, reason: str) -> None:

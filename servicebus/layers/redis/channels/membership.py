@@ -30,6 +30,9 @@ FLUSHED_WITHIN = 0.5
 AT_ONCE = 256
 REMEMBERED = 10_000
 
+FrameFor = Callable[[Server, str, str], bytes]
+"""The frame of a group's message for a server, the list there that it goes to, and a local name."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,7 +84,7 @@ class Membership:
         else:
             await (await self._engine.opened(group)).leave_group(group, channel)
 
-    async def send(self, group: str, frame_for: Callable[[Server, str], bytes]) -> None:
+    async def send(self, group: str, frame_for: FrameFor) -> None:
         """One copy to each process and normal channel in the group. A full one misses it.
 
         Raises Unavailable or SendUnknown when there was one that could not be reached, after all others got theirs.
@@ -111,7 +114,7 @@ class Membership:
 
     def joined_on(self, shard: int) -> Iterator[str]:
         """The groups of this process that one server knows of."""
-        shards = len(self._engine.profile.addresses)
+        shards = len(self._engine.profile.targets)
         return (group for group in self._table.names() if shard_of(group, shards) == shard)
 
     async def keep(self) -> None:
@@ -159,7 +162,7 @@ class Membership:
         copies: dict[str, Copy],
         group: str,
         members: Iterable[str],
-        frame_for: Callable[[Server, str], bytes],
+        frame_for: FrameFor,
     ) -> ServiceBusError | None:
         """Push to those that have no copy yet; why one could not be reached."""
         failure: ServiceBusError | None = None
@@ -180,11 +183,11 @@ class Membership:
             self._seen.clear()
         self._seen[group] = inboxes
 
-    def _push(self, server: Server, group: str, member: str, frame_for: Callable[[Server, str], bytes]) -> Copy:
+    def _push(self, server: Server, group: str, member: str, frame_for: FrameFor) -> Copy:
         if member.endswith("!"):
-            copy = Copy(member, frame_for(server, FAN_OUT + group), needs_worker=True)
+            copy = Copy(member, frame_for(server, member, FAN_OUT + group), needs_worker=True)
         else:
-            copy = Copy(member, frame_for(server, ""), needs_worker=False, counted=member)
+            copy = Copy(member, frame_for(server, member, ""), needs_worker=False, counted=member)
         server.push(copy)
         return copy
 
@@ -251,7 +254,9 @@ class Membership:
     async def _say(self, inbox: str, word: Word) -> None:
         server = await self._engine.opened(inbox)
         expires = server.now_ms() + int(self._engine.profile.limits.expiry * 1000)
-        copy = Copy(inbox, encode_frame(server.fence, expires, word.type, word, MAX_FRAME), needs_worker=False)
+        copy = Copy(
+            inbox, encode_frame(server.fence_of(inbox), expires, word.type, word, MAX_FRAME), needs_worker=False
+        )
         server.push(copy)
         error = await copy.future
         if error is not None:

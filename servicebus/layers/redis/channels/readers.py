@@ -167,7 +167,7 @@ class ChannelReader:
             self._pace.slow_down()
             return
         self._pace.taken(len(frames))
-        self._deliver(frames, self._server.fence, counted=True)
+        self._deliver(frames, self._server.fence_of(self._channel), counted=True)
 
     def _deliver(self, frames: list[bytes], fence: int, *, counted: bool) -> None:
         for _, item in read_frames(frames, fence, self._server, self._losses):

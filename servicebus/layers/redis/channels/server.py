@@ -10,10 +10,11 @@ from typing import Any
 import hiredis
 
 from ...base import Limits
-from ..address import Address
 from ..connection import Connection, pack
 from ..layer import RedisLayer
+from ..pipeline import Pipeline
 from ..scripts import REGISTER, RELEASE, RESTORE, TAKE, TAKEN, Script
+from ..target import Target
 
 SCAN_COUNT = 1000
 JOINING = "joining"
@@ -27,9 +28,9 @@ class Server(RedisLayer):
     """
 
     def __init__(
-        self, address: Address, prefix: str, limits: Limits, client: str, joined: Callable[[], Iterable[str]]
+        self, target: Target, prefix: str, limits: Limits, client: str, joined: Callable[[], Iterable[str]]
     ) -> None:
-        super().__init__(address, prefix, limits, "channels")
+        super().__init__(target, prefix, limits, "channels")
         self._prefix, self._client, self._joined = prefix, client, joined
         self.group_expiry_ms = 0
 
@@ -44,39 +45,39 @@ class Server(RedisLayer):
     async def take(self, channel: str, most: int) -> list[bytes]:
         """Pop at once what is there of a normal channel; it goes on counting against the capacity."""
         list_key, held = self._keys.messages(channel), self._keys.counts(channel)
-        frames: list[bytes] = await self._pipeline.execute(
-            b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
+        frames: list[bytes] = await self._nodes.execute(
+            channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
         )
         return frames
 
     def release(self, channel: str, count: int) -> None:
         """That many of the frames that ``take`` brought have been handed over."""
-        self._run(RELEASE, 1, self._keys.counts(channel), self._client, count)
+        self._run(channel, RELEASE, 1, self._keys.counts(channel), self._client, count)
 
     async def restore(self, channel: str, frames: list[bytes], held: int) -> None:
         """Put frames that were popped and not delivered back to the head of their channel; ``frames`` oldest first."""
         keys = (self._keys.messages(channel), self._keys.counts(channel))
-        await self._pipeline.execute(
-            b"EVALSHA", RESTORE.sha, 2, *keys, self._ttl_ms, self._client, held, *reversed(frames)
+        await self._nodes.execute(
+            channel, b"EVALSHA", RESTORE.sha, 2, *keys, self._ttl_ms, self._client, held, *reversed(frames)
         )
 
     def taken(self, inbox: str, counts: Mapping[str, int]) -> None:
         """That many messages of each local name are no longer waiting."""
         pairs = [part for local, count in counts.items() for part in (local, count)]
-        self._run(TAKEN, 1, self._keys.counts(inbox), self._ttl_ms, *pairs)
+        self._run(inbox, TAKEN, 1, self._keys.counts(inbox), self._ttl_ms, *pairs)
 
     async def expect(self, inbox: str) -> None:
         """Let ``inbox`` count as alive until its process has had time to say so itself."""
         expiry_ms = int(self._limits.expiry * 1000)
-        await self._pipeline.execute(b"EVALSHA", REGISTER.sha, 1, self._keys.workers(inbox), JOINING, expiry_ms)
+        await self._nodes.execute(inbox, b"EVALSHA", REGISTER.sha, 1, self._keys.workers(inbox), JOINING, expiry_ms)
 
     async def join(self, group: str, member: str) -> None:
         """Add an inbox or a normal channel to a group, for the expiry of groups."""
-        await self._pipeline.execute(*self._join(group, member))
+        await self._nodes.execute(group, *self._join(group, member))
 
     async def leave_group(self, group: str, member: str) -> None:
         """Remove an inbox or a normal channel from a group."""
-        await self._pipeline.execute(b"ZREM", self._keys.group(group), member)
+        await self._nodes.execute(group, b"ZREM", self._keys.group(group), member)
 
     async def inboxes(self) -> list[str]:
         """The inboxes of all processes that are alive."""
@@ -88,34 +89,35 @@ class Server(RedisLayer):
             keys = [key for key in await self._scan(pattern) if not key.endswith(b":workers")]
             for at in range(0, len(keys), SCAN_COUNT):
                 some = keys[at : at + SCAN_COUNT]
-                await asyncio.gather(*(self._pipeline.execute(b"UNLINK", key) for key in some))
+                await asyncio.gather(*(self._nodes.execute(self._keys.list_of(key), b"UNLINK", key) for key in some))
 
-    def _up(self, connection: Connection) -> None:
-        super()._up(connection)
+    def _up(self, pipeline: Pipeline, connection: Connection) -> None:
+        super()._up(pipeline, connection)
         for group in self._joined():
-            connection.write(pack(self._join(group, f"{self._client}!")), _ignored)
+            if self._nodes.pipeline(group) is pipeline:
+                connection.write(pack(self._join(group, f"{self._client}!")), _ignored)
 
-    def _run(self, script: Script, *arguments: bytes | str | int) -> None:
-        """Run a script behind everything sent so far, and wait for nothing."""
+    def _run(self, name: str, script: Script, *arguments: bytes | str | int) -> None:
+        """Run a script behind everything sent to ``name`` so far, and wait for nothing."""
 
         def answer(reply: Any) -> None:
             if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-                self._pipeline.write(pack((b"EVAL", script.source, *arguments)), _ignored)
+                self._nodes.write(name, pack((b"EVAL", script.source, *arguments)), _ignored)
 
-        self._pipeline.write(pack((b"EVALSHA", script.sha, *arguments)), answer)
+        self._nodes.write(name, pack((b"EVALSHA", script.sha, *arguments)), answer)
 
     def _join(self, group: str, member: str) -> tuple[bytes | str | int, ...]:
         return (b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), member, self.group_expiry_ms)
 
     async def _scan(self, pattern: str) -> list[bytes]:
         keys: set[bytes] = set()
-        cursor = b"0"
         match = self._keys.pattern(pattern)
-        while True:
-            cursor, found = await self._pipeline.execute(b"SCAN", cursor, b"MATCH", match, b"COUNT", SCAN_COUNT)
-            keys.update(found)
-            if cursor == b"0":
-                return sorted(keys)
+        for pipeline in self._nodes.pipelines():
+            cursor = b""
+            while cursor != b"0":
+                cursor, found = await pipeline.execute(b"SCAN", cursor or 0, b"MATCH", match, b"COUNT", SCAN_COUNT)
+                keys.update(found)
+        return sorted(keys)
 
 
 def _ignored(reply: object) -> None:

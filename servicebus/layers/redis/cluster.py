@@ -1,0 +1,267 @@
+"""The primaries of a Cluster: a pipeline to each, and frames that follow their slot when it moves.
+
+Each script touches one slot. A frame that a node did not take, because its slot has moved or is moving, was certainly
+not pushed: it is parked, and with it everything that is sent to its channel meanwhile, until the slots have been read
+again and all that went to the old node has been answered. So order is kept, and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from redis.crc import key_slot
+
+from ...errors import Overloaded, ServiceBusError, Unavailable
+from ...protocol.codec import restamped
+from ..base import Ticket
+from .address import Address
+from .clock import ServerClock
+from .connection import Connection, NeverSent
+from .keys import Keys
+from .locate import IMPATIENT, Fixed, Locator
+from .nodes import IN_DOUBT, OnUp
+from .pipeline import MAX_WAITING_BYTES, PATIENCE, Pipeline, Redirected
+from .routes import REMEMBERED, Routes
+from .slots import SlotMap, SlotOwner
+from .target import ClusterTarget
+
+RETRY = 0.05
+PING = b"*1\r\n$4\r\nPING\r\n"
+
+
+class Parked:
+    """Frames of one channel that wait for its slot: ``back`` from a node that did not take them, ``new`` since then."""
+
+    __slots__ = ("answered", "back", "new", "since", "size")
+
+    def __init__(self, since: float) -> None:
+        self.since, self.size = since, 0
+        self.answered = False
+        self.back: list[Ticket] = []
+        self.new: list[Ticket] = []
+
+    def add(self, ticket: Ticket) -> None:
+        """One that was sent just now."""
+        self.new.append(ticket)
+        self.size += len(ticket.frame)
+
+    def tickets(self) -> list[Ticket]:
+        """All, in the order in which they were sent."""
+        return self.back + self.new
+
+
+class ClusterNodes:
+    """See ``Nodes``. Frames for a slot that nobody serves wait ``PATIENCE`` seconds at most."""
+
+    def __init__(self, target: ClusterTarget, name: str, keys: Keys, routes: Routes, on_up: OnUp) -> None:
+        self.clock = ServerClock()
+        self._target, self._name, self._keys, self._routes, self._on_up = target, name, keys, routes, on_up
+        self._loop = asyncio.get_running_loop()
+        self._slots = SlotMap(target, self._remapped)
+        self._pipelines: dict[Address, Pipeline] = {}
+        self._known: dict[str, Pipeline] = {}
+        self._parked: dict[str, Parked] = {}
+        self._trouble: dict[str, float] = {}
+        self._unparking: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        try:
+            await self._slots.read()
+            links = [pipeline.link for pipeline in self.pipelines()]
+            outcomes = await asyncio.gather(*(link.open() for link in links), return_exceptions=True)
+            failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            for failure in failures:
+                if len(failures) == len(links) or not isinstance(failure, Unavailable):
+                    raise failure
+            if not links:
+                raise Unavailable(f"{self._target} has no slots yet")
+        except BaseException:
+            await self.close()
+            raise
+        for link in links:
+            if link.connection is None:
+                link.start()
+
+    async def close(self) -> None:
+        await self._slots.close()
+        if self._unparking is not None:
+            self._unparking.cancel()
+            await asyncio.gather(self._unparking, return_exceptions=True)
+        await asyncio.gather(*(pipeline.close() for pipeline in self.pipelines()), *self._closing)
+        self._pipelines.clear()
+        parked, self._parked = self._parked, {}
+        for waiting in parked.values():
+            _refuse(waiting, Unavailable("the bus was closed before the message was sent"))
+
+    def pipelines(self) -> list[Pipeline]:
+        return list(self._pipelines.values())
+
+    def pipeline(self, name: str) -> Pipeline | None:
+        known = self._known.get(name)
+        if known is None:
+            owner = self._slots.owner(self._slot(name))
+            known = None if owner is None else self._pipelines.get(owner)
+            if known is not None:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[name] = known
+        return known
+
+    def locator(self, name: str) -> Locator:
+        return SlotOwner(self._slots, self._slot(name))
+
+    def fence_of(self, name: str) -> int:
+        pipeline = self.pipeline(name)
+        return pipeline.fence if pipeline is not None else 0
+
+    def push(self, ticket: Ticket) -> None:
+        waiting = self._parked.get(ticket.channel) if self._parked else None
+        pipeline = self.pipeline(ticket.channel) if waiting is None else None
+        if pipeline is not None:
+            pipeline.push(ticket)
+        elif sum(one.size for one in self._parked.values()) >= MAX_WAITING_BYTES:
+            ticket.settle(Overloaded(ticket.channel, f"{MAX_WAITING_BYTES} bytes wait for their slots"))
+        else:
+            (waiting or self._park(ticket.channel, None)).add(ticket)
+
+    def unpush(self, ticket: Ticket) -> bool:
+        waiting = self._parked.get(ticket.channel)
+        if waiting is not None:
+            for tickets in (waiting.back, waiting.new):
+                if ticket in tickets:
+                    tickets.remove(ticket)
+                    return True
+        pipeline = self.pipeline(ticket.channel)
+        return pipeline is not None and pipeline.unpush(ticket)
+
+    async def execute(self, name: str, *command: bytes | str | int) -> Any:
+        give_up = self._loop.time() + PATIENCE
+        while True:
+            pipeline = self.pipeline(name)
+            try:
+                if pipeline is None:
+                    raise Redirected(f"no primary of the cluster holds the slot of {name!r}")
+                return await pipeline.execute(*command)
+            except Redirected:
+                if self._loop.time() > give_up:
+                    raise
+            self._slots.doubt()
+            await asyncio.sleep(RETRY)
+
+    def write(self, name: str, data: bytes, answer: Callable[[Any], None]) -> None:
+        pipeline = self.pipeline(name)
+        if pipeline is None:
+            answer(NeverSent())
+        else:
+            pipeline.write(data, answer)
+
+    def ask_time(self, data: bytes, answer: Callable[[Any], None]) -> None:
+        pipeline = self._clock_pipeline()
+        if pipeline is not None:
+            pipeline.write(data, answer)
+
+    def tend(self) -> None:
+        for pipeline in self.pipelines():
+            pipeline.check_silence()
+            if pipeline.owing > IN_DOUBT:
+                self._slots.doubt()
+
+    def _slot(self, name: str) -> int:
+        return key_slot(self._keys.messages(name))
+
+    def _clock_pipeline(self) -> Pipeline | None:
+        """All participants go by the clock of the one that holds the first slot: nodes may differ."""
+        owner = self._slots.owner(0)
+        return None if owner is None else self._pipelines.get(owner)
+
+    def _remapped(self) -> None:
+        """Slots have moved, or primaries were replaced: what has not left yet goes to where it belongs now."""
+        known, self._known = self._known, {}
+        primaries = self._slots.primaries
+        for address in primaries - self._pipelines.keys():
+            pipeline = self._pipelines[address] = self._new(address)
+            if self._slots.readings > 1:
+                pipeline.link.start()
+        gone = [self._pipelines.pop(address) for address in self._pipelines.keys() - primaries]
+        for channel, pipeline in known.items():
+            # What its old node has not answered yet may come back, and goes before what is sent now.
+            if self.pipeline(channel) is not pipeline and channel not in self._parked:
+                self._park(channel, pipeline)
+        for pipeline in gone:
+            for ticket in pipeline.unsent():
+                self._send_again(ticket)
+            self._own(pipeline.close())
+
+    def _new(self, address: Address) -> Pipeline:
+        locator = Fixed(address, IMPATIENT, self._slots.doubt)
+        return Pipeline(locator, self._name, self._routes, self._up, self._redirected)
+
+    def _up(self, pipeline: Pipeline, connection: Connection) -> None:
+        if pipeline is self._clock_pipeline():
+            self.clock.start(connection.greeting.offset_ms)
+        self._on_up(pipeline, connection)
+
+    def _own(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _redirected(self, pipeline: Pipeline, channel: str, tickets: list[Ticket]) -> None:
+        waiting = self._parked.get(channel) or self._park(channel, pipeline)
+        waiting.back += tickets
+
+    def _park(self, channel: str, pipeline: Pipeline | None) -> Parked:
+        """From now on everything for ``channel`` waits, until what is on its way in ``pipeline`` has been answered."""
+        waiting = self._parked[channel] = Parked(self._in_trouble_since(channel))
+
+        def answered(_: object) -> None:
+            waiting.answered = True
+
+        if pipeline is None:
+            waiting.answered = True
+        else:
+            for ticket in pipeline.unsent(channel):
+                waiting.add(ticket)
+            pipeline.write(PING, answered)
+        if self._unparking is None:
+            self._unparking = self._loop.create_task(self._unpark_all(), name="unpark frames")
+        return waiting
+
+    def _in_trouble_since(self, channel: str) -> float:
+        """Nodes may send a frame from one to the other: its wait is that of its channel, all in all."""
+        now = self._loop.time()
+        if len(self._trouble) >= REMEMBERED or now - self._trouble.get(channel, now) > 2 * PATIENCE:
+            self._trouble = {name: since for name, since in self._trouble.items() if now - since <= 2 * PATIENCE}
+        return self._trouble.setdefault(channel, now)
+
+    async def _unpark_all(self) -> None:
+        while self._parked:
+            self._slots.doubt()
+            await asyncio.sleep(RETRY)
+            for channel, waiting in list(self._parked.items()):
+                if waiting.answered:
+                    self._unpark(channel, waiting)
+        self._unparking = None
+
+    def _unpark(self, channel: str, waiting: Parked) -> None:
+        late = self._loop.time() - waiting.since > PATIENCE
+        if late:
+            del self._parked[channel]
+            _refuse(waiting, Unavailable(f"no primary of the cluster takes {channel!r} at present"))
+        elif self.pipeline(channel) is not None:
+            del self._parked[channel]
+            for ticket in waiting.tickets():
+                self._send_again(ticket)
+
+    def _send_again(self, ticket: Ticket) -> None:
+        fence = self.fence_of(ticket.channel)
+        ticket.frame = restamped(ticket.frame, fence)
+        self.push(ticket)
+
+
+def _refuse(waiting: Parked, error: ServiceBusError) -> None:
+    for ticket in waiting.tickets():
+        ticket.settle(error)

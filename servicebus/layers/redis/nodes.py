@@ -1,0 +1,140 @@
+"""The primaries that a layer speaks to, and which of them holds what: one server, or a Cluster of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ...errors import Unavailable
+from ..base import Ticket
+from .address import Address
+from .clock import ServerClock
+from .connection import Connection
+from .locate import AskSentinel, Fixed, Locator
+from .pipeline import Pipeline
+from .routes import Routes
+from .target import SentinelTarget
+
+OnUp = Callable[[Pipeline, Connection], None]
+"""Hears of every new connection, before anything is sent on it."""
+
+IN_DOUBT = 0.5
+"""Seconds that a server may owe an answer before it is asked elsewhere whether it still is the primary."""
+
+
+class Nodes(Protocol):
+    """Where ``name`` stands, it is that of a channel, an inbox or a group.
+
+    Attributes:
+        clock: that of the one server whose clock all participants use.
+    """
+
+    clock: ServerClock
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable when no primary is to be reached, ConfigurationError."""
+
+    async def close(self) -> None:
+        """Send what waits, hear the answers, for a second at most; refuse the rest."""
+
+    def pipelines(self) -> list[Pipeline]:
+        """One per primary."""
+
+    def pipeline(self, name: str) -> Pipeline | None:
+        """That of the primary that holds ``name``; None while there is none."""
+
+    def locator(self, name: str) -> Locator:
+        """The way to the primary that holds ``name``, for a connection of one's own."""
+
+    def fence_of(self, name: str) -> int:
+        """The fence of the primary that holds ``name`` now, 0 when none is known."""
+
+    def push(self, ticket: Ticket) -> None:
+        """Queue a frame; its ticket is settled once. Never blocks."""
+
+    def unpush(self, ticket: Ticket) -> bool:
+        """Take back a frame that has not left yet."""
+
+    async def execute(self, name: str, *command: bytes | str | int) -> Any:
+        """A command on ``name``'s keys, behind everything pushed to it. See ``Pipeline.execute``."""
+
+    def write(self, name: str, data: bytes, answer: Callable[[Any], None]) -> None:
+        """A packed command on ``name``'s keys, behind everything pushed to it. See ``Pipeline.write``."""
+
+    def ask_time(self, data: bytes, answer: Callable[[Any], None]) -> None:
+        """A packed command for the server whose clock counts."""
+
+    def tend(self) -> None:
+        """Called four times a second: leave servers that do not answer, or are no primaries any more."""
+
+
+class OneNode:
+    """One server, or the primary that Sentinels name at the time."""
+
+    def __init__(self, target: Address | SentinelTarget, name: str, routes: Routes, on_up: OnUp) -> None:
+        self.clock = ServerClock()
+        self._on_up = on_up
+        self._sentinel = AskSentinel(target) if isinstance(target, SentinelTarget) else None
+        self._locator: Locator = self._sentinel or Fixed(target if isinstance(target, Address) else target.primary)
+        self._only = Pipeline(self._locator, name, routes, self._up)
+        self._looking: asyncio.Task[None] | None = None
+        self.push, self.unpush = self._only.push, self._only.unpush
+
+    def fence_of(self, name: str) -> int:
+        return self._only.fence
+
+    async def open(self) -> None:
+        try:
+            await self._only.link.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._only.close()
+        if self._sentinel is not None:
+            await self._sentinel.close()
+
+    def pipelines(self) -> list[Pipeline]:
+        return [self._only]
+
+    def pipeline(self, name: str) -> Pipeline:
+        return self._only
+
+    def locator(self, name: str) -> Locator:
+        return self._locator
+
+    async def execute(self, name: str, *command: bytes | str | int) -> Any:
+        return await self._only.execute(*command)
+
+    def write(self, name: str, data: bytes, answer: Callable[[Any], None]) -> None:
+        self._only.write(data, answer)
+
+    def ask_time(self, data: bytes, answer: Callable[[Any], None]) -> None:
+        self._only.write(data, answer)
+
+    def tend(self) -> None:
+        self._only.check_silence()
+        if self._sentinel is not None and self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look(self._sentinel))
+
+    async def _look(self, sentinel: AskSentinel) -> None:
+        """An old primary that hangs, or that only we still reach, does not say itself that it was replaced."""
+        connection = self._only.link.connection
+        try:
+            address = await sentinel.find()
+            if connection is not None and connection.address != address:
+                connection.abort()
+            await asyncio.sleep(IN_DOUBT)
+        except Unavailable:
+            pass
+        finally:
+            self._looking = None
+
+    def _up(self, pipeline: Pipeline, connection: Connection) -> None:
+        self.clock.start(connection.greeting.offset_ms)
+        self._on_up(pipeline, connection)

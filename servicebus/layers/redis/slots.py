@@ -1,0 +1,103 @@
+"""Which primary of a Cluster holds which slot, as redis-py reads it from the nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisError
+
+from ...errors import Unavailable
+from .address import Address
+from .locate import IMPATIENT, asking_options
+from .target import ClusterTarget
+
+AGAIN = 0.1
+"""Seconds between two readings, at least."""
+
+logger = logging.getLogger(__name__)
+
+
+class SlotMap:
+    """Slot to primary. Read at first, and again whenever somebody doubts it; ``on_change`` hears of a new one."""
+
+    def __init__(self, target: ClusterTarget, on_change: Callable[[], None]) -> None:
+        self._target, self._on_change = target, on_change
+        self._owners: dict[int, Address] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self.readings = 0
+
+    @property
+    def primaries(self) -> set[Address]:
+        """All that hold a slot."""
+        return set(self._owners.values())
+
+    def owner(self, slot: int) -> Address | None:
+        """The primary of a slot, None while it has none."""
+        return self._owners.get(slot)
+
+    async def read(self) -> None:
+        """Read it now. Raises Unavailable when no node answers. Cancelling is safe."""
+        seeds = [ClusterNode(node.host, node.port) for node in {*self.primaries, *self._target.nodes}]
+        first = self._target.nodes[0]
+        options = first.client_options() | asking_options()
+        asked = RedisCluster(startup_nodes=seeds, require_full_coverage=False, **options)
+        nodes = asked.nodes_manager
+        try:
+            await nodes.initialize()
+            owners = {
+                slot: replace(first, host=holders[0].host, port=int(holders[0].port))
+                for slot, holders in nodes.slots_cache.items()
+                if holders
+            }
+        except (RedisError, OSError) as error:
+            raise Unavailable(f"no node answers of {self._target}: {error}") from error
+        finally:
+            await asyncio.gather(nodes.aclose("startup_nodes"), nodes.aclose("nodes_cache"), return_exceptions=True)
+        self.readings += 1
+        if owners != self._owners:
+            self._owners = owners
+            self._on_change()
+
+    def doubt(self) -> None:
+        """Something was not where it should be: read it again soon."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read_again(), name="read the slots")
+
+    async def close(self) -> None:
+        """Stop reading. Idempotent."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read_again(self) -> None:
+        try:
+            await self.read()
+        except Unavailable as error:
+            logger.warning("%s", error)
+        # Whoever still doubts after this asks again.
+        await asyncio.sleep(AGAIN)
+        self._reading = None
+
+
+class SlotOwner:
+    """The primary of one slot, for a reader of what lies there."""
+
+    connect_within = IMPATIENT
+
+    def __init__(self, slots: SlotMap, slot: int) -> None:
+        self._slots, self._slot = slots, slot
+        self.doubt = slots.doubt
+
+    def __str__(self) -> str:
+        return f"slot {self._slot}, {self._slots.owner(self._slot) or 'which nobody holds'}"
+
+    async def find(self) -> Address:
+        owner = self._slots.owner(self._slot)
+        if owner is None:
+            raise Unavailable(f"no primary of the cluster holds slot {self._slot}")
+        return owner
