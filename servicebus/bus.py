@@ -17,7 +17,7 @@ import msgspec
 
 from .caller import Call, Caller
 from .config import default_url
-from .context import Context, current
+from .context import NO_HEADERS, Context, current
 from .counters import Counters
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
@@ -295,7 +295,7 @@ class ServiceBus:
         caller, context = self._calling(), current()
         channels = await self._opened().subscribers(checked_channel(event))
         if not (context and context.correlation_id):
-            context = Context(caller.fresh_id(), context.headers if context else None)
+            context = Context(caller.fresh_id(), context.headers if context else NO_HEADERS)
         copies = [caller.send(channel, event, body, context) for channel in channels]
         outcomes = await asyncio.gather(*copies, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

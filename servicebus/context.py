@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from .errors import ConfigurationError, InvalidRequest
 
@@ -20,10 +22,10 @@ MAX_HEADER_BYTES = 8192
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class Context:
+class Context(msgspec.Struct, eq=False):
     """The message at hand, as its handler sees it, and what nested calls inherit from it. Read-only.
 
     Attributes:
@@ -34,29 +36,19 @@ class Context:
         started: whether the handler has begun to run; for the dispatcher.
     """
 
-    __slots__ = ("_bus", "caller", "correlation_id", "deadline_ms", "headers", "started")
-
-    def __init__(
-        self,
-        correlation_id: str = "",
-        headers: Mapping[str, str] | None = None,
-        deadline_ms: int = 0,
-        caller: str = "",
-        bus: ServiceBus | None = None,
-    ) -> None:
-        self.correlation_id = correlation_id
-        self.headers = _NO_HEADERS if headers is None else headers
-        self.deadline_ms = deadline_ms
-        self.caller = caller
-        self._bus = bus
-        self.started = False
+    correlation_id: str = ""
+    headers: Mapping[str, str] = NO_HEADERS
+    deadline_ms: int = 0
+    caller: str = ""
+    _bus: Any = None
+    started: bool = False
 
     @property
     def bus(self) -> ServiceBus:
         """The bus that serves this message: what a handler makes its nested calls with."""
         if self._bus is None:
             raise ConfigurationError("this context belongs to no message: there is no bus in it")
-        return self._bus
+        return cast("ServiceBus", self._bus)
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, never negative; None when the message has none."""

@@ -12,14 +12,14 @@ import contextvars
 import inspect
 import logging
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 
-from .context import Context, enter
+from .context import NO_HEADERS, Context, enter
 from .counters import Counters
 from .errors import (
     InvalidRequest,
@@ -50,26 +50,47 @@ from .service import Handler, Service
 if TYPE_CHECKING:
     from .bus import ServiceBus
 
-KNOWN_REPLY_CHANNELS = 10_000
+KNOWN_ORIGINS = 10_000
 CANCEL_WITHIN = 1.0
+REPLY_OUTLIVES_MS = 1000
 
 logger = logging.getLogger(__name__)
 
 
-class Reply:
+class Reply(msgspec.Struct, eq=False, gc=False):
     """A reply on its way. Nobody waits for the outcome; a reply that the layer did not take is counted."""
 
-    __slots__ = ("_counters", "channel", "frame")
-    needs_worker = False
-    counted = ""
-
-    def __init__(self, channel: str, frame: bytes, counters: Counters) -> None:
-        self.channel, self.frame, self._counters = channel, frame, counters
+    channel: str
+    frame: bytes
+    counters: Counters
+    needs_worker: ClassVar[bool] = False
+    counted: ClassVar[str] = ""
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:
-            self._counters.lost_replies += 1
+            self.counters.lost_replies += 1
             logger.warning("a reply was lost: %s", error)
+
+
+class Route(NamedTuple):
+    """One handler inside its middleware. ``marks`` says that the endpoint itself marks the context as started."""
+
+    handler: Handler
+    decode: Callable[[Any], Any]
+    endpoint: Endpoint
+    reply: type
+    marks: bool
+
+
+class Origin(NamedTuple):
+    """Who sent a message, and where what is for that process goes: a list, and how local names there begin."""
+
+    caller: str
+    channel: str
+    local: str
+
+
+NOBODY = Origin("", "", "")
 
 
 class Dispatcher:
@@ -82,13 +103,10 @@ class Dispatcher:
         self._max_size, self._expiry_ms = bus.max_message_size, int(bus.expiry * 1000)
         self._threads = ThreadPoolExecutor(thread_name_prefix=f"{service.name}-handler")
         self._known = tuple(sorted(handlers))
-        self._endpoints = {
-            name: (handler, around_handler(service.middleware, self._endpoint(handler, service.around_sync)))
-            for name, handler in handlers.items()
-        }
+        self._routes = {name: self._route(service, handler) for name, handler in handlers.items()}
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reply_routes: dict[str, tuple[str, str]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._origins: dict[str, Origin] = {}
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
@@ -102,11 +120,14 @@ class Dispatcher:
                 message = None
             if message is None:
                 self._credit.release()
-            else:
-                self._start(self._handle(message))
+                continue
+            task = _eager_task(self._handle(message), self._loop)
+            if not task.done():
+                self._tasks.add(task)  # it leaves by itself, which costs less than a callback
 
     async def finish(self, within: float) -> None:
         """Wait for the running handlers, ``within`` seconds at most; then cancel them. Their callers get WorkerLost."""
+        await asyncio.sleep(0)  # what was delivered in this tick starts, so that it can be ended properly
         tasks = set(self._tasks)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=within)
@@ -134,37 +155,56 @@ class Dispatcher:
             return None
         return _flat(frame, parsed) if message.body is NO_BODY else message
 
-    def _start(self, handling: Coroutine[Any, Any, None]) -> None:
-        task = _eager_task(handling, self._loop)
-        if not task.done():
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
     async def _handle(self, message: IncomingRequest) -> None:
+        origin, unique = self._origin(message.reply_channel)
+        outcome: OutgoingReply | OutgoingError
         try:
-            outcome = await self._outcome(message)
+            ready = self._ready(message, origin, unique)
+            if isinstance(ready, OutgoingError):
+                outcome = ready
+            else:
+                route, request, context = ready
+                try:
+                    result = await route.endpoint(request, context)
+                    if not isinstance(result, route.reply):
+                        raise _wrong_reply(route, result)
+                    self._counters.handled += 1
+                    outcome = OutgoingReply(REPLY, result)
+                except asyncio.CancelledError as error:
+                    if _is_cancelled():
+                        raise
+                    outcome = self._failed(message, context, error)  # what it awaited was cancelled, not the handler
+                except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
+                    outcome = self._failed(message, context, error)
             if message.reply_channel:
-                self._answer(message, outcome)
+                self._reply(origin, unique, message, outcome)
             elif isinstance(outcome, OutgoingError):
-                # Nobody waits for this error: the log and the counter are all that will ever tell.
-                self._counters.unanswered_errors += 1
-                if outcome.code != "internal":  # which is logged already, with its traceback
-                    logger.warning("%r was not handled: %s: %s", message.type, outcome.code, outcome.message)
+                self._nobody_waits(message, outcome)
         except asyncio.CancelledError:
             self._answer(message, faults.stopped())
             raise
         finally:
             self._credit.release()
+            self._tasks.discard(asyncio.current_task(self._loop))
 
-    async def _outcome(self, message: IncomingRequest) -> OutgoingReply | OutgoingError:
-        found = self._endpoints.get(message.type)
-        if found is None:
+    def _ready(
+        self, message: IncomingRequest, origin: Origin, unique: str
+    ) -> tuple[Route, Any, Context] | OutgoingError:
+        """What is to be called with what, or why nothing is. Also makes the context the current one."""
+        route = self._routes.get(message.type)
+        if route is None:
             return faults.refused(UnknownOperation(message.type, self._known))
-        handler, endpoint = found
-        context = self._context(message)
+        context = Context(
+            message.correlation_id or unique,
+            message.headers or NO_HEADERS,
+            message.deadline,
+            message.caller or origin.caller,
+            self._bus,
+            not route.marks,
+        )
         enter(context)
         try:
-            request = handler.decode(message.body)
+            request = route.decode(message.body)
         except UNDECODABLE as error:
             return faults.refused(faults.invalid(error))
         except Exception as error:
@@ -172,19 +212,13 @@ class Dispatcher:
             return faults.refused(InvalidRequest(f"the request was refused by its own check: {type(error).__name__}"))
         if message.deadline and self._layer.now_ms() >= message.deadline:
             return self._expired()
-        try:
-            result = await endpoint(request, context)
-            if handler.reply is not None and not isinstance(result, handler.reply):
-                raise TypeError(f"{handler.name} returned a {type(result).__name__}, not a {handler.reply.__name__}")
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return self._failed(message, context, error)  # something that the handler awaited was cancelled, not it
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
-            return self._failed(message, context, error)
-        self._counters.handled += 1
-        return OutgoingReply(REPLY, result)
+        return route, request, context
+
+    def _nobody_waits(self, message: IncomingRequest, outcome: OutgoingError) -> None:
+        """The log and the counter are all that will ever tell of this error."""
+        self._counters.unanswered_errors += 1
+        if outcome.code != "internal":  # which is logged already, with its traceback
+            logger.warning("%r was not handled: %s: %s", message.type, outcome.code, outcome.message)
 
     def _refuse(self, message: IncomingRequest, error: MessageTooLarge) -> None:
         self._counters.rejected_frames += 1
@@ -207,43 +241,42 @@ class Dispatcher:
             logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
         return faults.failed(error)
 
-    def _context(self, message: IncomingRequest) -> Context:
-        reply_channel = message.reply_channel
-        return Context(
-            message.correlation_id or reply_channel.rpartition("!")[2],
-            message.headers,
-            message.deadline,
-            message.caller or caller_of(reply_channel),
-            self._bus,
-        )
-
     def _answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
-        if not message.reply_channel:
-            return
-        target = self._reply_route(message.reply_channel)
-        if target is None:
+        if message.reply_channel:
+            self._reply(*self._origin(message.reply_channel), message, outcome)
+
+    def _reply(
+        self, origin: Origin, unique: str, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
+    ) -> None:
+        if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
             self._counters.rejected_frames += 1
             logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
             return
-        channel, local = target
-        self._layer.push(Reply(channel, self._encoded(channel, local, outcome), self._counters))
+        # Once its deadline has passed, nobody reads a reply.
+        expires = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
+        frame = self._encoded(origin.channel, expires, origin.local + unique, outcome)
+        self._layer.push(Reply(origin.channel, frame, self._counters))
 
-    def _reply_route(self, reply_channel: str) -> tuple[str, str] | None:
-        """Where a reply goes, None when that is no legal name: it came from outside. What repeats is remembered."""
-        name, mark, rest = reply_channel.partition("!")
-        known = self._reply_routes.get(name)
-        if known is not None and len(reply_channel) < MAX_LENGTH:
-            return known[0], known[1] + rest
+    def _origin(self, reply_channel: str) -> tuple[Origin, str]:
+        """Whose reply channel it is, and what is unique in it. It came from outside, and may be no legal name.
+
+        What repeats, all but the call's own part, is remembered.
+        """
+        name, mark, unique = reply_channel.partition("!")
+        known = self._origins.get(name)
+        if known is not None and mark:
+            return known, unique
         if not is_channel(reply_channel):
-            return None
-        if len(self._reply_routes) >= KNOWN_REPLY_CHANNELS:
-            self._reply_routes.clear()
-        if mark:
-            self._reply_routes[name] = route(name + mark)
-        return route(reply_channel)
+            return NOBODY, unique
+        if not mark:
+            return Origin(caller_of(reply_channel), reply_channel, ""), ""
+        if len(self._origins) >= KNOWN_ORIGINS:
+            self._origins.clear()
+        origin = self._origins[name] = Origin(caller_of(reply_channel), *route(name + mark))
+        return origin, unique
 
-    def _encoded(self, channel: str, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
-        fence, expires = self._layer.fence_of(channel), self._layer.now_ms() + self._expiry_ms
+    def _encoded(self, channel: str, expires: int, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
+        fence = self._layer.fence_of(channel)
         try:
             return encode_frame(fence, expires, local, outcome, self._max_size)
         except MessageTooLarge as error:
@@ -255,15 +288,25 @@ class Dispatcher:
             failure = OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
         return encode_frame(fence, expires, local, failure, DEFAULT_MAX_SIZE)
 
-    def _endpoint(self, handler: Handler, around_sync: Any) -> Endpoint:
-        function = handler.function
+    def _route(self, service: Service, handler: Handler) -> Route:
+        innermost = self._endpoint(handler, service.around_sync, marks=bool(service.middleware))
+        endpoint = around_handler(service.middleware, innermost)
+        marks = bool(service.middleware) or handler.in_thread
+        return Route(handler, handler.decode, endpoint, handler.reply or object, marks)
+
+    def _endpoint(self, handler: Handler, around_sync: Any, *, marks: bool) -> Endpoint:
+        function: Endpoint = handler.function
         if handler.in_thread:
             return self._thread_endpoint(handler, around_sync)
+        if not handler.wants_context:
+            function = lambda request, _: handler.function(request)  # noqa: E731
+        if not marks:
+            return function
 
         async def call(request: Any, context: Context) -> Any:
             # A context that was never started is how _failed knows that middleware refused before the handler.
             context.started = True
-            return await (function(request, context) if handler.wants_context else function(request))
+            return await function(request, context)
 
         return call
 
@@ -290,6 +333,16 @@ class Dispatcher:
             return await self._loop.run_in_executor(self._threads, run, call, request, context)
 
         return endpoint
+
+
+def _wrong_reply(route: Route, result: Any) -> TypeError:
+    return TypeError(f"{route.handler.name} returned a {type(result).__name__}, not a {route.reply.__name__}")
+
+
+def _is_cancelled() -> bool:
+    """Whether it is the running task that was cancelled."""
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
 
 
 class _NotStarted(Exception):

@@ -199,8 +199,8 @@ def test_a_context_of_no_message_has_no_bus_and_no_deadline() -> None:
 
 async def test_what_remains_is_never_negative(url: str) -> None:
     async with ServiceBus(url) as bus:
-        assert Context(deadline_ms=bus.now_ms() - 1000, bus=bus).remaining() == 0.0
-        remaining = Context(deadline_ms=bus.now_ms() + 1000, bus=bus).remaining()
+        assert Context(deadline_ms=bus.now_ms() - 1000, _bus=bus).remaining() == 0.0
+        remaining = Context(deadline_ms=bus.now_ms() + 1000, _bus=bus).remaining()
         assert remaining is not None
         assert 0.9 < remaining <= 1.0
 

@@ -81,10 +81,16 @@ class Ticket(Protocol):
     its readers must then say what they hold.
     """
 
-    channel: str
     frame: bytes
-    needs_worker: bool
-    counted: str
+
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def needs_worker(self) -> bool: ...
+
+    @property
+    def counted(self) -> str: ...
 
     def settle(self, error: ServiceBusError | None) -> None:
         """Called exactly once: None when the channel took the frame, else why it did not. It must not raise."""
