@@ -19,7 +19,7 @@ from .connection import Connection, ConnectionLost, pack
 from .keys import Keys
 from .link import Link
 from .nodes import Nodes
-from .pipeline import Pipeline
+from .pipeline import REDIRECTIONS, Pipeline
 from .scripts import REGISTER
 
 BLOCK = 1.0
@@ -128,7 +128,9 @@ class Receiver:
 
     def _registered(self, reply: Any) -> None:
         if isinstance(reply, hiredis.ReplyError):
-            logger.error("cannot register with %s: %s", self.channel, reply)
+            # A slot that has moved is found again by the pop behind this, which is told the same.
+            level = logging.INFO if str(reply).startswith(REDIRECTIONS) else logging.ERROR
+            logger.log(level, "cannot register with %s: %s", self.channel, reply)
         elif not isinstance(reply, ConnectionLost):
             self._ready.set()
 
