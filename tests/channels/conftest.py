@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import SentinelGroup
 
 from ..server import RealServer, real_server
 from .tools import Make
 
-VARIANTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "one": (1, {}),
-    "three": (3, {}),
-    "ten": (10, {}),
-    "json": (1, {"serializer_format": "json"}),
-    "keys": (1, {"symmetric_encryption_keys": ["a key", b"an older one"]}),
+SHARDS = {"three": 3, "ten": 10}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "json": {"serializer_format": "json"},
+    "keys": {"symmetric_encryption_keys": ["a key", b"an older one"]},
 }
 
 
@@ -34,19 +33,26 @@ def shards(server: RealServer, running_servers: list[RealServer]) -> Iterator[li
             running_servers.remove(one)
 
 
-@pytest.fixture(params=list(VARIANTS))
+@pytest.fixture(params=["one", "three", "ten", "sentinel", "cluster", "json", "keys"])
 def variant(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The arguments of a layer."""
-    count, options = VARIANTS[request.param]
-    name = "shards" if count > 1 else "server"
-    servers = request.getfixturevalue(name)
-    return {"hosts": [one.url for one in servers[:count]] if count > 1 else [servers.url], **options}
+    return {"hosts": hosts_of(request), **OPTIONS.get(request.param, {})}
 
 
-@pytest.fixture(params=["one", "three"])
-def make_timed(request: pytest.FixtureRequest, closing: list[RedisChannelLayer], shards: list[RealServer]) -> Make:
-    """Makes layers on one server and on three, for tests that must wait for time to pass."""
-    return maker(closing, {"hosts": [one.url for one in shards[: VARIANTS[request.param][0]]]})
+def hosts_of(request: pytest.FixtureRequest) -> list[Any]:
+    if request.param in SHARDS:
+        shards: list[RealServer] = request.getfixturevalue("shards")
+        return [one.url for one in shards[: SHARDS[request.param]]]
+    if request.param == "sentinel":
+        group: SentinelGroup = request.getfixturevalue("sentinel")
+        return [{"master_name": "mymaster", "sentinels": [("127.0.0.1", one.port) for one in group.sentinels]}]
+    return [request.getfixturevalue("cluster" if request.param == "cluster" else "server").url]
+
+
+@pytest.fixture(params=["one", "three", "cluster"])
+def make_timed(request: pytest.FixtureRequest, closing: list[RedisChannelLayer]) -> Make:
+    """Makes layers on one server, on shards and on a Cluster, for tests that must wait for time to pass."""
+    return maker(closing, {"hosts": hosts_of(request)})
 
 
 @pytest.fixture

@@ -29,6 +29,15 @@ def asking_options() -> dict[str, Any]:
     }
 
 
+async def ended(asking: asyncio.Task[Any] | None) -> None:
+    """Let a question to redis-py come to its end: a connection that is cancelled while it opens stays open."""
+    if asking is not None:
+        _, late = await asyncio.wait({asking}, timeout=2 * ASK_TIMEOUT)
+        for task in late:
+            task.cancel()
+        await asyncio.wait({asking})
+
+
 class Locator(Protocol):
     """The way to one server, which may move.
 
@@ -86,9 +95,7 @@ class AskSentinel:
 
     async def close(self) -> None:
         """Disconnect from the sentinels."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        await ended(self._asking)
         await self._sentinel.aclose()
 
     async def _ask(self) -> Address:

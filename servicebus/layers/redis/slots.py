@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from ...errors import Unavailable
 from .address import Address
-from .locate import IMPATIENT, asking_options
+from .locate import IMPATIENT, asking_options, ended
 from .target import ClusterTarget
 
 AGAIN = 0.1
@@ -28,6 +28,8 @@ class SlotMap:
         self._target, self._on_change = target, on_change
         self._owners: dict[int, Address] = {}
         self._reading: asyncio.Task[None] | None = None
+        self._read_at = 0.0
+        self._closed = False
         self.readings = 0
 
     @property
@@ -41,6 +43,7 @@ class SlotMap:
 
     async def read(self) -> None:
         """Read it now. Raises Unavailable when no node answers. Cancelling is safe."""
+        self._read_at = asyncio.get_running_loop().time()
         seeds = [ClusterNode(node.host, node.port) for node in {*self.primaries, *self._target.nodes}]
         first = self._target.nodes[0]
         options = first.client_options() | asking_options()
@@ -64,24 +67,24 @@ class SlotMap:
 
     def doubt(self) -> None:
         """Something was not where it should be: read it again soon."""
-        if self._reading is None:
+        if self._reading is None and not self._closed:
             self._reading = asyncio.get_running_loop().create_task(self._read_again(), name="read the slots")
 
     async def close(self) -> None:
         """Stop reading. Idempotent."""
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+        self._closed = True
+        await ended(self._reading)
 
     async def _read_again(self) -> None:
         try:
-            await self.read()
+            await asyncio.sleep(max(0, self._read_at + AGAIN - asyncio.get_running_loop().time()))
+            if not self._closed:
+                await self.read()
         except Unavailable as error:
             logger.warning("%s", error)
-        # Whoever still doubts after this asks again.
-        await asyncio.sleep(AGAIN)
-        self._reading = None
+        finally:
+            # Whoever still doubts after this asks again.
+            self._reading = None
 
 
 class SlotOwner:
