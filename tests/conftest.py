@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from servicebus.layers.memory import Hub
+from servicebus.testing.servers import Cluster, SentinelGroup
 
 from .server import RealServer, real_server
 from .timing import LAG, eventually_sync
@@ -33,12 +34,54 @@ def server(running_servers: list[RealServer]) -> Iterator[RealServer]:
     with real_server() as started:
         running_servers.append(started)
         yield started
-        running_servers.clear()
+        running_servers.remove(started)
 
 
 @pytest.fixture
 def own_server() -> Iterator[RealServer]:
     with real_server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def running_sentinels() -> list[RealServer]:
+    """Those of the session's group, once a test has asked for it."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def sentinel(running_servers: list[RealServer], running_sentinels: list[RealServer]) -> Iterator[SentinelGroup]:
+    """The session's primary, replica and sentinels. A test that lets one of them fail takes ``own_sentinel``."""
+    # Slow to believe that one is down: no busy machine may move the primary.
+    with SentinelGroup(down_after=10.0) as group:
+        primary = group.primary
+        running_servers.append(primary)
+        running_sentinels.extend(group.sentinels)
+        yield group
+        running_servers.remove(primary)
+        running_sentinels.clear()
+
+
+@pytest.fixture
+def own_sentinel() -> Iterator[SentinelGroup]:
+    with SentinelGroup() as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def cluster(running_servers: list[RealServer]) -> Iterator[Cluster]:
+    """The session's cluster of three primaries. A test that changes it or lets a node fail takes ``own_cluster``."""
+    with Cluster(node_timeout=10.0) as started:
+        running_servers.extend(started.nodes)
+        yield started
+        for node in started.nodes:
+            running_servers.remove(node)
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """Three primaries with a replica each."""
+    with Cluster(replicas=1) as started:
         yield started
 
 
@@ -62,19 +105,27 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing_behind(request: pytest.FixtureRequest, running_servers: list[RealServer]) -> Iterator[None]:
-    """No task, no connection to the session's server, and no key without a TTL may outlive a test."""
+def leaves_nothing_behind(
+    request: pytest.FixtureRequest, running_servers: list[RealServer], running_sentinels: list[RealServer]
+) -> Iterator[None]:
+    """No task, no connection to the session's servers, and no key without a TTL may outlive a test."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("leaves_no_task_behind")
     yield
     for server in running_servers:
         check(server)
+    for watcher in running_sentinels:
+        check_connections(watcher)
 
 
 def check(server: RealServer) -> None:
     keys = server.keys_without_ttl()
     server.run("FLUSHALL")
     assert not keys, f"left behind: keys without a TTL {keys}"
+    check_connections(server)
+
+
+def check_connections(server: RealServer) -> None:
     eventually_sync(lambda: not server.clients(), within=2.0)
 
 

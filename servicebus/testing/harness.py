@@ -1,0 +1,121 @@
+"""A bus whose transport misbehaves when it is told to: what a service does then is what a test wants to see."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from ..bus import ServiceBus
+from ..errors import ChannelFull, ServiceBusError, Unavailable
+from ..layers.base import Consumer, Layer, Sink, Ticket
+from ..protocol.credit import Credit
+from .mischief import Mischief
+
+
+@dataclass(slots=True, eq=False)
+class _Copy:
+    """The second of a message; nobody wants to know what becomes of it."""
+
+    channel: str
+    frame: bytes
+    needs_worker: bool
+    counted: str
+
+    def settle(self, error: ServiceBusError | None) -> None: ...
+
+
+class HarnessLayer:
+    """A layer around another, with its delivery guarantee, but for what ``mischief`` orders for messages sent.
+
+    A withdrawn message never arrives, in no copy: ``executed = "no"`` is no lie even here.
+    """
+
+    def __init__(self, layer: Layer, mischief: Mischief) -> None:
+        self._layer, self._mischief = layer, mischief
+        self._delayed: dict[Ticket, asyncio.TimerHandle] = {}
+        self._copies: dict[Ticket, Ticket] = {}
+
+    def push(self, ticket: Ticket) -> None:
+        order = self._mischief.next(ticket.channel)
+        match order.act:
+            case "drop":
+                ticket.settle(None)
+            case "refuse":
+                ticket.settle(ChannelFull(ticket.channel, 0))
+            case "delay":
+                loop = asyncio.get_running_loop()
+                self._delayed[ticket] = loop.call_later(order.seconds, self._push_delayed, ticket)
+            case "duplicate":
+                self._push_twice(ticket)
+            case "pass":
+                self._layer.push(ticket)
+
+    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
+        late = [ticket for ticket in tickets if self._undelayed(ticket)]
+        rest = [ticket for ticket in tickets if ticket not in late]
+        copies = {ticket: self._copies[ticket] for ticket in rest if ticket in self._copies}
+        taken = await self._layer.withdraw(*rest, *copies.values())
+        return late + [ticket for ticket in rest if ticket in taken and copies.get(ticket, ticket) in taken]
+
+    async def close(self) -> None:
+        for ticket in list(self._delayed):
+            self._undelayed(ticket)
+            ticket.settle(Unavailable("the bus was closed before the message was sent"))
+        await self._layer.close()
+
+    def fence_of(self, channel: str) -> int:
+        return self._layer.fence_of(channel)
+
+    def now_ms(self) -> int:
+        return self._layer.now_ms()
+
+    async def open(self) -> None:
+        await self._layer.open()
+
+    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:
+        return self._layer.consume(channel, sink, credit, worker_id=worker_id)
+
+    async def leave(self, channel: str, worker_id: str) -> None:
+        await self._layer.leave(channel, worker_id)
+
+    async def workers(self, channel: str) -> int:
+        return await self._layer.workers(channel)
+
+    async def subscribe(self, group: str, channel: str) -> None:
+        await self._layer.subscribe(group, channel)
+
+    def unsubscribe(self, group: str, channel: str) -> None:
+        self._layer.unsubscribe(group, channel)
+
+    async def subscribers(self, group: str) -> list[str]:
+        return await self._layer.subscribers(group)
+
+    def _push_delayed(self, ticket: Ticket) -> None:
+        del self._delayed[ticket]
+        self._layer.push(ticket)
+
+    def _push_twice(self, ticket: Ticket) -> None:
+        copy = self._copies[ticket] = _Copy(ticket.channel, ticket.frame, ticket.needs_worker, ticket.counted)
+        self._layer.push(ticket)
+        self._layer.push(copy)
+
+    def _undelayed(self, ticket: Ticket) -> bool:
+        timer = self._delayed.pop(ticket, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+
+class HarnessBus(ServiceBus):
+    """A bus with ``mischief``: what it sends is dropped, delayed, duplicated or refused as that says.
+
+    It misbehaves as a sender: give the caller one to spoil requests, the service one to spoil replies.
+    """
+
+    def __init__(self, url: str | None = None, *, mischief: Mischief | None = None, **options: Any) -> None:
+        super().__init__(url, **options)
+        self.mischief = mischief or Mischief()
+
+    async def _open_layer(self) -> Layer:
+        return HarnessLayer(await super()._open_layer(), self.mischief)

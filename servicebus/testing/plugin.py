@@ -1,0 +1,75 @@
+"""The pytest plugin: a bus for each test, on the transport that the command line or the ini-file names.
+
+Its fixtures import what they need when they are used: most runs of pytest in this environment are not about the bus.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .. import ServiceBus
+    from .servers import Server
+
+OPTION, INI = "--servicebus-url", "servicebus_url"
+MEMORY = "memory://"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the bus is: on the command line, or in the ini-file."""
+    text = "what the fixture `bus` connects to: memory:// (the default), embedded://, or the URL of a server of yours"
+    parser.getgroup("servicebus").addoption(OPTION, default=None, metavar="URL", help=text)
+    parser.addini(INI, text, default=MEMORY)
+
+
+@pytest.fixture(scope="session")
+def servicebus_server() -> Iterator[Server]:
+    """A private real server for the whole run, started when a test first asks for it."""
+    from .servers import Server
+
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def servicebus_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of this test's bus, for further buses that are to meet it.
+
+    ``memory://`` is another one for each test, and ``embedded://`` one server that is emptied after each. What lies on
+    a server of yours stays there.
+    """
+    chosen = str(request.config.getoption(OPTION) or request.config.getini(INI))
+    if chosen == MEMORY:
+        yield from _fresh_memory()
+    elif chosen.startswith("embedded://"):
+        server: Server = request.getfixturevalue("servicebus_server")
+        yield server.url
+        server.run("FLUSHALL")
+    else:
+        yield chosen
+
+
+def _fresh_memory() -> Iterator[str]:
+    from ..layers.memory import Hub
+
+    name = uuid.uuid4().hex
+    yield f"{MEMORY}{name}"
+    for known in [known for known in Hub._named if known.endswith(name)]:
+        del Hub._named[known]
+
+
+if find_spec("pytest_asyncio"):  # without it there are no asynchronous tests that could use this
+    import pytest_asyncio
+
+    @pytest_asyncio.fixture
+    async def bus(servicebus_url: str) -> AsyncIterator[ServiceBus]:
+        """An open bus, closed after the test: ``async with bus.serving(service): await bus.call(...)``."""
+        from .. import ServiceBus
+
+        async with ServiceBus(servicebus_url, service="tests") as opened:
+            yield opened
