@@ -19,6 +19,7 @@ from .errors import (
     UnknownOperation,
     WorkerLost,
 )
+from .protocol.shedding import Shedding
 from .request import Request
 from .service import Service
 
@@ -38,6 +39,7 @@ __all__ = [
     "ServiceBus",
     "ServiceBusError",
     "ServiceError",
+    "Shedding",
     "Unauthorized",
     "Unavailable",
     "UnknownOperation",

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import msgspec
 
@@ -62,6 +62,8 @@ class ServiceBus:
         prefix: of every Redis key; the same for all who are to meet.
         max_message_size: bytes of an encoded message; 64 KiB by default, 1 MiB at most; at caller and worker.
         max_pending: calls that may be pending at once.
+        on_failover: what a worker does with messages that the failed primary had taken and a promoted replica still
+            holds: ``"drop"`` them, for some have run already, or ``"keep"``, and run those twice rather than lose any.
         middleware: wraps every call, send and publish, the first outermost.
     """
 
@@ -78,6 +80,7 @@ class ServiceBus:
         prefix: str = "asgi",
         max_message_size: int = DEFAULT_MAX_SIZE,
         max_pending: int = MAX_PENDING,
+        on_failover: Literal["drop", "keep"] = "drop",
         middleware: Sequence[BusMiddleware] = (),
     ) -> None:
         _check(timeout=timeout, expiry=expiry, presence_ttl=presence_ttl)
@@ -89,7 +92,10 @@ class ServiceBus:
             raise ConfigurationError("prefix is empty: the keys of the bus need one")
         self.url = url or default_url()
         self.service = checked_service(service)
+        if on_failover not in ("drop", "keep"):
+            raise ConfigurationError(f"on_failover is {on_failover!r}: 'drop' or 'keep'")
         self.timeout, self.expiry, self.max_message_size = timeout, expiry, max_message_size
+        self.on_failover = on_failover
         self.counters = Counters()
         self.sync = SyncBus(self)
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -131,6 +137,7 @@ class ServiceBus:
             max_size=self.max_message_size,
             max_pending=self._max_pending,
         )
+        self._caller.on_cancelled = self._cancelled
 
     async def _open_layer(self) -> Layer:
         url = self.url
@@ -226,7 +233,8 @@ class ServiceBus:
         ``concurrency`` is the credit: messages held at once, of each of the service's channels. ``drain`` is how many
         seconds handlers may take to finish.
         """
-        worker_id = f"{service.name}-{os.getpid()}-{os.urandom(8).hex()}"
+        # It names the inbox of this process, where a caller that goes away says so.
+        worker_id = f"{service.name}-{os.getpid()}-{os.urandom(8).hex()}@{self._calling().listen()}"
         serving = Serving(service, self, self._opened(), worker_id, concurrency)
         self._servings.append(serving)
         try:
@@ -307,6 +315,10 @@ class ServiceBus:
             raise SendUnknown(event, f"some subscribers have it, others do not: {failures[0]}") from failures[0]
         if failures:
             raise failures[0]
+
+    def _cancelled(self, reply_channels: set[str]) -> None:
+        for serving in self._servings:
+            serving.cancel(reply_channels)
 
     async def _end(self, serving: Serving, drain: float) -> None:
         await serving.stop(drain)

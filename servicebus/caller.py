@@ -1,7 +1,8 @@
 """The caller's side: pending calls, the one reply channel of the process, and every call's deadline.
 
 A call ends in exactly one value or one error. At its deadline the request is withdrawn: when that succeeds it was never
-started; when it does not, the worker has it, and gets a moment to say that it came too late.
+started; when it does not, the worker has it, and gets a moment to say that it came too late. One that is cancelled is
+withdrawn too; if a worker has it by then, the workers are told that nobody waits any more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from .context import Context
@@ -17,14 +19,27 @@ from .counters import Counters
 from .errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Stage, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.calls import Calls
-from .protocol.codec import MAX_SIZE, MalformedFrame, decode_reply, encode_frame
+from .protocol.codec import (
+    MAX_FRAME,
+    MAX_SIZE,
+    MalformedFrame,
+    decode_cancellation,
+    decode_reply,
+    encode_frame,
+    encode_request,
+)
 from .protocol.credit import Credit
-from .protocol.envelope import IncomingReply, OutgoingRequest
+from .protocol.envelope import CANCEL, Cancellation, IncomingReply, OutgoingRequest
 from .protocol.names import reply_prefix, route
 
 REPLIES_AT_ONCE = 1024
 WITHDRAW_WITHIN = 0.04
 VERDICT_WITHIN = 0.04
+TOLD_WITHIN = 1.0
+TOLD_AT_ONCE = 1000
+
+Cancelled = Callable[[set[str]], None]
+"""Takes the reply channels of calls that nobody waits for any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +90,21 @@ class OneWay:
             self.future.set_exception(error)
 
 
+class Word:
+    """What a process is told that need not know, so that nobody waits for what became of it."""
+
+    __slots__ = ("channel", "frame")
+    needs_worker = False
+    counted = ""
+
+    def __init__(self, channel: str, frame: bytes) -> None:
+        self.channel, self.frame = channel, frame
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if error is not None:
+            logger.info("a worker was not told who went away: %s", error)
+
+
 class Caller:
     """Everything that one bus sends. It belongs to the event loop that made it."""
 
@@ -92,8 +122,10 @@ class Caller:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ms = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._abandoned: list[Call] = []
         self._closed = False
         self._ids: list[str] = []
+        self.on_cancelled: Cancelled = lambda _: None
 
     @property
     def pending(self) -> int:
@@ -114,7 +146,7 @@ class Caller:
         )
         now_ms = self._layer.now_ms()
         target, local = route(channel)
-        frame = self._encoded(target, local, min(deadline_ms, now_ms + self._expiry_ms), request)
+        frame = self._encoded(target, local, now_ms, min(deadline_ms, now_ms + self._expiry_ms), request)
         # The server's clock may step; what this process promised its caller is kept on its own.
         due_ms = self._local_ms() + deadline_ms - now_ms
         call = Call(self._local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
@@ -129,7 +161,8 @@ class Caller:
         try:
             reply: IncomingReply = await call.future
         except asyncio.CancelledError:
-            self._own(self._withdraw([call]))
+            if call.future.cancelled():
+                self._abandon(call)
             raise
         finally:
             self._calls.pop(call.id)
@@ -146,7 +179,8 @@ class Caller:
             caller=self._service,
         )
         target, local = route(channel)
-        frame = self._encoded(target, local, self._layer.now_ms() + self._expiry_ms, request)
+        now_ms = self._layer.now_ms()
+        frame = self._encoded(target, local, now_ms, now_ms + self._expiry_ms, request)
         ticket = OneWay(target, frame, self._loop.create_future())
         self._layer.push(ticket)
         await ticket.future
@@ -163,6 +197,12 @@ class Caller:
             await self._consumer.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def listen(self) -> str:
+        """Read the inbox of this process from now on, and return its name. Idempotent."""
+        if self._consumer is None:
+            self._consumer = self._layer.consume(self._inbox, self._deliver, self._credit)
+        return self._inbox
+
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("the bus is being closed", retryable=False)
@@ -172,7 +212,7 @@ class Caller:
 
     def _check_room(self, channel: str) -> None:
         if self._consumer is None:
-            self._consumer = self._layer.consume(self._inbox, self._deliver, self._credit)
+            self.listen()
         if self._calls.full:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 
@@ -183,9 +223,9 @@ class Caller:
             self._ids = [random[at : at + 16] for at in range(0, len(random), 16)]
         return self._ids.pop()
 
-    def _encoded(self, target: str, local: str, expires: int, request: OutgoingRequest) -> bytes:
+    def _encoded(self, target: str, local: str, now_ms: int, expires: int, request: OutgoingRequest) -> bytes:
         try:
-            return encode_frame(self._layer.fence_of(target), expires, local, request, self._max_size)
+            return encode_request(self._layer.fence_of(target), expires, local, request, now_ms, self._max_size)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 
@@ -198,7 +238,9 @@ class Caller:
                 logger.warning("a reply was dropped: %s", error)
                 continue
             call = self._calls.pop(parsed.local)
-            if call is None or call.future.done():
+            if call is None and parsed.local == CANCEL:
+                self._heed(frame)
+            elif call is None or call.future.done():
                 self._counters.late_replies += 1
             elif call.overdue and parsed.message.executed != "no":
                 # Past the deadline only one word is still heard: that the request was not started.
@@ -242,6 +284,44 @@ class Caller:
                 taken_back = set(map(id, await self._layer.withdraw(*calls)))
                 return [call for call in calls if id(call) in taken_back]
         return []
+
+    def _heed(self, frame: bytes) -> None:
+        try:
+            word = decode_cancellation(frame, MAX_FRAME).message
+        except MalformedFrame as error:
+            self._counters.rejected_frames += 1
+            logger.warning("a word was dropped: %s", error)
+        else:
+            self.on_cancelled({word.prefix + unique for unique in word.calls})
+
+    def _abandon(self, call: Call) -> None:
+        """Nobody waits for it any more. Those of one tick are dealt with together."""
+        self._abandoned.append(call)
+        if len(self._abandoned) == 1:
+            self._own(self._abandon_all())
+
+    async def _abandon_all(self) -> None:
+        await asyncio.sleep(0)
+        calls, self._abandoned = self._abandoned, []
+        withdrawn = set(map(id, await self._withdraw(calls)))
+        dispatched: dict[str, list[str]] = {}
+        for call in calls:
+            if id(call) not in withdrawn:
+                dispatched.setdefault(call.channel, []).append(call.id.removeprefix(self._local_prefix))
+        with contextlib.suppress(TimeoutError, ServiceBusError):
+            async with asyncio.timeout(TOLD_WITHIN):
+                for channel, unique in dispatched.items():
+                    await self._tell_workers(channel, unique)
+
+    async def _tell_workers(self, channel: str, unique: list[str]) -> None:
+        """One of them has these calls. Which one is known to nobody else."""
+        inboxes = {worker.partition("@")[2] for worker in await self._layer.worker_ids(channel)} - {""}
+        expires = self._layer.now_ms() + self._expiry_ms
+        for at in range(0, len(unique), TOLD_AT_ONCE):
+            word = Cancellation(CANCEL, self._reply_prefix, unique[at : at + TOLD_AT_ONCE])
+            for inbox in inboxes:
+                frame = encode_frame(self._layer.fence_of(inbox), expires, CANCEL, word, MAX_FRAME)
+                self._layer.push(Word(inbox, frame))
 
     def _own(self, work: Any) -> None:
         task = self._loop.create_task(work)

@@ -14,6 +14,8 @@ class Counters:
         late_replies: replies to calls that were over, never made, or already answered; dropped.
         rejected_frames: frames that did not decode; dropped.
         fenced_frames: frames of another primary than the one they were popped from; dropped.
+        shed_messages: requests that were refused because the queue was standing.
+        cancelled: handlers that were ended because their caller went away.
         expired_messages: messages taken after their deadline or expiry; not started.
         lost_replies: replies that the layer did not take.
         full_subscribers: copies of events that a full subscriber missed.
@@ -26,6 +28,8 @@ class Counters:
     late_replies: int = 0
     rejected_frames: int = 0
     fenced_frames: int = 0
+    shed_messages: int = 0
+    cancelled: int = 0
     expired_messages: int = 0
     lost_replies: int = 0
     full_subscribers: int = 0

@@ -45,6 +45,7 @@ from .protocol.codec import (
 from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
 from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
+from .protocol.shedding import Codel
 from .service import Handler, Service
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 KNOWN_ORIGINS = 10_000
 CANCEL_WITHIN = 1.0
 REPLY_OUTLIVES_MS = 1000
+REMEMBER_CANCELLED = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +107,10 @@ class Dispatcher:
         self._known = tuple(sorted(handlers))
         self._routes = {name: self._route(service, handler) for name, handler in handlers.items()}
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any] | None, IncomingRequest] = {}
+        self._codel = Codel(service.shedding) if service.shedding else None
+        self._resurrected_too = bus.on_failover == "keep"
+        self._cancelled: set[str] = set()
         self._origins: dict[str, Origin] = {}
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
@@ -123,12 +128,12 @@ class Dispatcher:
                 continue
             task = _eager_task(self._handle(message), self._loop)
             if not task.done():
-                self._tasks.add(task)  # it leaves by itself, which costs less than a callback
+                self._tasks[task] = message  # it leaves by itself, which costs less than a callback
 
     async def finish(self, within: float) -> None:
         """Wait for the running handlers, ``within`` seconds at most; then cancel them. Their callers get WorkerLost."""
         await asyncio.sleep(0)  # what was delivered in this tick starts, so that it can be ended properly
-        tasks = set(self._tasks)
+        tasks = {task for task in self._tasks if task is not None}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=within)
             for task in late:
@@ -139,12 +144,28 @@ class Dispatcher:
                     logger.error("%d handlers do not heed their cancellation and are abandoned", len(deaf))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def cancel(self, reply_channels: set[str]) -> None:
+        """Nobody waits for these calls any more: end those that run here, and start none of them."""
+        self._cancelled |= reply_channels
+        # In the next tick every task that was made before this has begun, and so can end properly.
+        self._loop.call_soon(self._cancel_running, reply_channels)
+        self._loop.call_later(REMEMBER_CANCELLED, self._cancelled.difference_update, reply_channels)
+
+    def _cancel_running(self, reply_channels: set[str]) -> None:
+        for task, message in list(self._tasks.items()):
+            if task is not None and message.reply_channel in reply_channels:
+                self._counters.cancelled += 1
+                task.cancel()
+
     def _admitted(self, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
         """The message in a frame, None when it must not start."""
         parsed = decode_request(frame, MAX_SIZE)
         message = parsed.message
-        if parsed.fence and fence and parsed.fence != fence:
+        if parsed.fence and fence and parsed.fence != fence and not self._resurrected_too:
             self._counters.fenced_frames += 1
+            return None
+        if self._cancelled and message.reply_channel in self._cancelled:
+            self._counters.cancelled += 1
             return None
         if now_ms >= parsed.expires or (message.deadline and now_ms >= message.deadline):
             self._counters.expired_messages += 1
@@ -152,6 +173,10 @@ class Dispatcher:
             return None
         if len(frame) > self._max_size:
             self._refuse(message, MessageTooLarge(len(frame), self._max_size))
+            return None
+        if self._codel is not None and parsed.sent and self._codel.sheds(now_ms - parsed.sent, now_ms):
+            self._counters.shed_messages += 1
+            self._answer(message, faults.refused(Overloaded(message.type, "its queue is standing")))
             return None
         return _flat(frame, parsed) if message.body is NO_BODY else message
 
@@ -185,7 +210,7 @@ class Dispatcher:
             raise
         finally:
             self._credit.release()
-            self._tasks.discard(asyncio.current_task(self._loop))
+            self._tasks.pop(asyncio.current_task(self._loop), None)
 
     def _ready(
         self, message: IncomingRequest, origin: Origin, unique: str
@@ -330,7 +355,12 @@ class Dispatcher:
 
         async def endpoint(request: Any, context: Context) -> Any:
             run = contextvars.copy_context().run
-            return await self._loop.run_in_executor(self._threads, run, call, request, context)
+            try:
+                return await self._loop.run_in_executor(self._threads, run, call, request, context)
+            except asyncio.CancelledError:
+                # The thread goes on, but neither starts the handler nor makes calls for a caller that is gone.
+                context.deadline_ms = 1
+                raise
 
         return endpoint
 

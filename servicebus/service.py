@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
 import msgspec
@@ -14,6 +15,7 @@ from .context import Context
 from .errors import ConfigurationError
 from .middleware import ServiceMiddleware
 from .protocol.names import checked_channel, checked_service, events_channel, request_channel
+from .protocol.shedding import Shedding
 from .request import Request, operation_of, reply_type
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Service:
         version: of the contract, for people and tools.
         middleware: wraps every handler, the first outermost.
         around_sync: makes the context manager that each plain ``def`` handler runs in, in its thread.
+        shedding: refuse what has waited too long while the queue is standing. None, the default: whatever is in time
+            for its deadline is served, because a burst alone is no overload.
     """
 
     def __init__(
@@ -60,11 +64,13 @@ class Service:
         version: str = "0.0.0",
         middleware: Sequence[ServiceMiddleware] = (),
         around_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        shedding: Shedding | None = None,
     ) -> None:
         self.name = checked_service(name)
         self.version = version
         self.middleware = tuple(middleware)
         self.around_sync = around_sync
+        self.shedding = shedding
         self.operations: dict[str, Handler] = {}
         self.events: dict[str, Handler] = {}
         self.background: list[tuple[float, Background]] = []
@@ -111,6 +117,12 @@ class Service:
             return task
 
         return register
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        """Serve one of its channels as an ASGI application; see ``servicebus.asgi``. Cancelling drains it."""
+        # What serves a service stands above it, so that it is looked up when it is needed.
+        asgi = import_module("servicebus.asgi")
+        await asgi.serve(self, scope, receive)
 
     def _add(self, table: dict[str, Handler], name: str | None, function: Function) -> Function:
         handler = make_handler(name, function)

@@ -67,6 +67,11 @@ class Serving:
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         await asyncio.gather(*(dispatcher.finish(drain) for dispatcher in self._dispatchers))
 
+    def cancel(self, reply_channels: set[str]) -> None:
+        """Nobody waits for these calls any more."""
+        for dispatcher in self._dispatchers:
+            dispatcher.cancel(reply_channels)
+
     async def _start(self) -> None:
         service = self._service
         for event in service.events:

@@ -22,6 +22,7 @@ SURFACE = [
     "ServiceBus",
     "ServiceBusError",
     "ServiceError",
+    "Shedding",
     "Unauthorized",
     "Unavailable",
     "UnknownOperation",

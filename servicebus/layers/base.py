@@ -153,6 +153,9 @@ class Layer(Protocol):
     async def workers(self, channel: str) -> int:
         """How many workers are registered with ``channel``."""
 
+    async def worker_ids(self, channel: str) -> list[str]:
+        """Who they are, as far as this layer knows them."""
+
     async def subscribe(self, group: str, channel: str) -> None:
         """Add ``channel`` to ``group`` and keep it there, across lost connections, until ``unsubscribe``."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
@@ -10,7 +11,7 @@ from .base import Layer, Limits
 if TYPE_CHECKING:
     from .redis.embedded import EmbeddedServer
 
-SCHEMES = "memory://, redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or embedded://"
+SCHEMES = "memory://, redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, django:// or embedded://"
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 
 
@@ -35,4 +36,19 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str) -> Layer:
         from .redis.target import target_from_url
 
         return RedisLayer(target_from_url(url), prefix, limits, name)
+    if separator and scheme == "django":
+        return _layer_of_alias(rest, limits, name)
     raise ConfigurationError(f"no layer for the URL {url.rpartition('@')[2]!r}: use {SCHEMES}")
+
+
+def _layer_of_alias(alias: str, limits: Limits, name: str) -> Layer:
+    """An adapter to CHANNEL_LAYERS[alias]; our own layer at full speed where what lies behind the alias is ours."""
+    from .adapter import AdapterLayer, channel_layer
+    from .redis.channels.layer import RedisChannelLayer
+    from .redis.layer import RedisLayer
+
+    found = channel_layer(alias)
+    native = found.native if type(found) is RedisChannelLayer else None
+    if native is None:
+        return AdapterLayer(found, limits)
+    return RedisLayer(native.target, native.prefix, replace(native.limits, presence_ttl=limits.presence_ttl), name)

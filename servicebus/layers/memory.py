@@ -235,6 +235,10 @@ class MemoryLayer:
         with self._hub.lock:
             return self._hub.workers(channel)
 
+    async def worker_ids(self, channel: str) -> list[str]:
+        with self._hub.lock:
+            return [reader.worker_id for reader in self._hub.consumers.get(channel, ()) if reader.is_worker]
+
     async def subscribe(self, group: str, channel: str) -> None:
         with self._hub.lock:
             self._hub.groups.setdefault(group, {}).setdefault(channel, Subscription()).keepers += 1

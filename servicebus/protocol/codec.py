@@ -8,9 +8,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..errors import MessageTooLarge
-from .envelope import OutgoingFrame, RawFrame, ReplyFrame, RequestFrame
+from .envelope import (
+    CancellationFrame,
+    OutgoingFrame,
+    OutgoingRequest,
+    OutgoingRequestFrame,
+    RawFrame,
+    ReplyFrame,
+    RequestFrame,
+)
 
-FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame)
+FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame, CancellationFrame)
 
 DEFAULT_MAX_SIZE = 65_536
 MAX_SIZE = 1_048_576
@@ -43,6 +51,14 @@ def encode_frame(fence: int, expires: int, local: str, message: Any, limit: int)
     return frame
 
 
+def encode_request(fence: int, expires: int, local: str, message: OutgoingRequest, sent: int, limit: int) -> bytes:
+    """One frame with a request in it. Raises as ``encode_frame``."""
+    frame = _encode(OutgoingRequestFrame(fence, expires, local, message, sent))
+    if len(frame) > limit:
+        raise MessageTooLarge(len(frame), limit)
+    return frame
+
+
 def _frame_decoder(shape: type[FrameT]) -> Callable[[bytes, int], FrameT]:
     decode = msgspec.msgpack.Decoder(shape).decode
 
@@ -60,9 +76,10 @@ def _frame_decoder(shape: type[FrameT]) -> Callable[[bytes, int], FrameT]:
 decode_request = _frame_decoder(RequestFrame)
 decode_reply = _frame_decoder(ReplyFrame)
 decode_raw = _frame_decoder(RawFrame)
+decode_cancellation = _frame_decoder(CancellationFrame)
 
 
 def restamped(frame: bytes, fence: int) -> bytes:
     """The same frame under the fence of another primary, for one that was built but never sent."""
     old = decode_raw(frame, MAX_FRAME)
-    return _encode(OutgoingFrame(fence, old.expires, old.local, old.message))
+    return _encode(RawFrame(fence, old.expires, old.local, old.message, old.sent))

@@ -12,6 +12,8 @@ from msgspec import Raw, Struct
 
 REPLY = "reply"
 ERROR = "error"
+CANCEL = "+cancel"
+"""The local name of a word that ends calls, and its type."""
 NO_BODY = Raw()
 """The very object that stands for an absent body: compare with ``is``."""
 
@@ -77,13 +79,24 @@ class OutgoingFrame(Struct, frozen=True, array_like=True, gc=False):
     message: Any
 
 
+class OutgoingRequestFrame(Struct, frozen=True, array_like=True, gc=False):
+    """One list element with a request in it, to be encoded."""
+
+    fence: int
+    expires: int
+    local: str
+    message: OutgoingRequest
+    sent: int
+
+
 class RequestFrame(Struct, frozen=True, array_like=True, gc=False):
-    """One list element with a request in it."""
+    """One list element with a request in it. ``sent`` is 0 when its sender does not say when that was."""
 
     fence: int
     expires: int
     local: str
     message: IncomingRequest
+    sent: int = 0
 
 
 class ReplyFrame(Struct, frozen=True, array_like=True, gc=False):
@@ -102,3 +115,21 @@ class RawFrame(Struct, frozen=True, array_like=True, gc=False):
     expires: int
     local: str
     message: Raw
+    sent: int = 0
+
+
+class Cancellation(Struct, frozen=True, gc=False):
+    """The word of a caller that went away: nobody waits for the calls ``prefix`` + each of ``calls`` any more."""
+
+    type: str
+    prefix: str
+    calls: list[str]
+
+
+class CancellationFrame(Struct, frozen=True, array_like=True, gc=False):
+    """One element of an inbox with that word in it."""
+
+    fence: int
+    expires: int
+    local: str
+    message: Cancellation

@@ -61,6 +61,14 @@ def route(channel: str) -> tuple[str, str]:
     return process + mark, prefix + mark + rest
 
 
+def full_name(target: str, local: str) -> str:
+    """The channel that ``route`` made a list and a local name of."""
+    if not local:
+        return target
+    prefix, _, rest = local.partition("!")
+    return f"{prefix}.{target}{rest}" if prefix else f"{target}{rest}"
+
+
 def caller_of(reply_channel: str) -> str:
     """The service that a reply channel belongs to, "" when it is not one of ours."""
     parts = reply_channel.split(".", 2)

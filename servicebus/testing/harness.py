@@ -82,6 +82,9 @@ class HarnessLayer:
     async def workers(self, channel: str) -> int:
         return await self._layer.workers(channel)
 
+    async def worker_ids(self, channel: str) -> list[str]:
+        return await self._layer.worker_ids(channel)
+
     async def subscribe(self, group: str, channel: str) -> None:
         await self._layer.subscribe(group, channel)
 

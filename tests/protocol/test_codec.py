@@ -121,8 +121,8 @@ def test_an_absent_body_is_told_from_a_body_of_nil() -> None:
     assert bytes(decode_request(nil, MAX_SIZE).message.body) == b"\xc0"
 
 
-def test_elements_after_the_fourth_and_unknown_keys_are_ignored() -> None:
-    frame = msgspec.msgpack.encode([0, 1, "", {"type": "x", "body": 1, "colour": "red"}, "later", 6])
+def test_elements_after_the_fifth_and_unknown_keys_are_ignored() -> None:
+    frame = msgspec.msgpack.encode([0, 1, "", {"type": "x", "body": 1, "colour": "red"}, 5, "later"])
     assert decode_request(frame, MAX_SIZE).message.type == "x"
 
 

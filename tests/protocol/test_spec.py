@@ -45,7 +45,9 @@ def fields(shape: Any) -> set[str]:
 
 
 def test_the_frame_is_what_the_table_says() -> None:
-    assert tuple(row[1] for row in rows("5. Frame")) == envelope.OutgoingFrame.__struct_fields__
+    named = tuple(row[1] for row in rows("5. Frame"))
+    assert named == envelope.OutgoingRequestFrame.__struct_fields__ == envelope.RequestFrame.__struct_fields__
+    assert named[:4] == envelope.OutgoingFrame.__struct_fields__ == envelope.ReplyFrame.__struct_fields__
 
 
 def test_a_request_has_the_keys_of_the_table() -> None:
@@ -105,8 +107,8 @@ def test_the_limits_are_those_of_the_text() -> None:
 
 def unpacked(frame: bytes) -> list[Any]:
     found: list[Any] = msgpack.unpackb(frame, timestamp=3)
-    assert len(found) == 4
-    fence, expires, local, message = found
+    fence, expires, local, message, *sent = found
+    assert sent == [] if message["type"] in ("reply", "error") else [type(value) for value in sent] == [int]
     assert isinstance(fence, int)
     assert 0 <= fence < 2**32
     assert isinstance(expires, int)
@@ -130,8 +132,9 @@ async def test_a_one_way_message_is_what_the_page_says(server: RealServer) -> No
             await bus.send(CHANNEL, {"type": "recount", "depth": 2})
         now = server_ms(server)
     (frame,) = server.frames(CHANNEL)
-    fence, expires, local, message = unpacked(frame)
+    fence, expires, local, message, sent = unpacked(frame)
     assert fence == fence_of(server)
+    assert now - 1000 < sent <= now
     assert 29_000 < expires - now <= 30_050
     assert local == ""
     assert message == {
@@ -149,7 +152,7 @@ async def test_a_call_is_what_the_page_says_and_is_answered_by_hand(server: Real
     async with ServiceBus(server.url, service="tests") as bus:
         call = asyncio.create_task(bus.call(CHANNEL, Reserve(order_id="o-1", lines=[Line("A", 2)]), timeout=5.0))
         await eventually(lambda: bool(server.frames(CHANNEL)))
-        _, expires, local, message = unpacked(server.run("LPOP", f"asgi:{{{CHANNEL}}}"))
+        _, expires, local, message, _ = unpacked(server.run("LPOP", f"asgi:{{{CHANNEL}}}"))
         assert local == ""
         assert message.keys() == {"type", "body", "reply_channel", "deadline"}
         assert message["type"] == "reserve"
@@ -303,6 +306,15 @@ async def test_a_frame_of_another_primary_is_dropped_and_counted(server: RealSer
         by_hand.push({"type": "echo", "body": 2, "reply_channel": by_hand.reply_channel}, fence=fence_of(server))
         assert (await by_hand.answer())["body"]["message"] == 2
         assert bus.counters.fenced_frames == 1
+
+
+async def test_a_worker_that_is_to_keep_what_another_primary_took_handles_it(
+    server: RealServer, by_hand: ByHand
+) -> None:
+    async with ServiceBus(server.url, on_failover="keep") as bus, bus.serving(shop()):
+        by_hand.push({"type": "echo", "body": 1, "reply_channel": by_hand.reply_channel}, fence=fence_of(server) ^ 1)
+        assert (await by_hand.answer())["body"]["message"] == 1
+        assert bus.counters.fenced_frames == 0
 
 
 async def test_what_does_not_decode_is_dropped_and_counted_and_the_next_is_served(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis.crc import key_slot
@@ -18,9 +19,10 @@ from ...protocol.codec import restamped
 from ..base import Ticket
 from .address import Address
 from .clock import ServerClock
-from .connection import Connection, NeverSent
+from .connection import Connection, Greeting, NeverSent
 from .keys import Keys
 from .locate import IMPATIENT, Fixed, Locator
+from .moved import adopted
 from .nodes import IN_DOUBT, OnUp
 from .pipeline import MAX_WAITING_BYTES, PATIENCE, Pipeline, Redirected
 from .routes import REMEMBERED, Routes
@@ -47,6 +49,11 @@ class Parked:
         self.new.append(ticket)
         self.size += len(ticket.frame)
 
+    def add_back(self, tickets: list[Ticket]) -> None:
+        """Some that came back."""
+        self.back += tickets
+        self.size += sum(len(ticket.frame) for ticket in tickets)
+
     def tickets(self) -> list[Ticket]:
         """All, in the order in which they were sent."""
         return self.back + self.new
@@ -55,8 +62,16 @@ class Parked:
 class ClusterNodes:
     """See ``Nodes``. Frames for a slot that nobody serves wait ``PATIENCE`` seconds at most."""
 
-    def __init__(self, target: ClusterTarget, name: str, keys: Keys, routes: Routes, on_up: OnUp) -> None:
-        self.clock = ServerClock()
+    def __init__(
+        self,
+        target: ClusterTarget,
+        name: str,
+        keys: Keys,
+        routes: Routes,
+        on_up: OnUp,
+        kind: type[Connection] = Connection,
+    ) -> None:
+        self.clock, self._kind = ServerClock(), kind
         self._target, self._name, self._keys, self._routes, self._on_up = target, name, keys, routes, on_up
         self._loop = asyncio.get_running_loop()
         self._slots = SlotMap(target, self._remapped)
@@ -70,27 +85,26 @@ class ClusterNodes:
     async def open(self) -> None:
         try:
             await self._slots.read()
-            links = [pipeline.link for pipeline in self.pipelines()]
-            outcomes = await asyncio.gather(*(link.open() for link in links), return_exceptions=True)
+            pipelines = self.pipelines()
+            outcomes = await asyncio.gather(*(one.link.open() for one in pipelines), return_exceptions=True)
             failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
             for failure in failures:
-                if len(failures) == len(links) or not isinstance(failure, Unavailable):
+                if len(failures) == len(pipelines) or not isinstance(failure, Unavailable):
                     raise failure
-            if not links:
+            if not pipelines:
                 raise Unavailable(f"{self._target} has no slots yet")
         except BaseException:
             await self.close()
             raise
-        for link in links:
-            if link.connection is None:
-                link.start()
+        for pipeline in pipelines:
+            if pipeline.link.connection is None:
+                pipeline.start()
 
     async def close(self) -> None:
-        await self._slots.close()
+        await asyncio.gather(self._slots.close(), *(one.close() for one in self.pipelines()), *self._closing)
         if self._unparking is not None:
             self._unparking.cancel()
             await asyncio.gather(self._unparking, return_exceptions=True)
-        await asyncio.gather(*(pipeline.close() for pipeline in self.pipelines()), *self._closing)
         self._pipelines.clear()
         parked, self._parked = self._parked, {}
         for waiting in parked.values():
@@ -117,6 +131,9 @@ class ClusterNodes:
         pipeline = self.pipeline(name)
         return pipeline.fence if pipeline is not None else 0
 
+    def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
+        return adopted(frames, greeting, self._is_primary)
+
     def push(self, ticket: Ticket) -> None:
         waiting = self._parked.get(ticket.channel) if self._parked else None
         pipeline = self.pipeline(ticket.channel) if waiting is None else None
@@ -133,6 +150,7 @@ class ClusterNodes:
             for tickets in (waiting.back, waiting.new):
                 if ticket in tickets:
                     tickets.remove(ticket)
+                    waiting.size -= len(ticket.frame)
                     return True
         pipeline = self.pipeline(ticket.channel)
         return pipeline is not None and pipeline.unpush(ticket)
@@ -169,6 +187,9 @@ class ClusterNodes:
             if pipeline.owing > IN_DOUBT:
                 self._slots.doubt()
 
+    def _is_primary(self, fence: int) -> bool:
+        return any(one.fence == fence and one.link.connection is not None for one in self.pipelines())
+
     def _slot(self, name: str) -> int:
         return key_slot(self._keys.messages(name))
 
@@ -184,7 +205,7 @@ class ClusterNodes:
         for address in primaries - self._pipelines.keys():
             pipeline = self._pipelines[address] = self._new(address)
             if self._slots.readings > 1:
-                pipeline.link.start()
+                pipeline.start()
         gone = [self._pipelines.pop(address) for address in self._pipelines.keys() - primaries]
         for channel, pipeline in known.items():
             # What its old node has not answered yet may come back, and goes before what is sent now.
@@ -197,7 +218,7 @@ class ClusterNodes:
 
     def _new(self, address: Address) -> Pipeline:
         locator = Fixed(address, IMPATIENT, self._slots.doubt)
-        return Pipeline(locator, self._name, self._routes, self._up, self._redirected)
+        return Pipeline(locator, self._name, self._routes, self._up, self._redirected, self._kind)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         if pipeline is self._clock_pipeline():
@@ -211,7 +232,7 @@ class ClusterNodes:
 
     def _redirected(self, pipeline: Pipeline, channel: str, tickets: list[Ticket]) -> None:
         waiting = self._parked.get(channel) or self._park(channel, pipeline)
-        waiting.back += tickets
+        waiting.add_back(tickets)
 
     def _park(self, channel: str, pipeline: Pipeline | None) -> Parked:
         """From now on everything for ``channel`` waits, until what is on its way in ``pipeline`` has been answered."""
@@ -251,10 +272,16 @@ class ClusterNodes:
         if late:
             del self._parked[channel]
             _refuse(waiting, Unavailable(f"no primary of the cluster takes {channel!r} at present"))
-        elif self.pipeline(channel) is not None:
+        elif (pipeline := self.pipeline(channel)) is not None:
             del self._parked[channel]
             for ticket in waiting.tickets():
                 self._send_again(ticket)
+            pipeline.write(PING, partial(self._answered, channel))
+
+    def _answered(self, channel: str, reply: object) -> None:
+        """What was sent again had its answer before this one. If it did not come back, the next move is a new one."""
+        if channel not in self._parked and not isinstance(reply, Exception):
+            self._trouble.pop(channel, None)
 
     def _send_again(self, ticket: Ticket) -> None:
         fence = self.fence_of(ticket.channel)

@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -42,11 +42,15 @@ class NeverSent(ConnectionLost):
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What the server said of itself. ``offset_ms`` added to the loop's clock in ms gives the server's clock."""
+    """What the server said of itself. ``offset_ms`` added to the loop's clock in ms gives the server's clock.
+
+    ``promoted``: it was a replica once, and may hold what its primary had handed out already.
+    """
 
     client_id: int
     fence: int
     offset_ms: float
+    promoted: bool = False
 
 
 class Connection(asyncio.Protocol):
@@ -74,7 +78,11 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             for answer in answers:
                 answer(NeverSent())
-            return
+        else:
+            self._write(data, answers)
+
+    def _write(self, data: bytes, answers: Iterable[Answer]) -> None:
+        assert self._transport is not None
         if not self._answers:
             self.heard_at = self._loop.time()
         self._answers.extend(answers)
@@ -136,13 +144,14 @@ async def connect(
     on_lost: Callable[[], None],
     on_writable: Callable[[], None] = lambda: None,
     within: float = 5.0,
+    kind: type[Connection] = Connection,
 ) -> Connection:
     """Open a connection and greet the server, ``within`` seconds.
 
     Raises Unavailable when there is no server or it refuses, ConfigurationError when it is too old. Cancelling is safe.
     """
     loop = asyncio.get_running_loop()
-    connection = Connection(on_lost, on_writable)
+    connection = kind(on_lost, on_writable)
     connection.address = address
     try:
         async with asyncio.timeout(within):
@@ -177,7 +186,8 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
     if not {b"server", b"version", b"id"} <= facts.keys():
         raise Unavailable(f"what answers at {address} is no Redis or Valkey server")
     _check_version(facts, address)
-    return Greeting(facts[b"id"], _fence(info, address), await measure_offset(connection))
+    fence, promoted = _fence(info, address), not re.search(rb"master_replid2:0+\r", info)
+    return Greeting(facts[b"id"], fence, await measure_offset(connection), promoted)
 
 
 async def _all(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:

@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from ...errors import ServiceBusError
+from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, decode_raw
 from ...protocol.credit import Credit
 from ..base import Limits, Sink, Ticket
@@ -21,7 +21,7 @@ from .cluster import ClusterNodes
 from .connection import Connection, pack
 from .keys import Keys
 from .nodes import Nodes, OneNode
-from .pipeline import Pipeline
+from .pipeline import PATIENCE, Pipeline
 from .receiver import Receiver
 from .routes import Routes
 from .scripts import LEAVE, MEMBERS, REGISTER, WITHDRAW
@@ -37,6 +37,7 @@ class RedisLayer:
     ``push`` and ``fence_of`` are there once it is open: they are those of its nodes, for the shortest way.
     """
 
+    connection_kind: ClassVar[type[Connection]] = Connection
     push: Callable[[Ticket], None]
     fence_of: Callable[[str], int]
 
@@ -102,10 +103,18 @@ class RedisLayer:
         for receiver in self._receivers:
             if receiver.worker_id == worker_id and receiver.channel == channel:
                 receiver.worker_id = ""
-        await self._nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self._keys.workers(channel), worker_id)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self._keys.workers(channel), worker_id)
+        except TimeoutError as error:
+            # Who leaves has others to take leave of: the registration ends by itself.
+            raise SendUnknown(channel, "too long a time passed") from error
 
     async def workers(self, channel: str) -> int:
         return len(await self._members(channel, self._keys.workers(channel)))
+
+    async def worker_ids(self, channel: str) -> list[str]:
+        return [member.decode() for member in await self._members(channel, self._keys.workers(channel))]
 
     async def subscribe(self, group: str, channel: str) -> None:
         self._subscriptions.append((group, channel))
@@ -122,8 +131,8 @@ class RedisLayer:
 
     def _make_nodes(self) -> Nodes:
         if isinstance(self._target, ClusterTarget):
-            return ClusterNodes(self._target, self._name, self._keys, self._routes, self._up)
-        return OneNode(self._target, self._name, self._routes, self._up)
+            return ClusterNodes(self._target, self._name, self._keys, self._routes, self._up, self.connection_kind)
+        return OneNode(self._target, self._name, self._routes, self._up, self.connection_kind)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         """A server that was restarted has forgotten who subscribed: tell it before anything is published."""

@@ -33,9 +33,11 @@ class Link:
         on_down: Callable[[], None] = lambda: None,
         on_failed: Callable[[Unavailable], None] = lambda error: None,
         on_writable: Callable[[], None] = lambda: None,
+        kind: type[Connection] = Connection,
     ) -> None:
         self.locator, self._name = locator, name
         self._on_up, self._on_down, self._on_failed, self._on_writable = on_up, on_down, on_failed, on_writable
+        self._kind = kind
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self.connection: Connection | None = None
@@ -63,7 +65,7 @@ class Link:
 
     async def _connect(self) -> None:
         address, within = await self.locator.find(), self.locator.connect_within
-        connection = await connect(address, self._name, self._lost, self._on_writable, within)
+        connection = await connect(address, self._name, self._lost, self._on_writable, within, self._kind)
         if self._closed:
             connection.abort()
             raise Unavailable("the link was closed")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
@@ -101,8 +101,12 @@ class AskSentinel:
     async def _ask(self) -> Address:
         try:
             host, port = await self._sentinel.discover_master(self._target.master)
+        except MasterNotFoundError as error:
+            asked = ", ".join(f"{sentinel.host}:{sentinel.port}" for sentinel in self._target.sentinels)
+            name = self._target.master
+            raise Unavailable(f"no sentinel of {asked} answers and knows a healthy primary {name!r}") from error
         except (RedisError, OSError) as error:
-            raise Unavailable(f"no sentinel knows a primary {self._target.master!r}: {error}") from error
+            raise Unavailable(f"a sentinel did not say where {self._target.master!r} is: {error}") from error
         return replace(self._target.primary, host=str(host), port=int(port))
 
     def _answered(self, task: asyncio.Task[Address]) -> None:

@@ -10,7 +10,7 @@ from ...errors import Unavailable
 from ..base import Ticket
 from .address import Address
 from .clock import ServerClock
-from .connection import Connection
+from .connection import Connection, Greeting
 from .locate import AskSentinel, Fixed, Locator
 from .pipeline import Pipeline
 from .routes import Routes
@@ -50,6 +50,9 @@ class Nodes(Protocol):
     def fence_of(self, name: str) -> int:
         """The fence of the primary that holds ``name`` now, 0 when none is known."""
 
+    def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
+        """What was popped from one primary, with its fence on frames that moved there from another one."""
+
     def push(self, ticket: Ticket) -> None:
         """Queue a frame; its ticket is settled once. Never blocks."""
 
@@ -72,17 +75,27 @@ class Nodes(Protocol):
 class OneNode:
     """One server, or the primary that Sentinels name at the time."""
 
-    def __init__(self, target: Address | SentinelTarget, name: str, routes: Routes, on_up: OnUp) -> None:
+    def __init__(
+        self,
+        target: Address | SentinelTarget,
+        name: str,
+        routes: Routes,
+        on_up: OnUp,
+        kind: type[Connection] = Connection,
+    ) -> None:
         self.clock = ServerClock()
         self._on_up = on_up
         self._sentinel = AskSentinel(target) if isinstance(target, SentinelTarget) else None
         self._locator: Locator = self._sentinel or Fixed(target if isinstance(target, Address) else target.primary)
-        self._only = Pipeline(self._locator, name, routes, self._up)
+        self._only = Pipeline(self._locator, name, routes, self._up, kind=kind)
         self._looking: asyncio.Task[None] | None = None
         self.push, self.unpush = self._only.push, self._only.unpush
 
     def fence_of(self, name: str) -> int:
         return self._only.fence
+
+    def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
+        return frames
 
     async def open(self) -> None:
         try:

@@ -88,6 +88,7 @@ class Pipeline:
         routes: Routes,
         on_up: Callable[[Pipeline, Connection], None],
         on_redirect: Callable[[Pipeline, str, list[Ticket]], None] | None = None,
+        kind: type[Connection] = Connection,
     ) -> None:
         self._routes, self._on_up, self._on_redirect = routes, on_up, on_redirect
         self._loop = asyncio.get_running_loop()
@@ -100,8 +101,19 @@ class Pipeline:
         self._impatience: asyncio.TimerHandle | None = None
         self.fence = 0
         self.link = Link(
-            locator, name, on_up=self._up, on_down=self._down, on_failed=self._failed, on_writable=self._schedule
+            locator,
+            name,
+            on_up=self._up,
+            on_down=self._down,
+            on_failed=self._failed,
+            on_writable=self._schedule,
+            kind=kind,
         )
+
+    def start(self) -> None:
+        """Connect in the background. Frames wait for it as they do for a connection that was lost."""
+        self._wait(f"no connection to {self.link.locator}")
+        self.link.start()
 
     def push(self, ticket: Ticket) -> None:
         """Queue a frame; it leaves at the end of this tick. Never blocks."""
@@ -135,6 +147,17 @@ class Pipeline:
             self._waiting_bytes -= batch.size
             self._open.pop(batch.channel, None)
         return [ticket for batch in batches for ticket in batch.tickets]
+
+    @property
+    def idle(self) -> Connection | None:
+        """The connection, when nothing waits for it. From any thread."""
+        return None if self._queue or self._unscripted else self.link.connection
+
+    def packed(self, ticket: Ticket) -> tuple[bytes, Callable[[Any], None]]:
+        """The command for one frame, for a connection that takes it at once, and who takes its answer."""
+        batch = Batch(ticket)
+        batch.add(ticket)
+        return self._packed(batch), self._answer_of(batch)
 
     def write(self, data: bytes, answer: Callable[[Any], None]) -> None:
         """One packed command behind everything pushed so far; without a connection its answer is NeverSent."""
@@ -316,8 +339,10 @@ class Pipeline:
 
     def _down(self) -> None:
         self._drop_commands()
-        refusal = Unavailable(f"lost {self.link.locator}")
-        self._impatience = self._loop.call_later(PATIENCE, self._refuse, refusal)
+        self._wait(f"lost {self.link.locator}")
+
+    def _wait(self, why: str) -> None:
+        self._impatience = self._loop.call_later(PATIENCE, self._refuse, Unavailable(why))
 
     def _drop_commands(self) -> None:
         """Commands never wait for a connection: some hold only for the one that is gone."""

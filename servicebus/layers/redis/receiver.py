@@ -7,12 +7,12 @@ It asks for no more than the credit that is left, and asks again before it hands
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 import hiredis
 
-from ...errors import ServiceBusError, Unavailable
 from ...protocol.credit import Credit
 from ..base import Sink
 from .connection import Connection, ConnectionLost, pack
@@ -53,6 +53,7 @@ class Receiver:
         self._armed_at = 0.0
         self._scheduled = False
         self._stopping = False
+        self._left: Connection | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._ready = asyncio.Event()
@@ -101,22 +102,15 @@ class Receiver:
 
     async def _stop(self) -> None:
         self._stopping = True
-        connection = self._link.connection
-        while connection is not None and not self._idle.is_set():
-            unblocker = self._unblocker()
-            try:
-                if unblocker is None:
-                    raise Unavailable("its server has no other connection")
-                unblocked = await unblocker.execute(b"CLIENT", b"UNBLOCK", connection.greeting.client_id)
-            except ServiceBusError as error:
-                logger.info("could not unblock %s: its pop ends by itself (%s)", self.channel, error)
-                break
-            if unblocked:
-                break
+        wait = UNBLOCK_AGAIN
+        # The watchdog of the layer bounds this: a pop that does not answer is aborted, and that is an answer too.
+        while not self._idle.is_set():
             # The pop was sent on another connection, and may reach the server after the word that is to end it.
-            await asyncio.sleep(UNBLOCK_AGAIN)
-        # The watchdog of the layer bounds this wait: a pop that does not answer is aborted, and that is an answer too.
-        await self._idle.wait()
+            self.interrupt()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._idle.wait()
+            wait *= 2
         await self._link.close()
 
     def _up(self, connection: Connection) -> None:
@@ -147,7 +141,7 @@ class Receiver:
 
     def _arm(self, connection: Connection) -> None:
         count = min(self._credit.available, MOST_AT_ONCE)
-        if self._stopping or count <= 0 or not self._idle.is_set():
+        if self._stopping or count <= 0 or not self._idle.is_set() or connection is self._left:
             return
         sending = self._nodes.pipeline(self.channel)
         at_home = sending is not None and sending.link.connection is not None
@@ -155,7 +149,7 @@ class Receiver:
             return  # A worker does not take what it could not answer; it is woken when it can.
         if at_home and sending is not None and sending.fence != connection.greeting.fence:
             # The channel lives elsewhere now, here or in what the layer sends on: look again.
-            self._loop.call_later(AGAIN, connection.abort)
+            self._leave(connection)
             return
         self._idle.clear()
         self._armed_at = self._loop.time()
@@ -170,7 +164,7 @@ class Receiver:
         if isinstance(reply, hiredis.ReplyError):
             self._not_popped(connection, str(reply))
             return
-        frames = reply[1] if reply is not None else ()
+        frames = self._nodes.adopted(reply[1], connection.greeting) if reply is not None else []
         if frames:
             self._credit.take(len(frames))
         self._arm(connection)
@@ -183,7 +177,13 @@ class Receiver:
             return
         # UNBLOCKED, READONLY, MOVED, NOPERM and so on: this connection is of no use now, the next one may be.
         logger.warning("cannot receive from %s: %s", self.channel, error)
-        self._loop.call_later(AGAIN, connection.abort)
+        self._leave(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        """Drop a connection soon, and take nothing on it until then: it would be lost."""
+        if connection is not self._left:
+            self._left = connection
+            self._loop.call_later(AGAIN, connection.abort)
 
     def _unblocker(self) -> Pipeline | None:
         """The connection to the same server that other commands go on: IDs of clients are the server's own."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from ...errors import Unavailable
 from .address import Address
@@ -42,7 +42,35 @@ class SlotMap:
         return self._owners.get(slot)
 
     async def read(self) -> None:
-        """Read it now. Raises Unavailable when no node answers. Cancelling is safe."""
+        """Read it now. Raises Unavailable when no node answers. Cancelling is safe: ``close`` waits for the end."""
+        if self._reading is None:
+            self._start(0.0)
+        assert self._reading is not None
+        await asyncio.shield(self._reading)
+
+    def doubt(self) -> None:
+        """Something was not where it should be: read it again soon. Whoever doubts after that asks again."""
+        if self._reading is None and not self._closed:
+            self._start(max(0.0, self._read_at + AGAIN - asyncio.get_running_loop().time()))
+
+    async def close(self) -> None:
+        """Stop reading. Idempotent."""
+        self._closed = True
+        await ended(self._reading)
+
+    def _start(self, delay: float) -> None:
+        self._reading = asyncio.get_running_loop().create_task(self._read(delay), name="read the slots")
+        self._reading.add_done_callback(self._was_read)
+
+    def _was_read(self, task: asyncio.Task[None]) -> None:
+        self._reading = None
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("%s", task.exception())
+
+    async def _read(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        if self._closed:
+            return
         self._read_at = asyncio.get_running_loop().time()
         seeds = [ClusterNode(node.host, node.port) for node in {*self.primaries, *self._target.nodes}]
         first = self._target.nodes[0]
@@ -56,35 +84,14 @@ class SlotMap:
                 for slot, holders in nodes.slots_cache.items()
                 if holders
             }
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             raise Unavailable(f"no node answers of {self._target}: {error}") from error
         finally:
             await asyncio.gather(nodes.aclose("startup_nodes"), nodes.aclose("nodes_cache"), return_exceptions=True)
         self.readings += 1
-        if owners != self._owners:
+        if owners != self._owners and not self._closed:
             self._owners = owners
             self._on_change()
-
-    def doubt(self) -> None:
-        """Something was not where it should be: read it again soon."""
-        if self._reading is None and not self._closed:
-            self._reading = asyncio.get_running_loop().create_task(self._read_again(), name="read the slots")
-
-    async def close(self) -> None:
-        """Stop reading. Idempotent."""
-        self._closed = True
-        await ended(self._reading)
-
-    async def _read_again(self) -> None:
-        try:
-            await asyncio.sleep(max(0, self._read_at + AGAIN - asyncio.get_running_loop().time()))
-            if not self._closed:
-                await self.read()
-        except Unavailable as error:
-            logger.warning("%s", error)
-        finally:
-            # Whoever still doubts after this asks again.
-            self._reading = None
 
 
 class SlotOwner:

@@ -11,14 +11,18 @@ from typing import Any
 
 
 class Handoff:
-    """The way to one loop, which it does not keep alive."""
+    """The way to one loop, which it does not keep alive.
 
-    __slots__ = ("_posted", "_woken", "loop")
+    ``sending`` counts the messages that this loop has sent and that have not been settled: for its own thread.
+    """
+
+    __slots__ = ("_posted", "_woken", "loop", "sending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
         self._posted: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._woken = False
+        self.sending = 0
 
     def post(self, callback: Callable[[Any], None], argument: Any) -> bool:
         """Call ``callback(argument)`` on the loop, soon. False when the loop is closed: it will not be called."""
@@ -35,12 +39,20 @@ class Handoff:
                 return False
         return True
 
+    @property
+    def quiet(self) -> bool:
+        """Whether everything that was posted has been called. From any thread."""
+        return not self._posted
+
     def _run(self) -> None:
         self._woken = False
         posted = self._posted
         while posted:
-            callback, argument = posted.popleft()
-            callback(argument)
+            callback, argument = posted[0]
+            try:
+                callback(argument)
+            finally:
+                posted.popleft()
 
 
 class _Here(threading.local):

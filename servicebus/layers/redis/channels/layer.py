@@ -15,10 +15,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
-from ....errors import ServiceBusError
+from ....errors import ChannelFull, ServiceBusError
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
 from ....protocol.names import route
 from ...base import Limits
+from ..target import Target
 from .backend import Backend
 from .handoff import Handoff, to_running_loop
 from .hosts import Host, read_hosts
@@ -36,23 +37,37 @@ class Destination(NamedTuple):
     local: str
 
 
+class Native(NamedTuple):
+    """Where a layer of one server keeps its messages, and how many of them for how long."""
+
+    target: Target
+    prefix: str
+    limits: Limits
+
+
 class Outgoing:
     """One ``send``: the ticket that the I/O thread settles, and the future that its caller's loop waits for."""
 
-    __slots__ = ("_handoff", "channel", "counted", "error", "fence", "frame", "future", "server")
+    __slots__ = ("_handoff", "channel", "counted", "error", "fence", "frame", "future", "on_full", "server")
     needs_worker = False
 
     def __init__(self, server: Server, channel: str, counted: str, fence: int, frame: bytes, handoff: Handoff) -> None:
         self.server, self.channel, self.counted, self._handoff = server, channel, counted, handoff
         self.fence, self.frame = fence, frame
         self.error: ServiceBusError | None = None
+        self.on_full: Callable[[Outgoing], None] | None = None
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settle(self, error: ServiceBusError | None) -> None:
+        on_full, self.on_full = self.on_full, None
+        if on_full is not None and isinstance(error, ChannelFull):
+            on_full(self)
+            return
         self.error = error
         self._handoff.post(self._done, None)
 
     def _done(self, _: None) -> None:
+        self._handoff.sending -= 1
         if self.future.done():
             return
         if self.error is None:
@@ -123,6 +138,13 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self._finalizer = weakref.finalize(self, self._backend.abandon)
         self._finalizer.atexit = False
 
+    @property
+    def native(self) -> Native | None:
+        """What the bus needs to meet this layer's users without it. None for shards, or another form of messages."""
+        if len(self._targets) > 1 or not self._messages.plain:
+            return None
+        return Native(self._targets[0], self.prefix, self._limits)
+
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message. Never waits for room.
 
@@ -134,9 +156,12 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         server = self._backend.known_server(target) or await self._backend.server(target)
         fence = server.fence_of(target)
         frame = self._frame(server, fence, local, self._messages.body(message))
-        outgoing = Outgoing(server, target, channel, fence, frame, to_running_loop())
+        handoff = to_running_loop()
+        outgoing = Outgoing(server, target, channel, fence, frame, handoff)
         engine = self._backend.engine or await self._backend.started()
-        engine.portal.post(engine.push, outgoing)
+        handoff.sending += 1
+        if handoff.sending > 1 or not engine.push_through(outgoing):
+            engine.portal.post(engine.push, outgoing)
         await outgoing.future
 
     async def receive(self, channel: str) -> dict[str, Any]:

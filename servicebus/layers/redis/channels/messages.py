@@ -50,14 +50,14 @@ class Messages:
             expiry=expiry,
         )
         self._secret = bool(keys)
-        self._plain = serializer_format == "msgpack" and not keys
+        self.plain = serializer_format == "msgpack" and not keys
         self.serialize: Callable[[dict[str, Any]], bytes] = self._serializer.serialize
         self.deserialize: Callable[[bytes], dict[str, Any]] = self._serializer.deserialize
 
     def body(self, message: dict[str, Any]) -> Any:
         """What goes into a frame. Raises TypeError or ValueError for what the serializer cannot hold."""
         try:
-            return msgspec.Raw(_encode(message)) if self._plain else self.serialize(message)
+            return msgspec.Raw(_encode(message)) if self.plain else self.serialize(message)
         except RecursionError as error:
             raise ValueError("a message is nested too deeply, or holds itself") from error
 

@@ -42,6 +42,11 @@ class Portal:
         """Call ``callback(argument)`` in the I/O thread, in the order of posting. It must not raise."""
         self._inward.post(callback, argument)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether everything that was posted has been called. From any thread."""
+        return self._inward.quiet
+
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await ``work()`` in the I/O thread. Cancelling is safe: the work goes on to its end there."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

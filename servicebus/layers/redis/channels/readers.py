@@ -101,7 +101,8 @@ class ChannelReader:
         self._pace = Pace()
         self._busy: asyncio.Task[None] | None = None
         self._demand = Demand(self._to_pop)
-        self._receiver = server.consume(channel, self._popped, self._demand)
+        # A consumer serves as a worker does: calls to its channel are not refused for want of one.
+        self._receiver = server.consume(channel, self._popped, self._demand, worker_id=server.client)
         self._loop = asyncio.get_running_loop()
         self._check: asyncio.TimerHandle | None = None
         self.wanted_at = self._loop.time()
@@ -124,11 +125,18 @@ class ChannelReader:
 
     async def stop(self) -> None:
         """Stop reading, and give back what nobody took."""
+        await self._leave()
         await self._receiver.stop()
         await self.settled()
         if self._check is not None:
             self._check.cancel()
         await self._give_back()
+
+    async def _leave(self) -> None:
+        try:
+            await self._server.leave(self._channel, self._server.client)
+        except ServiceBusError as error:
+            logger.info("could not deregister from %s: %s", self._channel, error)
 
     def _to_pop(self) -> int:
         if self._busy is not None or self._pace.at_once > 1:

@@ -9,12 +9,13 @@ from typing import Any
 
 import hiredis
 
-from ...base import Limits
+from ...base import Limits, Ticket
 from ..connection import Connection, pack
 from ..layer import RedisLayer
 from ..pipeline import Pipeline
 from ..scripts import REGISTER, RELEASE, RESTORE, TAKE, TAKEN, Script
 from ..target import Target
+from .through import ThroughConnection
 
 SCAN_COUNT = 1000
 JOINING = "joining"
@@ -27,12 +28,22 @@ class Server(RedisLayer):
     ``client`` is the process, ``joined`` says what groups it is in here: a server that comes back is told.
     """
 
+    connection_kind = ThroughConnection
+
     def __init__(
         self, target: Target, prefix: str, limits: Limits, client: str, joined: Callable[[], Iterable[str]]
     ) -> None:
         super().__init__(target, prefix, limits, "channels")
-        self._prefix, self._client, self._joined = prefix, client, joined
+        self._prefix, self.client, self._joined = prefix, client, joined
         self.group_expiry_ms = 0
+
+    def push_through(self, ticket: Ticket, fence: int) -> bool:
+        """Send a frame at once, from any thread, if nothing else is on its way. ``fence``: what it was built under."""
+        pipeline = self._nodes.pipeline(ticket.channel)
+        connection = pipeline.idle if pipeline is not None else None
+        if pipeline is None or not isinstance(connection, ThroughConnection) or connection.outstanding:
+            return False
+        return connection.greeting.fence == fence and connection.write_through(*pipeline.packed(ticket))
 
     def now_ms(self) -> int:
         """The server's clock, from any thread: that of the loop stands still while the I/O thread sleeps."""
@@ -46,19 +57,19 @@ class Server(RedisLayer):
         """Pop at once what is there of a normal channel; it goes on counting against the capacity."""
         list_key, held = self._keys.messages(channel), self._keys.counts(channel)
         frames: list[bytes] = await self._nodes.execute(
-            channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
+            channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self.client, HOLD_MS
         )
         return frames
 
     def release(self, channel: str, count: int) -> None:
         """That many of the frames that ``take`` brought have been handed over."""
-        self._run(channel, RELEASE, 1, self._keys.counts(channel), self._client, count)
+        self._run(channel, RELEASE, 1, self._keys.counts(channel), self.client, count)
 
     async def restore(self, channel: str, frames: list[bytes], held: int) -> None:
         """Put frames that were popped and not delivered back to the head of their channel; ``frames`` oldest first."""
         keys = (self._keys.messages(channel), self._keys.counts(channel))
         await self._nodes.execute(
-            channel, b"EVALSHA", RESTORE.sha, 2, *keys, self._ttl_ms, self._client, held, *reversed(frames)
+            channel, b"EVALSHA", RESTORE.sha, 2, *keys, self._ttl_ms, self.client, held, *reversed(frames)
         )
 
     def taken(self, inbox: str, counts: Mapping[str, int]) -> None:
@@ -95,7 +106,7 @@ class Server(RedisLayer):
         super()._up(pipeline, connection)
         for group in self._joined():
             if self._nodes.pipeline(group) is pipeline:
-                connection.write(pack(self._join(group, f"{self._client}!")), _ignored)
+                connection.write(pack(self._join(group, f"{self.client}!")), _ignored)
 
     def _run(self, name: str, script: Script, *arguments: bytes | str | int) -> None:
         """Run a script behind everything sent to ``name`` so far, and wait for nothing."""

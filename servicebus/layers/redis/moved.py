@@ -1,0 +1,32 @@
+"""Frames that came to a primary of a Cluster with their slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ...protocol.codec import MAX_FRAME, MalformedFrame, decode_raw, restamped
+from .connection import Greeting
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int], bool]) -> list[bytes]:
+    """What was popped from one primary; frames that another one took and that moved here get the fence of this one.
+
+    ``is_primary(fence)``: the other one is there still, so they were not resurrected by a replica that took its place.
+    A promoted replica adopts nothing: it may hold again what its own primary had adopted and handed out.
+    """
+    if greeting.promoted:
+        return frames
+    ours = b"\x94" + _encode(greeting.fence)
+    return [frame if frame.startswith(ours) else _adopted(frame, greeting.fence, is_primary) for frame in frames]
+
+
+def _adopted(frame: bytes, fence: int, is_primary: Callable[[int], bool]) -> bytes:
+    try:
+        taken_by = decode_raw(frame, MAX_FRAME).fence
+    except MalformedFrame:
+        return frame
+    return restamped(frame, fence) if taken_by and is_primary(taken_by) else frame
