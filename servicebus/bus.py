@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import msgspec
 
-from .caller import Call, Caller
+from .caller import Caller
 from .config import default_url
 from .context import NO_HEADERS, Context, current
 from .counters import Counters
@@ -32,6 +32,7 @@ from .request import Request, operation_of, reply_type
 from .service import Service
 from .serving import Serving
 from .sync import SyncBus
+from .tickets import Call
 
 if TYPE_CHECKING:
     from .layers.redis.embedded import EmbeddedServer
@@ -52,8 +53,8 @@ class ServiceBus:
     Delivery is at most once: a call that fails is never sent again by the bus, and its error says whether it ran.
 
     Args:
-        url: ``memory://``, ``redis://``, ``rediss://``, ``unix://`` or ``embedded://``; by default ``SERVICEBUS_URL``,
-            then ``memory://``.
+        url: ``memory://``, ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://``, ``redis+cluster://``,
+            ``embedded://`` or ``django://alias``; by default ``SERVICEBUS_URL``, then ``memory://``.
         service: who calls; handlers see it as ``context.caller``.
         timeout: seconds for a call that names none.
         capacity, channel_capacity: messages a channel may hold; globs or patterns to exceptions, the first match wins.

@@ -8,91 +8,45 @@ exactly one, and a message past its deadline never starts.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import inspect
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .context import NO_HEADERS, Context, enter
-from .counters import Counters
+from .endpoints import Endpoints, NotStarted, Route
 from .errors import (
     InvalidRequest,
     MessageTooLarge,
     Overloaded,
     RemoteError,
-    ServiceBusError,
     Unauthorized,
     UnknownOperation,
 )
 from .layers.base import Layer
-from .middleware import Endpoint, around_handler
 from .protocol import faults
 from .protocol.codec import (
-    DEFAULT_MAX_SIZE,
     MAX_SIZE,
     UNDECODABLE,
     MalformedFrame,
     decode_raw,
     decode_request,
-    encode_frame,
 )
 from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
-from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
 from .protocol.shedding import Codel
+from .replies import Origin, Replies
 from .service import Handler, Service
 
 if TYPE_CHECKING:
     from .bus import ServiceBus
 
-KNOWN_ORIGINS = 10_000
 CANCEL_WITHIN = 1.0
-REPLY_OUTLIVES_MS = 1000
 REMEMBER_CANCELLED = 2.0
 
 logger = logging.getLogger(__name__)
-
-
-class Reply(msgspec.Struct, eq=False, gc=False):
-    """A reply on its way. Nobody waits for the outcome; a reply that the layer did not take is counted."""
-
-    channel: str
-    frame: bytes
-    counters: Counters
-    needs_worker: ClassVar[bool] = False
-    counted: ClassVar[str] = ""
-
-    def settle(self, error: ServiceBusError | None) -> None:
-        if error is not None:
-            self.counters.lost_replies += 1
-            logger.warning("a reply was lost: %s", error)
-
-
-class Route(NamedTuple):
-    """One handler inside its middleware. ``marks`` says that the endpoint itself marks the context as started."""
-
-    handler: Handler
-    decode: Callable[[Any], Any]
-    endpoint: Endpoint
-    reply: type
-    marks: bool
-
-
-class Origin(NamedTuple):
-    """Who sent a message, and where what is for that process goes: a list, and how local names there begin."""
-
-    caller: str
-    channel: str
-    local: str
-
-
-NOBODY = Origin("", "", "")
 
 
 class Dispatcher:
@@ -102,16 +56,17 @@ class Dispatcher:
         self, service: Service, handlers: Mapping[str, Handler], bus: ServiceBus, layer: Layer, credit: Credit
     ) -> None:
         self._bus, self._layer, self._credit, self._counters = bus, layer, credit, bus.counters
-        self._max_size, self._expiry_ms = bus.max_message_size, int(bus.expiry * 1000)
-        self._threads = ThreadPoolExecutor(thread_name_prefix=f"{service.name}-handler")
+        self._max_size = bus.max_message_size
         self._known = tuple(sorted(handlers))
-        self._routes = {name: self._route(service, handler) for name, handler in handlers.items()}
+        self._endpoints = Endpoints(service, handlers, layer.now_ms)
+        self._routes = self._endpoints.routes
+        replies = Replies(layer, bus.counters, max_size=bus.max_message_size, expiry_ms=int(bus.expiry * 1000))
+        self._answer, self._reply, self._origin = replies.answer, replies.send, replies.origin
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[Any] | None, IncomingRequest] = {}
         self._codel = Codel(service.shedding) if service.shedding else None
         self._resurrected_too = bus.on_failover == "keep"
         self._cancelled: set[str] = set()
-        self._origins: dict[str, Origin] = {}
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
@@ -142,7 +97,7 @@ class Dispatcher:
                 _, deaf = await asyncio.wait(late, timeout=CANCEL_WITHIN)
                 if deaf:
                     logger.error("%d handlers do not heed their cancellation and are abandoned", len(deaf))
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._endpoints.close()
 
     def cancel(self, reply_channels: set[str]) -> None:
         """Nobody waits for these calls any more: end those that run here, and start none of them."""
@@ -256,7 +211,7 @@ class Dispatcher:
 
     def _failed(self, message: IncomingRequest, context: Context, error: BaseException) -> OutgoingError:
         if not context.started:
-            if isinstance(error, _NotStarted):
+            if isinstance(error, NotStarted):
                 return self._expired()
             if isinstance(error, InvalidRequest | Overloaded | Unauthorized):
                 return faults.refused(error)  # by middleware
@@ -265,104 +220,6 @@ class Dispatcher:
         if not isinstance(error, RemoteError):
             logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
         return faults.failed(error)
-
-    def _answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
-        if message.reply_channel:
-            self._reply(*self._origin(message.reply_channel), message, outcome)
-
-    def _reply(
-        self, origin: Origin, unique: str, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
-    ) -> None:
-        if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
-            self._counters.rejected_frames += 1
-            logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
-            return
-        # Once its deadline has passed, nobody reads a reply.
-        expires = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
-        frame = self._encoded(origin.channel, expires, origin.local + unique, outcome)
-        self._layer.push(Reply(origin.channel, frame, self._counters))
-
-    def _origin(self, reply_channel: str) -> tuple[Origin, str]:
-        """Whose reply channel it is, and what is unique in it. It came from outside, and may be no legal name.
-
-        What repeats, all but the call's own part, is remembered.
-        """
-        name, mark, unique = reply_channel.partition("!")
-        known = self._origins.get(name)
-        if known is not None and mark:
-            return known, unique
-        if not is_channel(reply_channel):
-            return NOBODY, unique
-        if not mark:
-            return Origin(caller_of(reply_channel), reply_channel, ""), ""
-        if len(self._origins) >= KNOWN_ORIGINS:
-            self._origins.clear()
-        origin = self._origins[name] = Origin(caller_of(reply_channel), *route(name + mark))
-        return origin, unique
-
-    def _encoded(self, channel: str, expires: int, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
-        fence = self._layer.fence_of(channel)
-        try:
-            return encode_frame(fence, expires, local, outcome, self._max_size)
-        except MessageTooLarge as error:
-            details = {"size": error.size, "limit": error.limit}
-            text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
-            failure = OutgoingError("error", "reply_too_large", "yes", text, details)
-        except Exception:
-            logger.exception("a reply cannot be encoded")
-            failure = OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
-        return encode_frame(fence, expires, local, failure, DEFAULT_MAX_SIZE)
-
-    def _route(self, service: Service, handler: Handler) -> Route:
-        innermost = self._endpoint(handler, service.around_sync, marks=bool(service.middleware))
-        endpoint = around_handler(service.middleware, innermost)
-        marks = bool(service.middleware) or handler.in_thread
-        return Route(handler, handler.decode, endpoint, handler.reply or object, marks)
-
-    def _endpoint(self, handler: Handler, around_sync: Any, *, marks: bool) -> Endpoint:
-        function: Endpoint = handler.function
-        if handler.in_thread:
-            return self._thread_endpoint(handler, around_sync)
-        if not handler.wants_context:
-            function = lambda request, _: handler.function(request)  # noqa: E731
-        if not marks:
-            return function
-
-        async def call(request: Any, context: Context) -> Any:
-            # A context that was never started is how _failed knows that middleware refused before the handler.
-            context.started = True
-            return await function(request, context)
-
-        return call
-
-    def _thread_endpoint(self, handler: Handler, around_sync: Any) -> Endpoint:
-        function = handler.function
-
-        def call(request: Any, context: Context) -> Any:
-            if context.deadline_ms and self._layer.now_ms() >= context.deadline_ms:
-                raise _NotStarted
-            context.started = True
-            manager: AbstractContextManager[Any] = around_sync()
-            try:
-                with manager:
-                    result = function(request, context) if handler.wants_context else function(request)
-            except SystemExit as error:
-                raise RuntimeError(f"{handler.name} called sys.exit({error.code!r})") from error
-            if inspect.iscoroutine(result):
-                result.close()
-                raise TypeError(f"{handler.name} is declared with def, but returns a coroutine: was it wrapped?")
-            return result
-
-        async def endpoint(request: Any, context: Context) -> Any:
-            run = contextvars.copy_context().run
-            try:
-                return await self._loop.run_in_executor(self._threads, run, call, request, context)
-            except asyncio.CancelledError:
-                # The thread goes on, but neither starts the handler nor makes calls for a caller that is gone.
-                context.deadline_ms = 1
-                raise
-
-        return endpoint
 
 
 def _wrong_reply(route: Route, result: Any) -> TypeError:
@@ -373,10 +230,6 @@ def _is_cancelled() -> bool:
     """Whether it is the running task that was cancelled."""
     task = asyncio.current_task()
     return task is None or bool(task.cancelling())
-
-
-class _NotStarted(Exception):
-    """The deadline passed while the message waited for a thread."""
 
 
 def _flat(frame: bytes, parsed: RequestFrame) -> IncomingRequest:

@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Generic, TypeVar, dataclass_transform
+from typing import Any, Generic, Literal, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -21,11 +21,38 @@ def _operation_name(class_name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
 
 
+Idempotency = Literal[False, True, "keyed"]
+"""Whether an operation may be repeated; "keyed": only under an idempotency key, by which its service tells."""
+
+
+class _RequestMeta(msgspec.StructMeta):
+    """Takes ``idempotent`` from the class line. It is of that operation alone: a derived one says so itself."""
+
+    def __new__(
+        mcs,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        idempotent: Idempotency = False,
+        **kw: Any,
+    ) -> _RequestMeta:
+        if idempotent is not True and idempotent is not False and idempotent != "keyed":
+            raise ConfigurationError(f'{name}: idempotent is True, False or "keyed", not {idempotent!r}')
+        made = super().__new__(mcs, name, bases, namespace, **kw)
+        made._idempotent = idempotent
+        return made
+
+    _idempotent: Idempotency
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
-class Request(msgspec.Struct, Generic[Reply_co], frozen=True, tag=_operation_name):
+class Request(msgspec.Struct, Generic[Reply_co], metaclass=_RequestMeta, frozen=True, tag=_operation_name):
     """Base of typed requests: ``class Reserve(Request[Reserved], tag="reserve")``.
 
     ``tag`` is the operation name, by default the class name in snake case. The reply type is the type argument.
+    ``idempotent=True`` promises that running it twice is the same as running it once, and ``idempotent="keyed"`` that it
+    is so under one idempotency key. Only what promises it may be repeated when nobody knows whether it ran.
     """
 
 
@@ -43,6 +70,11 @@ def operation_of(request: type | Mapping[str, Any] | msgspec.Struct) -> str:
     if config is None or not isinstance(config.tag, str):
         raise InvalidRequest(f"cannot send a {type(request).__name__}: use a Request or a dict with a type")
     return config.tag
+
+
+def idempotency_of(request: Any) -> Idempotency:
+    """What the contract of a request promises. An untyped message has no contract, so it promises nothing."""
+    return type(request)._idempotent if isinstance(request, Request) else False
 
 
 @cache

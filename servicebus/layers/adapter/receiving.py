@@ -95,7 +95,7 @@ class Pump:
         self.wake.set()
 
     async def remove(self, reader: Reader) -> None:
-        """Receive for it no more, once a message that is being handed over is. A task of its own, which nobody cancels."""
+        """Receive for it no more. Runs as a task of the reader, which nobody cancels."""
         self.readers.remove(reader)
         self.wake.set()
         tasks = [task for task in (reader.step, None if self.readers else self._runner) if task is not None]

@@ -10,6 +10,8 @@ from ...protocol.codec import MAX_FRAME, MalformedFrame, decode_raw, restamped
 from .connection import Greeting
 
 _encode = msgspec.msgpack.Encoder().encode
+_ARRAYS = (b"\x94", b"\x95")
+"""How a frame begins: an array of four or five."""
 
 
 def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int], bool]) -> list[bytes]:
@@ -20,7 +22,8 @@ def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int],
     """
     if greeting.promoted:
         return frames
-    ours = b"\x94" + _encode(greeting.fence)
+    fence = _encode(greeting.fence)
+    ours = tuple(array + fence for array in _ARRAYS)
     return [frame if frame.startswith(ours) else _adopted(frame, greeting.fence, is_primary) for frame in frames]
 
 
@@ -29,4 +32,4 @@ def _adopted(frame: bytes, fence: int, is_primary: Callable[[int], bool]) -> byt
         taken_by = decode_raw(frame, MAX_FRAME).fence
     except MalformedFrame:
         return frame
-    return restamped(frame, fence) if taken_by and is_primary(taken_by) else frame
+    return restamped(frame, fence) if taken_by not in (0, fence) and is_primary(taken_by) else frame

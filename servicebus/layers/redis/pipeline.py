@@ -12,21 +12,20 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 
 from ...errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from ...protocol.codec import restamped
 from ..base import Ticket
+from .batch import Batch, Command
 from .connection import Connection, ConnectionLost, NeverSent, into, pack
 from .link import Link
 from .locate import Locator
 from .routes import Route, Routes
 from .scripts import ALL, REGISTER, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
 
-BATCH_FRAMES = 512
-BATCH_BYTES = 256 * 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 1.0
 SILENCE = 5.0
@@ -34,40 +33,6 @@ REDIRECTIONS = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
 
 
 logger = logging.getLogger(__name__)
-
-
-class Batch:
-    """The frames of one script call."""
-
-    __slots__ = ("channel", "counted", "needs_worker", "size", "tickets")
-
-    def __init__(self, first: Ticket) -> None:
-        self.channel, self.needs_worker, self.counted = first.channel, first.needs_worker, first.counted
-        self.size = 0
-        self.tickets: list[Ticket] = []
-
-    def takes(self, ticket: Ticket) -> bool:
-        return (
-            self.needs_worker is ticket.needs_worker
-            and self.counted == ticket.counted
-            and len(self.tickets) < BATCH_FRAMES
-            and self.size + len(ticket.frame) <= BATCH_BYTES
-        )
-
-    def add(self, ticket: Ticket) -> None:
-        self.tickets.append(ticket)
-        self.size += len(ticket.frame)
-
-    def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
-        for ticket in self.tickets[first:]:
-            ticket.settle(error)
-
-
-class Command(NamedTuple):
-    """A packed command that waits behind batches."""
-
-    data: bytes
-    answer: Callable[[Any], None]
 
 
 class Redirected(Unavailable):

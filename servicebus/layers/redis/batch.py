@@ -1,0 +1,46 @@
+"""What waits in a pipeline: batches of frames, and single commands between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ...errors import ServiceBusError
+from ..base import Ticket
+
+BATCH_FRAMES = 512
+BATCH_BYTES = 256 * 1024
+
+
+class Batch:
+    """The frames of one script call."""
+
+    __slots__ = ("channel", "counted", "needs_worker", "size", "tickets")
+
+    def __init__(self, first: Ticket) -> None:
+        self.channel, self.needs_worker, self.counted = first.channel, first.needs_worker, first.counted
+        self.size = 0
+        self.tickets: list[Ticket] = []
+
+    def takes(self, ticket: Ticket) -> bool:
+        return (
+            self.needs_worker is ticket.needs_worker
+            and self.counted == ticket.counted
+            and len(self.tickets) < BATCH_FRAMES
+            and self.size + len(ticket.frame) <= BATCH_BYTES
+        )
+
+    def add(self, ticket: Ticket) -> None:
+        self.tickets.append(ticket)
+        self.size += len(ticket.frame)
+
+    def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
+        for ticket in self.tickets[first:]:
+            ticket.settle(error)
+
+
+class Command(NamedTuple):
+    """A packed command that waits behind batches."""
+
+    data: bytes
+    answer: Callable[[Any], None]

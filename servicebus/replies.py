@@ -1,0 +1,104 @@
+"""Replies on their way out: where they go, what they are encoded as, and what stands in for one that cannot go."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+from .counters import Counters
+from .errors import MessageTooLarge, ServiceBusError
+from .layers.base import Layer
+from .protocol.codec import DEFAULT_MAX_SIZE, encode_frame
+from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
+from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
+
+KNOWN_ORIGINS = 10_000
+REPLY_OUTLIVES_MS = 1000
+
+logger = logging.getLogger(__name__)
+
+
+class Reply(msgspec.Struct, eq=False, gc=False):
+    """A reply on its way. Nobody waits for the outcome; a reply that the layer did not take is counted."""
+
+    channel: str
+    frame: bytes
+    counters: Counters
+    needs_worker: ClassVar[bool] = False
+    counted: ClassVar[str] = ""
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if error is not None:
+            self.counters.lost_replies += 1
+            logger.warning("a reply was lost: %s", error)
+
+
+class Origin(NamedTuple):
+    """Who sent a message, and where what is for that process goes: a list, and how local names there begin."""
+
+    caller: str
+    channel: str
+    local: str
+
+
+NOBODY = Origin("", "", "")
+
+
+class Replies:
+    """The outgoing side of a dispatcher."""
+
+    def __init__(self, layer: Layer, counters: Counters, *, max_size: int, expiry_ms: int) -> None:
+        self._layer, self._counters = layer, counters
+        self._max_size, self._expiry_ms = max_size, expiry_ms
+        self._origins: dict[str, Origin] = {}
+
+    def answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
+        """Reply to a message, if it wants that."""
+        if message.reply_channel:
+            self.send(*self.origin(message.reply_channel), message, outcome)
+
+    def send(
+        self, origin: Origin, unique: str, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
+    ) -> None:
+        """Reply to a message of which ``origin`` has told whose it is."""
+        if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
+            self._counters.rejected_frames += 1
+            logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
+            return
+        # Once its deadline has passed, nobody reads a reply.
+        expires = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
+        frame = self._encoded(origin.channel, expires, origin.local + unique, outcome)
+        self._layer.push(Reply(origin.channel, frame, self._counters))
+
+    def origin(self, reply_channel: str) -> tuple[Origin, str]:
+        """Whose reply channel it is, and what is unique in it. It came from outside, and may be no legal name.
+
+        What repeats, all but the call's own part, is remembered.
+        """
+        name, mark, unique = reply_channel.partition("!")
+        known = self._origins.get(name)
+        if known is not None and mark:
+            return known, unique
+        if not is_channel(reply_channel):
+            return NOBODY, unique
+        if not mark:
+            return Origin(caller_of(reply_channel), reply_channel, ""), ""
+        if len(self._origins) >= KNOWN_ORIGINS:
+            self._origins.clear()
+        origin = self._origins[name] = Origin(caller_of(reply_channel), *route(name + mark))
+        return origin, unique
+
+    def _encoded(self, channel: str, expires: int, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
+        fence = self._layer.fence_of(channel)
+        try:
+            return encode_frame(fence, expires, local, outcome, self._max_size)
+        except MessageTooLarge as error:
+            details = {"size": error.size, "limit": error.limit}
+            text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
+            failure = OutgoingError("error", "reply_too_large", "yes", text, details)
+        except Exception:
+            logger.exception("a reply cannot be encoded")
+            failure = OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
+        return encode_frame(fence, expires, local, failure, DEFAULT_MAX_SIZE)

@@ -1,0 +1,72 @@
+"""What a caller gives to the layer: calls, one-way messages, and words to other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from .errors import DeadlineExceeded, ServiceBusError, Stage
+
+logger = logging.getLogger(__name__)
+
+
+class Call:
+    """One pending call: the ticket that the layer settles, and the future that its caller waits for."""
+
+    __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation", "overdue")
+    # deadline_ms is on the loop's clock: that of the correlation table.
+    needs_worker = True
+    counted = ""
+
+    def __init__(
+        self, call_id: str, channel: str, operation: str, frame: bytes, deadline_ms: int, future: asyncio.Future[Any]
+    ) -> None:
+        self.id, self.channel, self.operation = call_id, channel, operation
+        self.frame, self.deadline_ms, self.future = frame, deadline_ms, future
+        self.overdue = False
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if error is not None:
+            self.fail(error)
+
+    def expire(self, stage: Stage) -> None:
+        self.fail(DeadlineExceeded(self.channel, self.operation, stage))
+
+    def fail(self, error: ServiceBusError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class OneWay:
+    """One message that wants no reply: ``future`` is done when the layer has taken it, or failed with why not."""
+
+    __slots__ = ("channel", "frame", "future")
+    needs_worker = False
+    counted = ""
+
+    def __init__(self, channel: str, frame: bytes, future: asyncio.Future[None]) -> None:
+        self.channel, self.frame, self.future = channel, frame, future
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
+
+
+class Word:
+    """What a process is told that need not know, so that nobody waits for what became of it."""
+
+    __slots__ = ("channel", "frame")
+    needs_worker = False
+    counted = ""
+
+    def __init__(self, channel: str, frame: bytes) -> None:
+        self.channel, self.frame = channel, frame
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        if error is not None:
+            logger.info("a worker was not told who went away: %s", error)
