@@ -277,28 +277,31 @@ class ServiceBus:
         return await self._publish(outgoing.channel, outgoing.message)
 
     async def _call(self, channel: str, request: Any, timeout: float | None) -> Any:
-        caller = self._calling()
-        context = current()
+        caller, context = self._calling(), current()
+        now_ms, operation = caller.now_ms(), operation_of(request)
         outer_ms = context.deadline_ms if context else 0
-        now_ms, operation = self.now_ms(), operation_of(request)
         deadline_ms = deadline_of(now_ms, self.timeout if timeout is None else timeout, outer_ms)
         if deadline_ms <= now_ms:
-            raise DeadlineExceeded(channel, operation, "queued")
-        call = caller.start(checked_channel(channel), operation, request, deadline_ms, context)
-        return self._result(call, request, await caller.finish(call))
+            raise DeadlineExceeded(checked_channel(channel), operation, "queued")
+        call = caller.start(channel, operation, request, now_ms, deadline_ms, context)
+        try:
+            reply: IncomingReply = await call.future
+        except BaseException:
+            caller.over(call)
+            raise
+        return self._result(call, request, reply)
 
     def _result(self, call: Call, request: Any, reply: IncomingReply) -> Any:
-        typed = isinstance(request, Request)
         if reply.type != REPLY:
-            module = type(request).__module__ if typed else None
+            module = type(request).__module__ if isinstance(request, Request) else None
             raise faults.from_wire(reply, call.channel, call.operation, module)
         try:
-            return _decoder_of(type(request))(reply.body) if typed else msgspec.msgpack.decode(reply.body)
+            return _decoder_of(type(request))(reply.body)
         except UNDECODABLE as error:
             raise RemoteError("reply_invalid", f"the reply is not what the contract says: {error}") from error
 
     async def _send(self, channel: str, message: Any) -> None:
-        await self._calling().send(checked_channel(channel), operation_of(message), message, current())
+        await self._calling().send(channel, operation_of(message), message, current())
 
     async def _publish(self, event: str, body: Any) -> None:
         caller, context = self._calling(), current()
@@ -357,8 +360,10 @@ def _not_open() -> ConfigurationError:
 _decoders: dict[type, Any] = {}
 
 
-def _decoder_of(request: type[Request[Any]]) -> Any:
+def _decoder_of(request: type) -> Any:
+    """Plain values for a message that is no typed request."""
     decode = _decoders.get(request)
     if decode is None:
-        decode = _decoders[request] = msgspec.msgpack.Decoder(reply_type(request)).decode
+        declared = reply_type(request) if issubclass(request, Request) else Any
+        decode = _decoders[request] = msgspec.msgpack.Decoder(declared).decode
     return decode

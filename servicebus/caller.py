@@ -29,8 +29,8 @@ from .protocol.codec import (
     encode_request,
 )
 from .protocol.credit import Credit
-from .protocol.envelope import CANCEL, Cancellation, IncomingReply, OutgoingRequest
-from .protocol.names import reply_prefix, route
+from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
+from .protocol.names import checked_route, reply_prefix, route
 from .tickets import Call, OneWay, Word
 
 REPLIES_AT_ONCE = 1024
@@ -52,6 +52,7 @@ class Caller:
         self, layer: Layer, service: str, counters: Counters, *, expiry: float, max_size: int, max_pending: int
     ) -> None:
         self._layer, self._service, self._counters = layer, service, counters
+        self.now_ms = layer.now_ms
         self._expiry_ms, self._max_size = int(expiry * 1000), max_size
         self._reply_prefix = reply_prefix(service, os.urandom(16).hex())
         self._inbox, self._local_prefix = route(self._reply_prefix)
@@ -71,42 +72,39 @@ class Caller:
     def pending(self) -> int:
         return len(self._calls)
 
-    def start(self, channel: str, operation: str, body: Any, deadline_ms: int, context: Context | None) -> Call:
-        """Push a request and register its call. Raises what is known at once; the rest comes from ``finish``."""
-        self._check_open()
-        self._check_room(channel)
-        unique = self.fresh_id()
-        request = OutgoingRequest(
-            operation,
-            body,
-            self._reply_prefix + unique,
-            deadline_ms,
-            context.correlation_id if context else "",
-            _plain(context),
-        )
-        now_ms = self._layer.now_ms()
-        target, local = route(channel)
+    def start(
+        self, channel: str, operation: str, body: Any, now_ms: int, deadline_ms: int, context: Context | None
+    ) -> Call:
+        """Push a request and register its call. Raises what is known at once; the rest comes from the call's future.
+
+        Whoever awaits that future gets the reply, or an error or cancellation, which it hands to ``over``.
+        """
+        target, local = checked_route(channel)
+        if self._consumer is None or self._closed or self._calls.full:
+            self._prepare(channel)
+        unique = self._ids.pop() if self._ids else self.fresh_id()
+        if context is None:
+            request = OutgoingRequest(operation, body, self._reply_prefix + unique, deadline_ms)
+        else:
+            correlation_id, headers = context.correlation_id, _plain(context)
+            request = OutgoingRequest(
+                operation, body, self._reply_prefix + unique, deadline_ms, correlation_id, headers
+            )
         frame = self._encoded(target, local, now_ms, min(deadline_ms, now_ms + self._expiry_ms), request)
         # The server's clock may step; what this process promised its caller is kept on its own.
-        due_ms = self._local_ms() + deadline_ms - now_ms
+        due_ms = int(self._loop.time() * 1000) + deadline_ms - now_ms
         call = Call(self._local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
-        self._calls.add(call)
+        if self._calls.add(call):
+            self._watch_deadlines()
         self._counters.calls += 1
-        self._watch_deadlines()
         self._layer.push(call)
         return call
 
-    async def finish(self, call: Call) -> IncomingReply:
-        """The reply to a started call. Cancelling is safe: the request is withdrawn if nobody has taken it."""
-        try:
-            reply: IncomingReply = await call.future
-        except asyncio.CancelledError:
-            if call.future.cancelled():
-                self._abandon(call)
-            raise
-        finally:
-            self._calls.pop(call.id)
-        return reply
+    def over(self, call: Call) -> None:
+        """A call ended without a reply: it failed, or whoever waited for it was cancelled."""
+        self._calls.pop(call.id)
+        if call.future.cancelled():
+            self._abandon(call)
 
     async def send(self, channel: str, operation: str, body: Any, context: Context | None) -> None:
         """Push a one-way message and wait until the layer has taken it. Cancelling is safe: it may be sent."""
@@ -118,7 +116,7 @@ class Caller:
             headers=_plain(context),
             caller=self._service,
         )
-        target, local = route(channel)
+        target, local = checked_route(channel)
         now_ms = self._layer.now_ms()
         frame = self._encoded(target, local, now_ms, now_ms + self._expiry_ms, request)
         ticket = OneWay(target, frame, self._loop.create_future())
@@ -150,9 +148,10 @@ class Caller:
     def _local_ms(self) -> int:
         return int(self._loop.time() * 1000)
 
-    def _check_room(self, channel: str) -> None:
-        if self._consumer is None:
-            self.listen()
+    def _prepare(self, channel: str) -> None:
+        """What comes before the first call, and what is in the way of one."""
+        self._check_open()
+        self.listen()
         if self._calls.full:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, ClassVar
+
+import msgspec
 
 from .errors import DeadlineExceeded, ServiceBusError, Stage
 
 logger = logging.getLogger(__name__)
 
 
-class Call:
-    """One pending call: the ticket that the layer settles, and the future that its caller waits for."""
+class Call(msgspec.Struct, eq=False):
+    """One pending call: the ticket that the layer settles, and the future that its caller waits for.
 
-    __slots__ = ("channel", "deadline_ms", "frame", "future", "id", "operation", "overdue")
-    # deadline_ms is on the loop's clock: that of the correlation table.
-    needs_worker = True
-    counted = ""
+    ``deadline_ms`` is on the loop's clock, that of the correlation table.
+    """
 
-    def __init__(
-        self, call_id: str, channel: str, operation: str, frame: bytes, deadline_ms: int, future: asyncio.Future[Any]
-    ) -> None:
-        self.id, self.channel, self.operation = call_id, channel, operation
-        self.frame, self.deadline_ms, self.future = frame, deadline_ms, future
-        self.overdue = False
+    id: str
+    channel: str
+    operation: str
+    frame: bytes
+    deadline_ms: int
+    future: asyncio.Future[Any]
+    overdue: bool = False
+    needs_worker: ClassVar[bool] = True
+    counted: ClassVar[str] = ""
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:

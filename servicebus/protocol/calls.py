@@ -18,22 +18,25 @@ class Expiring(Protocol):
 
 CallT = TypeVar("CallT", bound=Expiring)
 
+SWEEP_AT_LEAST = 1024
+
 
 class Calls(Generic[CallT]):
-    """Pending calls. Adding and removing cost one dict operation each in two dicts, however many there are.
+    """Pending calls. Adding one costs a dict and a list entry, removing it the dict entry, however many there are.
 
-    Deadlines are kept in slots of ``slot_ms``: a call is reported at its deadline or up to that much later. A slot
-    holds only calls that are still pending, so a million finished calls leave nothing behind.
+    Deadlines are kept in slots of ``slot_ms``: a call is reported at its deadline or up to that much later. A slot may
+    still name calls that are over; they are swept out when they are most of what the slots name.
     """
 
-    __slots__ = ("_due", "_pending", "_slot_ms", "_slots", "limit")
+    __slots__ = ("_due", "_over", "_pending", "_slot_ms", "_slots", "_sweep_at", "limit")
 
     def __init__(self, limit: int, slot_ms: int = 8) -> None:
         self.limit = limit
         self._slot_ms = slot_ms
         self._pending: dict[str, CallT] = {}
-        self._slots: dict[int, dict[str, CallT]] = {}
+        self._slots: dict[int, list[str]] = {}
         self._due: list[int] = []
+        self._over, self._sweep_at = 0, SWEEP_AT_LEAST
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -42,35 +45,34 @@ class Calls(Generic[CallT]):
     def full(self) -> bool:
         return len(self._pending) >= self.limit
 
-    def add(self, call: CallT) -> None:
-        assert call.id not in self._pending
+    def add(self, call: CallT) -> bool:
+        """Enter a call. True: ``next_due_ms`` may be an earlier one now."""
         self._pending[call.id] = call
-        slot = call.deadline_ms // self._slot_ms
-        slots = self._slots
-        if slot in slots:
-            slots[slot][call.id] = call
-        else:
-            slots[slot] = {call.id: call}
-            heappush(self._due, slot)
+        number = call.deadline_ms // self._slot_ms
+        slot = self._slots.get(number)
+        if slot is not None:
+            slot.append(call.id)
+            return False
+        self._slots[number] = [call.id]
+        heappush(self._due, number)
+        return True
 
     def pop(self, call_id: str) -> CallT | None:
         """Remove and return the pending call, None when there is none: a late, forged or second reply."""
         call = self._pending.pop(call_id, None)
         if call is not None:
-            number = call.deadline_ms // self._slot_ms
-            slot = self._slots.get(number)
-            if slot is not None:
-                slot.pop(call_id, None)
-                if not slot:
-                    self._drop(number)
+            self._over += 1
+            if self._over >= self._sweep_at:
+                self._sweep()
         return call
 
-    def _drop(self, number: int) -> None:
-        """An empty slot goes at once, what the heap still says of it when that is most of what the heap says."""
-        del self._slots[number]
-        if len(self._due) > 2 * len(self._slots) + 64:
-            self._due = list(self._slots)
-            heapify(self._due)
+    def _sweep(self) -> None:
+        pending = self._pending
+        named = {number: [name for name in slot if name in pending] for number, slot in self._slots.items()}
+        self._slots = {number: slot for number, slot in named.items() if slot}
+        self._due = list(self._slots)
+        heapify(self._due)
+        self._over, self._sweep_at = 0, 4 * len(pending) + SWEEP_AT_LEAST
 
     @property
     def next_due_ms(self) -> int | None:
@@ -81,13 +83,13 @@ class Calls(Generic[CallT]):
         """The pending calls whose deadline has passed, each reported once. They stay pending until popped."""
         calls: list[CallT] = []
         while self._due and (self._due[0] + 1) * self._slot_ms <= now_ms:
-            calls += self._slots.pop(heappop(self._due), {}).values()
+            named = self._slots.pop(heappop(self._due))
+            calls += [self._pending[name] for name in named if name in self._pending]
         return calls
 
     def drain(self) -> list[CallT]:
         """Remove and return every pending call."""
         calls = list(self._pending.values())
         self._pending.clear()
-        self._slots.clear()
-        self._due.clear()
+        self._sweep()
         return calls

@@ -7,8 +7,10 @@ import re
 from ..errors import ConfigurationError
 
 MAX_LENGTH = 100
+REMEMBERED = 10_000
 
 _CHANNEL = re.compile(r"[a-zA-Z\d\-_.]+(\![\d\w\-_.]*)?\Z")
+_routes: dict[str, tuple[str, str]] = {}
 _SERVICE = re.compile(r"[a-zA-Z\d][a-zA-Z\d\-_]{0,39}\Z")
 
 
@@ -24,6 +26,17 @@ def checked_channel(name: object) -> str:
     raise ConfigurationError(
         f"{name!r} is no channel name: letters, digits, '-', '_' and '.', fewer than {MAX_LENGTH} characters"
     )
+
+
+def checked_route(name: object) -> tuple[str, str]:
+    """The route of a legal channel name. Raises as ``checked_channel``. What repeats is remembered."""
+    known = _routes.get(name) if isinstance(name, str) else None
+    if known is None:
+        if len(_routes) >= REMEMBERED:
+            _routes.clear()
+        channel = checked_channel(name)
+        known = _routes[channel] = route(channel)
+    return known
 
 
 def checked_service(name: object) -> str:

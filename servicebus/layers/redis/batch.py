@@ -23,16 +23,18 @@ class Batch:
         self.tickets: list[Ticket] = []
 
     def takes(self, ticket: Ticket) -> bool:
-        return (
-            self.needs_worker is ticket.needs_worker
-            and self.counted == ticket.counted
-            and len(self.tickets) < BATCH_FRAMES
-            and self.size + len(ticket.frame) <= BATCH_BYTES
-        )
-
-    def add(self, ticket: Ticket) -> None:
+        """Whether it goes along with the others. The first always does, however large it is."""
+        size = self.size + len(ticket.frame)
+        if self.tickets and (
+            size > BATCH_BYTES
+            or len(self.tickets) >= BATCH_FRAMES
+            or self.needs_worker is not ticket.needs_worker
+            or self.counted != ticket.counted
+        ):
+            return False
         self.tickets.append(ticket)
-        self.size += len(ticket.frame)
+        self.size = size
+        return True
 
     def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
         for ticket in self.tickets[first:]:

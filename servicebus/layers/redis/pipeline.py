@@ -26,6 +26,8 @@ from .locate import Locator
 from .routes import Route, Routes
 from .scripts import ALL, REGISTER, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
 
+SEND_NOW = 64
+"""Frames of a batch that do not wait for the end of the tick, so that those who take them work meanwhile."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 PATIENCE = 1.0
 SILENCE = 5.0
@@ -88,10 +90,12 @@ class Pipeline:
         batch = self._open.get(ticket.channel)
         if batch is None or not batch.takes(ticket):
             batch = self._open[ticket.channel] = Batch(ticket)
+            batch.takes(ticket)
             self._queue.append(batch)
             self._schedule()
-        batch.add(ticket)
         self._waiting_bytes += len(ticket.frame)
+        if len(batch.tickets) >= SEND_NOW:
+            self._flush()
 
     def unpush(self, ticket: Ticket) -> bool:
         """Take back a frame that has not left yet."""
@@ -121,7 +125,7 @@ class Pipeline:
     def packed(self, ticket: Ticket) -> tuple[bytes, Callable[[Any], None]]:
         """The command for one frame, for a connection that takes it at once, and who takes its answer."""
         batch = Batch(ticket)
-        batch.add(ticket)
+        batch.takes(ticket)
         return self._packed(batch), self._answer_of(batch)
 
     def write(self, data: bytes, answer: Callable[[Any], None]) -> None:
