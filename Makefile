@@ -8,7 +8,7 @@ help:
 	@echo "make demo   place orders through three services on an embedded server"
 	@echo "make test   run the test suite"
 	@echo "make check  ruff, mypy --strict, import-linter"
-	@echo "make bench  calls per second and latency, beside nats-py when nats-server is here"
+	@echo "make bench  an overview of every measurement and target, in a few minutes"
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,7 +35,7 @@ format: .venv/.installed
 	@$(BIN)/ruff check --fix .
 
 bench: .venv/.installed
-	@$(BIN)/python -m bench rpc
+	@$(BIN)/python -m bench all --quick
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

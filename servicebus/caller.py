@@ -8,6 +8,7 @@ withdrawn too; if a worker has it by then, the workers are told that nobody wait
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
@@ -38,6 +39,8 @@ WITHDRAW_WITHIN = 0.04
 VERDICT_WITHIN = 0.04
 TOLD_WITHIN = 1.0
 TOLD_AT_ONCE = 1000
+PROCESS_CHARACTERS, ID_CHARACTERS = 22, 11
+IDS_AT_ONCE = 256
 
 Cancelled = Callable[[set[str]], None]
 """Takes the reply channels of calls that nobody waits for any more."""
@@ -54,7 +57,7 @@ class Caller:
         self._layer, self._service, self._counters = layer, service, counters
         self.now_ms = layer.now_ms
         self._expiry_ms, self._max_size = int(expiry * 1000), max_size
-        self._reply_prefix = reply_prefix(service, os.urandom(16).hex())
+        self._reply_prefix = reply_prefix(service, _random_name(PROCESS_CHARACTERS))
         self._inbox, self._local_prefix = route(self._reply_prefix)
         self._loop = asyncio.get_running_loop()
         self._calls: Calls[Call] = Calls(max_pending)
@@ -156,10 +159,10 @@ class Caller:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 
     def fresh_id(self) -> str:
-        """64 random bits, in hex: nobody who has seen others can guess it."""
+        """66 random bits: nobody who has seen others can guess it."""
         if not self._ids:
-            random = os.urandom(8 * 256).hex()
-            self._ids = [random[at : at + 16] for at in range(0, len(random), 16)]
+            random = _random_name(ID_CHARACTERS * IDS_AT_ONCE)
+            self._ids = [random[at : at + ID_CHARACTERS] for at in range(0, len(random), ID_CHARACTERS)]
         return self._ids.pop()
 
     def _encoded(self, target: str, local: str, now_ms: int, expires: int, request: OutgoingRequest) -> bytes:
@@ -266,6 +269,11 @@ class Caller:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _random_name(characters: int) -> str:
+    """Six random bits for each character: letters, digits, ``-`` and ``_``."""
+    return base64.urlsafe_b64encode(os.urandom(-(-characters * 3 // 4))).decode()[:characters]
 
 
 def _plain(context: Context | None) -> dict[str, str] | None:

@@ -167,7 +167,7 @@ async def test_a_call_is_what_the_page_says_and_is_answered_by_hand(server: Real
 
 def by_hand_route(reply_channel: str) -> tuple[str, str]:
     """Section 2, read literally."""
-    match = re.fullmatch(r"(response\.tests)\.([0-9a-f]{32})!([0-9a-f]{16})", reply_channel)
+    match = re.fullmatch(r"(response\.tests)\.([\w-]{22})!([\w-]{11})", reply_channel)
     assert match
     return f"{match[2]}!", f"{match[1]}!{match[3]}"
 

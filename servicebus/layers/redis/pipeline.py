@@ -94,8 +94,13 @@ class Pipeline:
             self._queue.append(batch)
             self._schedule()
         self._waiting_bytes += len(ticket.frame)
-        if len(batch.tickets) >= SEND_NOW:
+        if len(batch.tickets) >= SEND_NOW or self._is_quiet():
             self._flush()
+
+    def _is_quiet(self) -> bool:
+        """Nothing is on its way: a lone frame has nothing to wait for."""
+        connection = self.link.connection
+        return connection is not None and not connection.outstanding
 
     def unpush(self, ticket: Ticket) -> bool:
         """Take back a frame that has not left yet."""

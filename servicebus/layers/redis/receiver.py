@@ -27,6 +27,7 @@ SILENCE = 0.5
 UNBLOCK_AGAIN = 0.01
 MOST_AT_ONCE = 512
 AGAIN = 0.05
+FEW = 4
 
 logger = logging.getLogger(__name__)
 
@@ -165,11 +166,17 @@ class Receiver:
             self._not_popped(connection, str(reply))
             return
         frames = self._nodes.adopted(reply[1], connection.greeting) if reply is not None else []
-        if frames:
+        if len(frames) > FEW:
             self._credit.take(len(frames))
-        self._arm(connection)
-        if frames:
+            self._arm(connection)
             self._sink(frames, connection.greeting.fence)
+        elif frames:
+            # Few wait: what they start goes first, and asking for more is for the next tick.
+            self._credit.take(len(frames))
+            self._sink(frames, connection.greeting.fence)
+            self.wake()
+        else:
+            self._arm(connection)
 
     def _not_popped(self, connection: Connection, error: str) -> None:
         if error.startswith(("ASK", "TRYAGAIN")):

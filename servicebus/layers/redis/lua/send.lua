@@ -9,16 +9,22 @@ if ARGV[3] == '1' and redis.call('EXISTS', KEYS[2]) == 0 then
   return -1
 end
 local count = #ARGV - 3
-local room = tonumber(ARGV[1]) - redis.call('LLEN', KEYS[1])
-if count > room then
-  count = room
-end
-if count <= 0 then
-  return 0
-end
-redis.call('RPUSH', KEYS[1], unpack(ARGV, 4, 3 + count))
+-- Nobody sees the list before this script ends, so what is too much may be taken off again.
+local length = redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
 -- pcall: an error answer of this script means that nothing was pushed, so nothing may fail from here on.
-local ttl = redis.pcall('PTTL', KEYS[1])
+local over = length - tonumber(ARGV[1])
+if over > 0 then
+  if over > count then
+    over = count
+  end
+  redis.pcall('RPOP', KEYS[1], over)
+  count = count - over
+end
+-- A list that was not there before has no TTL yet.
+local ttl = -1
+if length > #ARGV - 3 then
+  ttl = redis.pcall('PTTL', KEYS[1])
+end
 if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
   redis.pcall('PEXPIRE', KEYS[1], ARGV[2])
 end

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,19 +18,25 @@ from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.embedded import EmbeddedServer
 from servicebus.loops import loop_factory
 
-from .peers import channels_redis_host, free_port
-from .stats import median, percentile
+from ..options import positive_int
+from ..peers.channels_redis_layer import host
+from ..processes import free_port
+from ..progress import say
+from ..report.charts import Bars, Chart
+from ..report.document import Better, Report, metric, ratio_metric
+from ..report.text import figure
+from ..report.text import table as as_table
+from ..stats import median, percentile
 
 MESSAGE = {"type": "chat.message", "text": "x" * 100}
 Measure = Callable[[Any, argparse.Namespace], Awaitable[float]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--messages", type=int, default=1000, help="per step (default 1000)")
-    parser.add_argument("--members", type=int, default=1000, help="of the group that fans out (default 1000)")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--messages", type=positive_int, default=1000, help="per step (default 1000)")
+    parser.add_argument("--members", type=positive_int, default=1000, help="of the group that fans out (default 1000)")
+    parser.add_argument("--repeats", type=positive_int, default=5)
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="daphne has that of asyncio")
-    parser.add_argument("--json", action="store_true")
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -42,18 +47,23 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     async with EmbeddedServer("--port", str(port), "--bind", "127.0.0.1"):
         for repeat in range(options.repeats):
             for step, (measure, _, _) in STEPS.items():
-                print(f"repeat {repeat + 1} of {options.repeats}: {step}", file=sys.stderr)
+                say(f"repeat {repeat + 1} of {options.repeats}: {step}")
                 for name, make in LAYERS.items():
                     results[step][name].append(await asyncio.to_thread(_in_a_loop, make, url, measure, options))
         connections = {name: await _connections(make, url) for name, make in LAYERS.items()}
     ratios = {step: median(ours["servicebus"]) / median(ours["channels_redis"]) for step, ours in results.items()}
-    return {
-        "scenario": "layers",
-        "loop": options.loop,
-        "results": results,
-        "ratios": ratios,
-        "connections": connections,
-    }
+    measured = {"results": results, "ratios": ratios, "connections": connections, "metrics": _metrics(results)}
+    return {"scenario": "layers", "loop": options.loop, **measured}
+
+
+def _metrics(results: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for step, (_, unit, _) in STEPS.items():
+        better: Better = "lower" if unit == "ms" else "higher"
+        by_layer = results[step]
+        found |= {f"{name}, {step}": metric(values, unit, better) for name, values in by_layer.items()}
+        found[f"ratio, {step}"] = ratio_metric(by_layer["servicebus"], by_layer["channels_redis"], better)
+    return found
 
 
 def _in_a_loop(make: Callable[[str], Any], url: str, measure: Measure, options: argparse.Namespace) -> float:
@@ -167,7 +177,7 @@ def _ours(url: str) -> Any:
 def _theirs(url: str) -> Any:
     from channels_redis.core import RedisChannelLayer as Core
 
-    return Core(hosts=[channels_redis_host(url)], capacity=100_000)
+    return Core(hosts=[host(url)], capacity=100_000)
 
 
 LAYERS: dict[str, Callable[[str], Any]] = {"servicebus": _ours, "channels_redis": _theirs}
@@ -180,13 +190,30 @@ STEPS: dict[str, tuple[Measure, str, str]] = {
 }
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: Report) -> str:
     """The medians, their ratio, and what the ratio is meant to be."""
-    lines = [f"{'':28}{'servicebus':>14}{'channels_redis':>16}{'ratio':>9}  goal"]
-    for step, (_, unit, goal) in STEPS.items():
-        ours, theirs = (median(report["results"][step][name]) for name in LAYERS)
-        figures = f"{ours:>14,.2f}{theirs:>16,.2f}" if unit == "ms" else f"{ours:>14,.0f}{theirs:>16,.0f}"
-        lines.append(f"{step:28}{figures}{report['ratios'][step]:>9.2f}  {goal}  {unit}")
+    rows = [
+        [
+            step,
+            *(figure(median(report["results"][step][name])) for name in LAYERS),
+            f"{report['ratios'][step]:.2f}",
+            *rest,
+        ]
+        for step, (_, *rest) in STEPS.items()
+    ]
     ours, theirs = (report["connections"][name] for name in LAYERS)
-    lines.append(f"{'connections, 1,000 sends':28}{ours:>14,}{theirs:>16,}{ours / theirs:>9.3f}  1 connection")
-    return "\n".join(lines)
+    rows.append(["connections, 1,000 sends", f"{ours:,}", f"{theirs:,}", f"{ours / theirs:.3f}", "connections", "1"])
+    return as_table(("", *LAYERS, "ratio", "unit", "goal"), rows)
+
+
+def charts(report: Report) -> list[Chart]:
+    """A chart per step: their units differ."""
+    metrics = report["metrics"]
+    return [
+        Bars(step, unit, {name: _bar(metrics[f"{name}, {step}"]) for name in LAYERS})
+        for step, (_, unit, _) in STEPS.items()
+    ]
+
+
+def _bar(found: dict[str, float]) -> tuple[float, float, float]:
+    return found["median"], found["low"], found["high"]

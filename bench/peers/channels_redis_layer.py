@@ -1,0 +1,57 @@
+"""channels_redis both ways: the request on a normal channel, each caller's replies on a channel of its own.
+
+It is the layer of https://channels.readthedocs.io/en/stable/topics/channel_layers.html, configured as in
+https://github.com/django/channels_redis. Capacity and connections are raised so that it does not refuse, and the socket
+timeout of redis-py 8 is turned off, which would end an idle receive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..load import Call
+from .base import Peer, absent, driven_by, embedded_server, served_by
+
+NAME = "channels_redis"
+
+
+def host(url: str) -> dict[str, object]:
+    """One entry of its ``hosts``."""
+    return {"address": url, "max_connections": 4096, "socket_timeout": None}
+
+
+async def serve(address: str) -> None:
+    from channels_redis.core import RedisChannelLayer
+
+    layer = RedisChannelLayer(hosts=[host(address)], capacity=100_000)
+    try:
+        while True:
+            message = await layer.receive("echo.request")
+            await layer.send(message["reply_channel"], {"type": "reply", "body": message["body"]})
+    finally:
+        await layer.close_pools()
+
+
+@asynccontextmanager
+async def client(address: str) -> AsyncIterator[Call]:
+    from channels_redis.core import RedisChannelLayer
+
+    layer = RedisChannelLayer(hosts=[host(address)], capacity=100_000)
+    free: list[str] = []
+
+    async def call(body: str) -> object:
+        channel = free.pop() if free else await layer.new_channel()
+        await layer.send("echo.request", {"type": "echo", "reply_channel": channel, "body": body})
+        reply = await asyncio.wait_for(layer.receive(channel), 10)
+        free.append(channel)
+        return reply
+
+    try:
+        yield call
+    finally:
+        await layer.close_pools()
+
+
+PEER = Peer(NAME, lambda: absent("channels_redis"), embedded_server, served_by(NAME), driven_by(NAME), 256)

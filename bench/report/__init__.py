@@ -1,0 +1,1 @@
+"""From figures to what people read: JSON, a table, SVG charts and a page."""

@@ -1,0 +1,1 @@
+"""One module per scenario: ``add_arguments``, ``run`` to a report, ``table`` and ``charts`` of that report."""
