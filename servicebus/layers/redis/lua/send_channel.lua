@@ -5,36 +5,48 @@
 --   ARGV[2]  ttl_ms   the list lives this long at least
 --   ARGV[3]  local    not used: such a channel has none
 --   ARGV[4…] frames   pushed in order, as many as there is room for
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local room = tonumber(ARGV[1]) - redis.call('LLEN', KEYS[1])
-local held = redis.call('HVALS', KEYS[2])
-for _, value in ipairs(held) do
+local now = nil
+local function instant()
+  if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return now
+end
+local taken = 0
+for _, value in ipairs(redis.call('HVALS', KEYS[2])) do
   local n, till = value:match('(%d+):(%d+)')
-  if tonumber(till) > now then
-    room = room - tonumber(n)
+  if tonumber(till) > instant() then
+    taken = taken + tonumber(n)
   end
 end
 local count = #ARGV - 3
-while count > room do
+-- Nobody sees the list before this script ends, so what is too much may be taken off again.
+local length = redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
+-- pcall: an error answer means that nothing was pushed, so nothing may fail from here on.
+local over = length + taken - tonumber(ARGV[1])
+while over > 0 do
   -- Full: what has expired at its head takes no room. A frame begins with the array's mark, its fence and its expiry.
-  local oldest = redis.call('LINDEX', KEYS[1], 0)
+  local oldest = redis.pcall('LINDEX', KEYS[1], 0)
   local known, _, _, expires = pcall(cmsgpack.unpack_limit, oldest or '', 2, 1)
-  if not oldest or not known or type(expires) ~= 'number' or expires > now then
+  if not oldest or not known or type(expires) ~= 'number' or expires > instant() then
     break
   end
-  redis.call('LPOP', KEYS[1])
-  room = room + 1
+  redis.pcall('LPOP', KEYS[1])
+  over = over - 1
 end
-if count > room then
-  count = room
+if over > 0 then
+  if over > count then
+    over = count
+  end
+  redis.pcall('RPOP', KEYS[1], over)
+  count = count - over
 end
-if count <= 0 then
-  return 0
+-- A list that was not there before has no TTL yet.
+local ttl = -1
+if length > #ARGV - 3 then
+  ttl = redis.pcall('PTTL', KEYS[1])
 end
-redis.call('RPUSH', KEYS[1], unpack(ARGV, 4, 3 + count))
--- pcall: an error answer means that nothing was pushed, so nothing may fail from here on.
-local ttl = redis.pcall('PTTL', KEYS[1])
 if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
   redis.pcall('PEXPIRE', KEYS[1], ARGV[2])
 end

@@ -6,8 +6,8 @@
 --   ARGV[3]  local    the channel's local name
 --   ARGV[4…] frames   pushed in order, as many as there is room for
 local count = #ARGV - 3
-local room = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[2], ARGV[3]) or 0)
-if count > room then
+local held = redis.call('HINCRBY', KEYS[2], ARGV[3], count)
+if held > tonumber(ARGV[1]) then
   -- Full: nobody may be reading. What has expired at the head of the inbox takes no room, whosever it is. A frame begins
   -- with the array's mark, its fence, its expiry and its local name; words to the process ('+') stay.
   local time = redis.call('TIME')
@@ -23,21 +23,27 @@ if count > room then
       redis.call('HDEL', KEYS[2], name)
     end
   end
-  room = tonumber(ARGV[1]) - tonumber(redis.call('HGET', KEYS[2], ARGV[3]) or 0)
-end
-if count > room then
-  count = room
-end
-if count <= 0 then
-  return 0
-end
-redis.call('HINCRBY', KEYS[2], ARGV[3], count)
-redis.call('RPUSH', KEYS[1], unpack(ARGV, 4, 3 + count))
--- pcall: an error answer means that nothing was pushed, so nothing may fail from here on.
-for _, key in ipairs(KEYS) do
-  local ttl = redis.pcall('PTTL', key)
-  if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
-    redis.pcall('PEXPIRE', key, ARGV[2])
+  held = tonumber(redis.call('HGET', KEYS[2], ARGV[3]) or 0)
+  local over = held - tonumber(ARGV[1])
+  if over > 0 then
+    if over > count then
+      over = count
+    end
+    redis.call('HINCRBY', KEYS[2], ARGV[3], -over)
+    count = count - over
   end
+  if count == 0 then
+    return 0
+  end
+end
+local length = redis.call('RPUSH', KEYS[1], unpack(ARGV, 4, 3 + count))
+-- pcall: an error answer means that nothing was pushed, so nothing may fail from here on.
+local ttl = length > count and redis.pcall('PTTL', KEYS[1]) or -1
+if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
+  redis.pcall('PEXPIRE', KEYS[1], ARGV[2])
+end
+ttl = redis.pcall('PTTL', KEYS[2])
+if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
+  redis.pcall('PEXPIRE', KEYS[2], ARGV[2])
 end
 return count
