@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .errors import ConfigurationError, InvalidRequest
+from .text import CONTROL
 
 if TYPE_CHECKING:
     from .bus import ServiceBus
 
 FLAG_PREFIX = "flag-"
+MAX_ID = 128
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 8192
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -98,9 +99,20 @@ def context(
         _current.reset(token)
 
 
-def enter(context: Context) -> None:
-    """Make ``context`` the current one for the rest of the running task or thread call."""
-    _current.set(context)
+enter = _current.set
+"""Make a context the current one for the rest of the running task or thread call."""
+
+
+def check_received(context: Context) -> None:
+    """Raise InvalidRequest when what a message brought along would spoil a log, or a protocol further down."""
+    if len(context.correlation_id) > MAX_ID or not context.correlation_id.isprintable():
+        _checked_id(context.correlation_id)
+    if not context.caller.isprintable() and CONTROL.search(context.caller):
+        raise InvalidRequest("the name of a caller has no control characters", "caller")
+    if context.headers:
+        for name, value in context.headers.items():
+            _check_header(name, value)
+        _check_size(context.headers)
 
 
 def _flag_value(name: str, on: Any) -> str:
@@ -110,9 +122,10 @@ def _flag_value(name: str, on: Any) -> str:
 
 
 def _checked_id(correlation_id: Any) -> str:
-    if not isinstance(correlation_id, str) or len(correlation_id) > 128 or _CONTROL.search(correlation_id):
+    if not isinstance(correlation_id, str) or len(correlation_id) > MAX_ID or CONTROL.search(correlation_id):
         raise InvalidRequest(
-            "a correlation ID is a str of at most 128 characters, none of them control characters", "correlation_id"
+            f"a correlation ID is a str of at most {MAX_ID} characters, none of them control characters",
+            "correlation_id",
         )
     return correlation_id
 
@@ -123,11 +136,19 @@ def _checked_headers(headers: dict[str, str]) -> Mapping[str, str]:
             raise InvalidRequest(
                 f"header name {name!r} is not lower-case [a-z0-9_.-], at most 64 characters", "headers"
             )
-        if not isinstance(value, str) or _CONTROL.search(value):
-            raise InvalidRequest("a header value is a str without control characters", f"headers.{name}")
+        _check_header(name, value)
+    _check_size(headers)
+    return MappingProxyType(headers)
+
+
+def _check_header(name: str, value: Any) -> None:
+    if not isinstance(value, str) or CONTROL.search(value) or CONTROL.search(name):
+        raise InvalidRequest("a header is a name and a value, both str without control characters", f"headers.{name}")
+
+
+def _check_size(headers: Mapping[str, str]) -> None:
     size = sum(len(name) + len(value.encode()) for name, value in headers.items())
     if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise InvalidRequest(
             f"{len(headers)} headers of {size} bytes: at most {MAX_HEADERS} of {MAX_HEADER_BYTES}", "headers"
         )
-    return MappingProxyType(headers)

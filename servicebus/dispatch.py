@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .context import NO_HEADERS, Context, enter
+from .context import NO_HEADERS, Context, check_received, enter
 from .endpoints import Endpoints, NotStarted, Route
 from .errors import (
     InvalidRequest,
@@ -39,6 +40,7 @@ from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, O
 from .protocol.shedding import Codel
 from .replies import Origin, Replies
 from .service import Handler, Service
+from .text import printable
 
 if TYPE_CHECKING:
     from .bus import ServiceBus
@@ -63,32 +65,40 @@ class Dispatcher:
         replies = Replies(layer, bus.counters, max_size=bus.max_message_size, expiry_ms=int(bus.expiry * 1000))
         self._answer, self._reply, self._origin = replies.answer, replies.send, replies.origin
         self._loop = asyncio.get_running_loop()
-        self._tasks: dict[asyncio.Task[Any] | None, IncomingRequest] = {}
+        self._make_task = _task_factory(self._loop)
+        self._running: dict[int, tuple[asyncio.Task[None], IncomingRequest]] = {}
         self._codel = Codel(service.shedding) if service.shedding else None
         self._resurrected_too = bus.on_failover == "keep"
         self._cancelled: set[str] = set()
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
-        now_ms = self._layer.now_ms()
+        now_ms, largest = self._layer.now_ms(), self._max_size
+        suspicious = self._codel is not None or bool(self._cancelled)
         for frame in frames:
+            message: IncomingRequest | None = None
             try:
-                message = self._admitted(frame, fence, now_ms)
+                parsed = decode_request(frame, MAX_SIZE)
+                message = parsed.message
             except MalformedFrame as error:
                 self._counters.rejected_frames += 1
                 logger.warning("a frame was dropped: %s", error)
-                message = None
+            else:
+                in_time = now_ms < parsed.expires and now_ms < (message.deadline or parsed.expires)
+                plain = in_time and parsed.fence == fence and message.body is not NO_BODY
+                if not plain or suspicious or len(frame) > largest:
+                    message = self._admitted(parsed, frame, fence, now_ms)
             if message is None:
                 self._credit.release()
                 continue
-            task = _eager_task(self._handle(message), self._loop)
+            task = self._make_task(self._handle(message))
             if not task.done():
-                self._tasks[task] = message  # it leaves by itself, which costs less than a callback
+                self._running[id(message)] = task, message  # it leaves by itself, which costs less than a callback
 
     async def finish(self, within: float) -> None:
         """Wait for the running handlers, ``within`` seconds at most; then cancel them. Their callers get WorkerLost."""
         await asyncio.sleep(0)  # what was delivered in this tick starts, so that it can be ended properly
-        tasks = {task for task in self._tasks if task is not None}
+        tasks = {task for task, _ in self._running.values()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=within)
             for task in late:
@@ -107,14 +117,13 @@ class Dispatcher:
         self._loop.call_later(REMEMBER_CANCELLED, self._cancelled.difference_update, reply_channels)
 
     def _cancel_running(self, reply_channels: set[str]) -> None:
-        for task, message in list(self._tasks.items()):
-            if task is not None and message.reply_channel in reply_channels:
+        for task, message in list(self._running.values()):
+            if message.reply_channel in reply_channels:
                 self._counters.cancelled += 1
                 task.cancel()
 
-    def _admitted(self, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
-        """The message in a frame, None when it must not start."""
-        parsed = decode_request(frame, MAX_SIZE)
+    def _admitted(self, parsed: RequestFrame, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
+        """The message in a frame at which something is to be looked at, None when it must not start."""
         message = parsed.message
         if parsed.fence and fence and parsed.fence != fence and not self._resurrected_too:
             self._counters.fenced_frames += 1
@@ -165,7 +174,7 @@ class Dispatcher:
             raise
         finally:
             self._credit.release()
-            self._tasks.pop(asyncio.current_task(self._loop), None)
+            self._running.pop(id(message), None)
 
     def _ready(
         self, message: IncomingRequest, origin: Origin, unique: str
@@ -184,7 +193,11 @@ class Dispatcher:
         )
         enter(context)
         try:
+            if message.correlation_id or message.headers or message.caller:  # what else is in it, the bus has made
+                check_received(context)
             request = route.decode(message.body)
+        except InvalidRequest as error:
+            return faults.refused(error)
         except UNDECODABLE as error:
             return faults.refused(faults.invalid(error))
         except Exception as error:
@@ -198,7 +211,8 @@ class Dispatcher:
         """The log and the counter are all that will ever tell of this error."""
         self._counters.unanswered_errors += 1
         if outcome.code != "internal":  # which is logged already, with its traceback
-            logger.warning("%r was not handled: %s: %s", message.type, outcome.code, outcome.message)
+            text = printable(f"{outcome.code}: {outcome.message}")
+            logger.warning("%r was not handled: %s", message.type, text)
 
     def _refuse(self, message: IncomingRequest, error: MessageTooLarge) -> None:
         self._counters.rejected_frames += 1
@@ -238,12 +252,8 @@ def _flat(frame: bytes, parsed: RequestFrame) -> IncomingRequest:
     return msgspec.structs.replace(parsed.message, body=raw)
 
 
-if sys.version_info >= (3, 12):
-
-    def _eager_task(handling: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-        return asyncio.Task(handling, loop=loop, eager_start=True)
-
-else:
-
-    def _eager_task(handling: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-        return loop.create_task(handling)
+def _task_factory(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+    """Tasks begin at once where Python can do that."""
+    if sys.version_info >= (3, 12):
+        return partial(asyncio.Task, loop=loop, eager_start=True)
+    return loop.create_task

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
 import channels.exceptions
 import msgspec
 
+from .text import printable
+
 Executed = Literal["no", "maybe", "yes"]
 Stage = Literal["queued", "dispatched"]
 
@@ -20,6 +22,13 @@ class ServiceBusError(Exception):
 
     executed: Executed = "maybe"
     retryable: bool = False
+
+    def __str__(self) -> str:
+        """One line that is fit for a log, whatever others have put into it."""
+        return printable(self._text())
+
+    def _text(self) -> str:
+        return super().__str__()
 
 
 class ConfigurationError(ServiceBusError):
@@ -38,7 +47,7 @@ class ChannelFull(ServiceBusError, channels.exceptions.ChannelFull):  # type: ig
         super().__init__(channel, capacity)
         self.channel, self.capacity = channel, capacity
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"channel {self.channel!r} is full ({self.capacity} messages): retry later, or add workers"
 
 
@@ -52,7 +61,7 @@ class NoWorkers(ServiceBusError):
         super().__init__(channel)
         self.channel = channel
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"no worker serves {self.channel!r}: start one with `servicebus worker`"
 
 
@@ -66,7 +75,7 @@ class Overloaded(ServiceBusError):
         super().__init__(channel, reason)
         self.channel, self.reason = channel, reason
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.channel!r} is overloaded: {self.reason}"
 
 
@@ -80,7 +89,7 @@ class Unavailable(ServiceBusError):
         super().__init__(reason, retryable)
         self.reason, self.retryable = reason, retryable
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return self.reason
 
 
@@ -91,7 +100,7 @@ class SendUnknown(ServiceBusError):
         super().__init__(channel, reason)
         self.channel, self.reason = channel, reason
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"what became of a message to {self.channel!r} is unknown: {self.reason} before an answer came"
 
 
@@ -104,7 +113,7 @@ class DeadlineExceeded(ServiceBusError, TimeoutError):
         self.executed = "no" if stage == "queued" else "maybe"
         self.retryable = False
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         fate = "it was never started" if self.stage == "queued" else "it may have run"
         return f"{self.operation!r} on {self.channel!r} got no reply before its deadline: {fate}"
 
@@ -116,7 +125,7 @@ class WorkerLost(ServiceBusError):
         super().__init__(channel)
         self.channel = channel
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"the worker that took the message from {self.channel!r} was lost before it replied"
 
 
@@ -129,7 +138,7 @@ class UnknownOperation(ServiceBusError):
         super().__init__(operation, known)
         self.operation, self.known = operation, tuple(known)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"unknown operation {self.operation!r}; this service knows: {', '.join(self.known) or 'none'}"
 
 
@@ -142,7 +151,7 @@ class InvalidRequest(ServiceBusError):
         super().__init__(reason, field)
         self.reason, self.field = reason, field
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return self.reason if self.field == "$" else f"{self.reason} (field {self.field})"
 
 
@@ -155,7 +164,7 @@ class MessageTooLarge(ServiceBusError):
         super().__init__(size, limit)
         self.size, self.limit = size, limit
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         advice = "send less, or raise max_message_size here and at the worker"
         return f"message of {self.size} bytes is over the limit of {self.limit}: {advice}"
 
@@ -169,7 +178,7 @@ class Unauthorized(ServiceBusError):
         super().__init__(operation, reason)
         self.operation, self.reason = operation, reason
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"not allowed to call {self.operation!r}" + (f": {self.reason}" if self.reason else "")
 
 
@@ -183,7 +192,7 @@ class RemoteError(ServiceBusError):
         super().__init__(code, message, details)
         self.code, self.message, self.details = code, message, details
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code
 
 

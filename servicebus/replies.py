@@ -16,6 +16,8 @@ from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
 
 KNOWN_ORIGINS = 10_000
 REPLY_OUTLIVES_MS = 1000
+LATEST = 2**64 - 1
+"""The last instant that a frame can name."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +70,13 @@ class Replies:
             logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
             return
         # Once its deadline has passed, nobody reads a reply.
-        expires = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
-        frame = self._encoded(origin.channel, expires, origin.local + unique, outcome)
+        until = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
+        expires = min(until, LATEST)
+        fence, local = self._layer.fence_of(origin.channel), origin.local + unique
+        try:
+            frame = encode_frame(fence, expires, local, outcome, self._max_size)
+        except Exception as error:  # noqa: BLE001 - whatever is in it, its caller gets an answer
+            frame = encode_frame(fence, expires, local, _substitute(error), DEFAULT_MAX_SIZE)
         self._layer.push(Reply(origin.channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
@@ -79,7 +86,7 @@ class Replies:
         """
         name, mark, unique = reply_channel.partition("!")
         known = self._origins.get(name)
-        if known is not None and mark:
+        if known is not None and unique.isalnum():  # as ours are; any other name is looked at as a whole
             return known, unique
         if not is_channel(reply_channel):
             return NOBODY, unique
@@ -90,15 +97,11 @@ class Replies:
         origin = self._origins[name] = Origin(caller_of(reply_channel), *route(name + mark))
         return origin, unique
 
-    def _encoded(self, channel: str, expires: int, local: str, outcome: OutgoingReply | OutgoingError) -> bytes:
-        fence = self._layer.fence_of(channel)
-        try:
-            return encode_frame(fence, expires, local, outcome, self._max_size)
-        except MessageTooLarge as error:
-            details = {"size": error.size, "limit": error.limit}
-            text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
-            failure = OutgoingError("error", "reply_too_large", "yes", text, details)
-        except Exception:
-            logger.exception("a reply cannot be encoded")
-            failure = OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
-        return encode_frame(fence, expires, local, failure, DEFAULT_MAX_SIZE)
+
+def _substitute(error: Exception) -> OutgoingError:
+    """What a caller gets instead of a reply that cannot be sent."""
+    if isinstance(error, MessageTooLarge):
+        text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
+        return OutgoingError("error", "reply_too_large", "yes", text, {"size": error.size, "limit": error.limit})
+    logger.error("a reply cannot be encoded", exc_info=error)
+    return OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from copy import copy
 from typing import Any, ClassVar
 
 import msgspec
@@ -11,6 +12,11 @@ import msgspec
 from .errors import DeadlineExceeded, ServiceBusError, Stage
 
 logger = logging.getLogger(__name__)
+
+
+def own(error: ServiceBusError) -> ServiceBusError:
+    """The same error for one caller alone: one that many of them raise would collect the tracebacks of them all."""
+    return copy(error)
 
 
 class Call(msgspec.Struct, eq=False):
@@ -31,7 +37,7 @@ class Call(msgspec.Struct, eq=False):
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:
-            self.fail(error)
+            self.fail(own(error))
 
     def expire(self, stage: Stage) -> None:
         self.fail(DeadlineExceeded(self.channel, self.operation, stage))
@@ -57,7 +63,7 @@ class OneWay:
         if error is None:
             self.future.set_result(None)
         else:
-            self.future.set_exception(error)
+            self.future.set_exception(own(error))
 
 
 class Word:

@@ -164,7 +164,7 @@ async def test_a_plain_handler_that_waits_for_a_thread_is_not_started_after_its_
 
 async def test_a_plain_handler_that_was_not_started_is_reported_so_when_there_is_time(url: str) -> None:
     slow = Slow()
-    slow.seconds = 0.12
+    slow.seconds = 0.105
     async with calling(url, slow.service) as bus:
         calls = [bus.call(CHANNEL, {"type": "sleep", "n": number}, timeout=0.1) for number in range(60)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import ServiceBusError
-from . import call, demo, health, worker
+from . import call, demo, health, logs, worker
 
 COMMANDS = {"demo": demo, "worker": worker, "call": call, "health": health}
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_arguments(commands.add_parser(name, help=summary, description=summary))
     options = parser.parse_args(arguments)
     level = logging.INFO if options.verbose or options.command == "worker" else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.set_up(level)
     return _run(options)
 
 

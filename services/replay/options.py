@@ -13,7 +13,10 @@ from msgspec import Struct
 MAX_RATIO = 1000
 MAX_CONCURRENCY = 1000
 MAX_WORKERS = 64
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
 
 _RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?|\.[0-9]{1,12}")
 

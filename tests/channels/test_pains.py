@@ -18,6 +18,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils.module_loading import import_string
 
+from servicebus.testing.servers import Cluster
+
 from ..proxy import proxied
 from ..server import RealServer
 from ..timing import MS
@@ -159,6 +161,21 @@ async def test_09_a_thousand_sends_at_once_share_a_connection(new: New, server: 
     await asyncio.gather(*(layer.send("a", {"n": n}) for n in range(1000)))
     await asyncio.to_thread(lambda: [async_to_sync(layer.send)("b", {"n": n}) for n in range(100)])
     assert connections() - before == 1
+
+
+async def test_10_a_cluster_is_a_server_like_any_other(new: New, cluster: Cluster) -> None:
+    layer = new(hosts=[cluster.url if BACKEND.startswith("servicebus.") else cluster.nodes[0].url])
+    channels = [f"a{n}" for n in range(12)] + [await layer.new_channel() for _ in range(3)]
+    assert len({cluster.node_of(f"asgi:{{{channel}}}").port for channel in channels}) == 3
+    for channel in channels:
+        await layer.send(channel, {"n": 1})
+        await layer.group_add("g", channel)
+    await layer.group_send("g", {"n": 2})
+    for channel in channels:
+        assert await numbers(layer, channel, 2) == [1, 2]
+    await layer.send(channels[0], {"n": 3})
+    await layer.flush()
+    assert await drained(layer, channels[0]) == []
 
 
 async def test_11_a_listener_stays_in_its_group(new: New) -> None:

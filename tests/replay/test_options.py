@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.replay.options import Options, add_arguments, from_args
+from services.replay.options import SCHEMES, Options, add_arguments, from_args
 
 
 def parse(*arguments: str) -> Options:
@@ -25,6 +25,11 @@ def test_every_option_is_taken() -> None:
         *("--url", "redis://localhost:6379/0"),
     )
     assert found == Options(Path("a.csv"), Decimal("0.5"), 64, 2, "redis://localhost:6379/0", True)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_any_server_that_processes_can_share_is_taken(scheme: str) -> None:
+    assert parse("--url", f"{scheme}://host").url == f"{scheme}://host"
 
 
 @pytest.mark.parametrize("ratio", ["0", "0.0", ".5", "1.", "1000", "0.333333333333"])
@@ -46,6 +51,7 @@ def test_a_ratio_is_exact(ratio: str) -> None:
         (["--workers", "²"], "'²' is not a whole number from 1 to 64"),
         (["--workers", "0"], "'0' is not a whole number from 1 to 64"),
         (["--url", "memory://"], "the workers share a server: a URL starts with redis://"),
+        (["--url", "redis+queue://host"], "rediss+sentinel://, redis+cluster://, rediss+cluster://"),
         (["--url", "localhost"], "the workers share a server: a URL starts with redis://"),
     ],
 )

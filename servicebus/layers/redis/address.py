@@ -27,7 +27,7 @@ class Address:
     path: str = ""
     db: int = 0
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     tls: ssl.SSLContext | None = None
     tls_options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -41,7 +41,9 @@ class Address:
             options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
             port = urlsplit(url).port
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"not a server URL: {without_password(url)} ({error})") from error
+            # The parser quotes what it cannot read, and so does its traceback: that may be a piece of a password.
+            reason = "check its host and port, and percent-encode the password" if "@" in url else error
+            raise ConfigurationError(f"not a server URL: {without_password(url)} ({reason})") from None
         kind = options.get("connection_class")
         if kind is UnixDomainSocketConnection and not options.get("path"):
             raise ConfigurationError("a unix:// URL needs the path of a socket: unix:///run/redis.sock")
@@ -63,7 +65,19 @@ class Address:
 
 
 def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
-    """The TLS side of redis-py's connection options: ``ssl_ca_certs``, ``ssl_cert_reqs`` and so on."""
+    """The TLS side of redis-py's connection options: ``ssl_ca_certs``, ``ssl_cert_reqs`` and so on.
+
+    Raises ConfigurationError when a file that they name cannot be used.
+    """
+    try:
+        return _tls_context(options)
+    except OSError as error:  # an SSLError is one
+        raise ConfigurationError(
+            f"a file of ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be used: {error}"
+        ) from error
+
+
+def _tls_context(options: dict[str, Any]) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
     required = str(options.get("ssl_cert_reqs", "required")).lower()
     if required in ("none", "optional"):
@@ -77,6 +91,8 @@ def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown."""
+    """The URL as it may be shown: without its query, where passwords may stand too."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    where, _, query = rest.partition("?")
+    # With an "@" behind it, the "?" may be part of a password.
+    return f"{scheme}://{'...' if '@' in query else where.rpartition('@')[2]}"

@@ -124,6 +124,9 @@ class ClusterNodes:
                 self._known[name] = known
         return known
 
+    def direct(self, name: str) -> Pipeline | None:
+        return None if name in self._parked else self.pipeline(name)
+
     def locator(self, name: str) -> Locator:
         return SlotOwner(self._slots, self._slot(name))
 

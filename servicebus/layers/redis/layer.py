@@ -147,6 +147,12 @@ class RedisLayer:
         """How often a connection was replaced."""
         return sum(pipeline.link.reconnects for pipeline in self._nodes.pipelines())
 
+    def _adopted(self, channel: str, frames: list[bytes]) -> list[bytes]:
+        """What a command has popped, with the fence of this primary on frames that moved there."""
+        pipeline = self._nodes.pipeline(channel)
+        connection = pipeline.link.connection if pipeline is not None else None
+        return frames if connection is None else self._nodes.adopted(frames, connection.greeting)
+
     async def _members(self, name: str, key: bytes) -> list[bytes]:
         members: list[bytes] = await self._nodes.execute(name, b"EVALSHA", MEMBERS.sha, 1, key)
         return members

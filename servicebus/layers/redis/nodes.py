@@ -44,6 +44,9 @@ class Nodes(Protocol):
     def pipeline(self, name: str) -> Pipeline | None:
         """That of the primary that holds ``name``; None while there is none."""
 
+    def direct(self, name: str) -> Pipeline | None:
+        """The same, unless something for ``name`` waits elsewhere. From any thread."""
+
     def locator(self, name: str) -> Locator:
         """The way to the primary that holds ``name``, for a connection of one's own."""
 
@@ -116,6 +119,9 @@ class OneNode:
         return [self._only]
 
     def pipeline(self, name: str) -> Pipeline:
+        return self._only
+
+    def direct(self, name: str) -> Pipeline:
         return self._only
 
     def locator(self, name: str) -> Locator:

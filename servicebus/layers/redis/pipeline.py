@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 import hiredis
@@ -157,7 +158,8 @@ class Pipeline:
             await asyncio.gather(*(self._asked(("SCRIPT", "LOAD", script.source)) for script in ALL))
             reply = await self._asked(command)
         if isinstance(reply, NeverSent):
-            raise self._refusal or Unavailable(f"not connected to {self.link.locator}") from reply
+            # A copy: the refusal holds for as long as the outage, and would collect the traceback of everybody here.
+            raise copy(self._refusal) or Unavailable(f"not connected to {self.link.locator}") from reply
         if isinstance(reply, ConnectionLost):
             raise SendUnknown(str(command[0])) from reply
         if isinstance(reply, hiredis.ReplyError):

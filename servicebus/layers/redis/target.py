@@ -74,9 +74,11 @@ def _cluster(url: str, urls: list[str], path: str) -> ClusterTarget:
 
 
 def _sentinel(url: str, plain: str, login: str, hosts: list[str], path: str, query: str) -> SentinelTarget:
-    master, _, db = path.strip("/").partition("/")
+    master, _, db = path.rstrip("/").partition("/")
     if not master:
         raise ConfigurationError(f"{without_password(url)} names no primary: redis+sentinel://host:port/NAME/0")
+    if db and not db.isdecimal():
+        raise ConfigurationError(f"{without_password(url)}: the database {db!r} is no number")
     options = dict(parse_qsl(query))
     user, password = options.pop("sentinel_username", ""), options.pop("sentinel_password", "")
     rest = urlencode(options)

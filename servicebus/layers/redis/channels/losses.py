@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ....text import printable
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,12 +27,12 @@ class Losses:
     def poison(self, channel: str, reason: str) -> None:
         """A message that cannot be read."""
         self.poisoned += 1
-        logger.error("a message of %s cannot be read and was dropped: %s", channel, reason)
+        logger.error("a message of %s cannot be read and was dropped: %s", channel, printable(reason))
 
     def group_drop(self, group: str, channel: str) -> None:
         """A full member missed a message."""
         self.group_drops += 1
-        logger.info("group %s: %s is full and missed a message", group, channel)
+        logger.info("group %s: %s is full and missed a message", printable(group), printable(channel))
         if self.on_group_drop is not None:
             try:
                 self.on_group_drop(group, channel)
@@ -40,4 +42,4 @@ class Losses:
     def lose(self, channel: str, count: int, reason: str) -> None:
         """Messages that may not be delivered any more."""
         self.lost += count
-        logger.warning("%d messages of %s were lost: %s", count, channel, reason)
+        logger.warning("%d messages of %s were lost: %s", count, channel, printable(reason))

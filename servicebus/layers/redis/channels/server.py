@@ -39,7 +39,7 @@ class Server(RedisLayer):
 
     def push_through(self, ticket: Ticket, fence: int) -> bool:
         """Send a frame at once, from any thread, if nothing else is on its way. ``fence``: what it was built under."""
-        pipeline = self._nodes.pipeline(ticket.channel)
+        pipeline = self._nodes.direct(ticket.channel)
         connection = pipeline.idle if pipeline is not None else None
         if pipeline is None or not isinstance(connection, ThroughConnection) or connection.outstanding:
             return False
@@ -59,7 +59,7 @@ class Server(RedisLayer):
         frames: list[bytes] = await self._nodes.execute(
             channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self.client, HOLD_MS
         )
-        return frames
+        return self._adopted(channel, frames)
 
     def release(self, channel: str, count: int) -> None:
         """That many of the frames that ``take`` brought have been handed over."""

@@ -1,0 +1,34 @@
+"""The log of a command: one line for each record, and nothing in it that a terminal would obey."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..text import printable
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class OneLine(logging.Formatter):
+    """Whatever others have put into a message or an exception cannot pass for a record: tracebacks are indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {printable(line)}" for line in text.split("\n"))
+
+
+def set_up(level: int) -> None:
+    """Log to standard error from now on, unless something else has been set up already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])

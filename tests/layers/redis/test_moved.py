@@ -1,0 +1,41 @@
+"""Which frames of other primaries a reader of a Cluster takes for its own."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+
+from servicebus.layers.redis.connection import Greeting
+from servicebus.layers.redis.moved import adopted
+
+OURS, THEIRS, DEAD = 70_000, 80_000, 90_000
+MESSAGE = [1, "", {"type": "run"}]
+
+
+def frame(fence: int, *more: int) -> bytes:
+    return bytes(msgpack.packb([fence, *MESSAGE, *more]))
+
+
+def read(frames: list[bytes], promoted: bool = False) -> list[bytes]:
+    return adopted(frames, Greeting(1, OURS, 0.0, promoted), {OURS, THEIRS}.__contains__)
+
+
+@pytest.mark.parametrize("more", [(), (5,)])
+def test_a_frame_of_a_primary_that_is_there_still_came_with_its_slot(more: tuple[int, ...]) -> None:
+    (found,) = read([frame(THEIRS, *more)])
+    assert msgpack.unpackb(found)[:4] == [OURS, *MESSAGE]
+    assert msgpack.unpackb(found)[4:] in ([*more], [0])
+
+
+@pytest.mark.parametrize("bytes_", [frame(OURS), frame(OURS, 5), frame(0), frame(DEAD), b"", b"\x94\xc1", b"\xff" * 9])
+def test_any_other_frame_is_left_as_it_is(bytes_: bytes) -> None:
+    assert read([bytes_]) == [bytes_]
+
+
+def test_the_order_of_frames_is_kept() -> None:
+    found = read([frame(THEIRS, 1), frame(OURS, 2), frame(THEIRS, 3)])
+    assert [msgpack.unpackb(one)[4] for one in found] == [1, 2, 3]
+
+
+def test_a_promoted_replica_adopts_nothing_for_it_may_hold_what_its_primary_had_adopted() -> None:
+    assert read([frame(THEIRS)], promoted=True) == [frame(THEIRS)]
