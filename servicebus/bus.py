@@ -185,7 +185,8 @@ class ServiceBus:
         Cancelling is safe: the request is withdrawn unless a worker has taken it.
         """
         if self._proceed is not None:
-            return await self._proceed(Outgoing("call", channel, request, timeout))
+            effective = self.timeout if timeout is None else timeout
+            return await self._proceed(Outgoing("call", channel, request, effective))
         return await self._call(channel, request, timeout)
 
     async def send(self, channel: str, message: Message) -> None:
@@ -194,7 +195,7 @@ class ServiceBus:
         Raises ChannelFull, Unavailable, Overloaded, MessageTooLarge, InvalidRequest (not sent) or SendUnknown.
         Cancelling is safe: the message may or may not be sent.
         """
-        await self._go(Outgoing("send", channel, message))
+        await self._go(Outgoing("send", channel, message, self.timeout))
 
     async def publish(self, event: str, body: Any) -> None:
         """Publish an event: each subscribing service gets one copy. Returns when the layer has taken them.
@@ -203,7 +204,7 @@ class ServiceBus:
         counted, and is no error. Raises Unavailable, MessageTooLarge, InvalidRequest or SendUnknown.
         Cancelling is safe: subscribers may or may not get the event.
         """
-        await self._go(Outgoing("publish", event, body))
+        await self._go(Outgoing("publish", event, body, self.timeout))
 
     async def gather(
         self, *calls: tuple[str, Message], timeout: float | None = None, return_exceptions: bool = False

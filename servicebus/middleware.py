@@ -11,12 +11,12 @@ from .context import Context
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is about to leave. ``timeout`` is in seconds, and only calls have one."""
+    """What is about to leave. ``timeout`` is in seconds: that of the call, or of the bus when it names none."""
 
     kind: Literal["call", "send", "publish"]
     channel: str
     message: Any
-    timeout: float | None = None
+    timeout: float
 
 
 Proceed = Callable[[Outgoing], Awaitable[Any]]

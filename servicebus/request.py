@@ -51,8 +51,8 @@ class Request(msgspec.Struct, Generic[Reply_co], metaclass=_RequestMeta, frozen=
     """Base of typed requests: ``class Reserve(Request[Reserved], tag="reserve")``.
 
     ``tag`` is the operation name, by default the class name in snake case. The reply type is the type argument.
-    ``idempotent=True`` promises that running it twice is the same as running it once, and ``idempotent="keyed"`` that it
-    is so under one idempotency key. Only what promises it may be repeated when nobody knows whether it ran.
+    ``idempotent=True`` promises that running it twice is the same as running it once, ``idempotent="keyed"`` that it is
+    so under one idempotency key. Only what promises it may be repeated when nobody knows whether it ran.
     """
 
 

@@ -1,0 +1,30 @@
+"""What a caller may do about failure, as middleware for a bus: all of it is off unless it is given.
+
+``ServiceBus(middleware=[Retry(), Hedge(), CircuitBreaker(), Bulkhead(64)])``, outermost first. A policy belongs to one
+bus and its event loop. For services there is ``Deduplicate``, which runs what carries one idempotency key once.
+"""
+
+from .breaker import CircuitBreaker, CircuitOpen
+from .bulkhead import Bulkhead, BulkheadFull
+from .deduplicate import Deduplicate
+from .hedge import Hedge
+from .idempotency import idempotent, without_key
+from .memory import MemoryStore
+from .outcome import Claim, Outcome, OutcomeStore
+from .retry import Retry
+
+__all__ = [
+    "Bulkhead",
+    "BulkheadFull",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "Claim",
+    "Deduplicate",
+    "Hedge",
+    "MemoryStore",
+    "Outcome",
+    "OutcomeStore",
+    "Retry",
+    "idempotent",
+    "without_key",
+]

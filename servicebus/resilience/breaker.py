@@ -1,0 +1,134 @@
+"""Refusing at once what goes to a channel that is broken."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import (
+    DeadlineExceeded,
+    NoWorkers,
+    Overloaded,
+    RemoteError,
+    SendUnknown,
+    ServiceBusError,
+    Unavailable,
+    WorkerLost,
+)
+from ..middleware import Outgoing, Proceed
+from .bulkhead import BulkheadFull
+from .checks import check_numbers, check_whole
+from .circuit import Circuit, State, Tolerance
+from .counters import BreakerCounters
+from .recent import Recent
+
+UNWELL = (Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded, NoWorkers)
+BLINK = 0.001
+
+logger = logging.getLogger(__name__)
+
+
+class CircuitOpen(Unavailable):
+    """Refused because the channel failed too often of late; nothing was sent.
+
+    ``retry_after`` is in seconds: when a probe will be let through, 0 when one is on its way.
+    """
+
+    def __init__(self, channel: str, retry_after: float) -> None:
+        super().__init__(f"the circuit to {channel!r} is open")
+        self.args = channel, retry_after
+        self.channel, self.retry_after = channel, retry_after
+
+    def __str__(self) -> str:
+        return f"{self.reason}: it failed too often; the next try is let through in {self.retry_after:.1f} s"
+
+
+class CircuitBreaker:
+    """Middleware of a bus: calls and sends to a channel that fails too often are refused with CircuitOpen.
+
+    Failures are Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded and NoWorkers. Values and what a
+    handler raised are good outcomes, for the channel answers. All else says nothing about it: refused requests, a full
+    channel, the refusals of another policy, cancellation. Events have no single channel, and pass.
+
+    Args:
+        failures, of, within: so many failures among the last ``of`` outcomes, none older than ``within`` seconds, open
+            the circuit of a channel.
+        rest: seconds until the first probe.
+        probes: messages let through at once then; as many good outcomes close the circuit, one bad one opens it again.
+        channels: how many are remembered. One that was not used for so long that it had to go starts closed.
+        clock: for tests.
+    """
+
+    def __init__(
+        self,
+        failures: int = 10,
+        of: int = 20,
+        within: float = 10.0,
+        rest: float = 5.0,
+        *,
+        probes: int = 1,
+        channels: int = 1000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_whole(failures=failures, probes=probes, channels=channels)
+        check_whole(of=of, at_least=failures)
+        check_numbers(within=within, rest=rest)
+        tolerance = Tolerance(failures, of, within, rest, probes)
+        self._circuits: Recent[str, Circuit] = Recent(channels, lambda: Circuit(tolerance))
+        self._counters = BreakerCounters()
+        self._clock = clock
+
+    @property
+    def counters(self) -> BreakerCounters:
+        self._counters.forgotten = self._circuits.forgotten
+        return self._counters
+
+    def state(self, channel: str) -> State:
+        """The state of a channel's circuit after the last message to it."""
+        circuit = self._circuits.peek(channel)
+        return circuit.state if circuit else State.CLOSED
+
+    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
+        """Proceed, unless the channel is broken. Cancelling is as safe as without it: a probe gives its place back."""
+        if outgoing.kind == "publish":
+            return await proceed(outgoing)
+        circuit, started = self._circuits.of(outgoing.channel), self._clock()
+        permit = circuit.admit(started)
+        if permit is None:
+            self._counters.refused += 1
+            raise CircuitOpen(outgoing.channel, circuit.retry_after(started))
+        healthy: bool | None = None
+        try:
+            reply = await proceed(outgoing)
+            healthy = True
+        except ServiceBusError as error:
+            healthy = _health(error, self._clock() - started)
+            raise
+        finally:
+            self._settle(outgoing.channel, circuit, permit, healthy)
+        return reply
+
+    def _settle(self, channel: str, circuit: Circuit, permit: int, healthy: bool | None) -> None:
+        before = circuit.state
+        circuit.settle(permit, healthy, self._clock())
+        if circuit.state is before:
+            return
+        if circuit.state is State.OPEN:
+            self._counters.opened += 1
+            logger.warning("the circuit to %s is open", channel)
+        else:
+            self._counters.closed += 1
+            logger.info("the circuit to %s is closed again", channel)
+
+
+def _health(error: ServiceBusError, seconds: float) -> bool | None:
+    """What an error says about the channel: that it answers (True), that it is unwell (False), or nothing."""
+    if isinstance(error, RemoteError):
+        return True
+    if isinstance(error, DeadlineExceeded) and seconds < BLINK:
+        return None  # its time was over before it came here
+    if isinstance(error, UNWELL) and not isinstance(error, CircuitOpen | BulkheadFull):
+        return False
+    return None

@@ -1,0 +1,102 @@
+"""So many calls in flight to each channel: one that is slow does not take all that this process has."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..errors import DeadlineExceeded, Overloaded
+from ..middleware import Outgoing, Proceed
+from ..request import operation_of
+from .checks import check_whole
+from .counters import BulkheadCounters
+from .gate import Gate
+from .remaining import time_left
+
+Place = asyncio.Future[None]
+
+
+class BulkheadFull(Overloaded):
+    """Refused here: as many calls to the channel as the bulkhead allows are in flight. Nothing was sent."""
+
+
+class Bulkhead:
+    """Middleware of a bus: at most ``limit`` calls are in flight to each channel, from this bus.
+
+    Up to ``queue`` more wait for a place, first come first served and no longer than their deadlines, at which they end
+    with DeadlineExceeded (stage "queued"). The rest are refused with BulkheadFull, an Overloaded. Sends and events,
+    which wait for no handler, pass.
+
+    Args:
+        limit: calls in flight, per channel.
+        queue: calls that may wait, per channel.
+        clock: for tests.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        queue: int = 0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_whole(limit=limit)
+        check_whole(queue=queue, at_least=0)
+        self.counters = BulkheadCounters()
+        self._limit, self._queue, self._clock = limit, queue, clock
+        # A channel has a gate while somebody is inside, so there are no more than calls in flight.
+        self._gates: dict[str, Gate[Place]] = {}
+
+    def in_flight(self, channel: str) -> int:
+        """Calls to ``channel`` that have a place now."""
+        gate = self._gates.get(channel)
+        return gate.inside if gate else 0
+
+    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
+        """Proceed with a place. Cancelling is as safe as without it: the place, or that in the line, is given back."""
+        if outgoing.kind != "call":
+            return await proceed(outgoing)
+        channel = outgoing.channel
+        gate = self._gates.get(channel)
+        if gate is None:
+            gate = self._gates[channel] = Gate(self._limit, self._queue)
+        if not gate.enter():
+            outgoing = await self._wait(gate, outgoing)
+        try:
+            return await proceed(outgoing)
+        finally:
+            self._leave(channel, gate)
+
+    async def _wait(self, gate: Gate[Place], outgoing: Outgoing) -> Outgoing:
+        """Wait for a place; the call with what is left of its time."""
+        place: Place = asyncio.get_running_loop().create_future()
+        if not gate.join(place):
+            self.counters.refused += 1
+            raise BulkheadFull(outgoing.channel, f"{self._limit} calls from this process are in flight")
+        self.counters.waited += 1
+        started = self._clock()
+        try:
+            async with asyncio.timeout(time_left(outgoing, 0.0)):
+                await place
+            left = time_left(outgoing, self._clock() - started)
+            if left <= 0:
+                raise TimeoutError
+        except BaseException as error:
+            if not gate.withdraw(place):
+                self._leave(outgoing.channel, gate)
+            if not isinstance(error, TimeoutError):
+                raise
+            self.counters.expired += 1
+            raise DeadlineExceeded(outgoing.channel, operation_of(outgoing.message), "queued") from None
+        return replace(outgoing, timeout=left)
+
+    def _leave(self, channel: str, gate: Gate[Place]) -> None:
+        following = gate.leave()
+        if following is not None and not following.done():
+            following.set_result(None)
+        # One that is done was cancelled just now: it finds that it has a place, and leaves in its turn.
+        if not gate.inside:
+            del self._gates[channel]
