@@ -302,7 +302,7 @@ class ServiceBus:
             raise RemoteError("reply_invalid", f"the reply is not what the contract says: {error}") from error
 
     async def _send(self, channel: str, message: Any) -> None:
-        await self._calling().send(channel, operation_of(message), message, current())
+        await self._calling().send(checked_channel(channel), operation_of(message), message, current())
 
     async def _publish(self, event: str, body: Any) -> None:
         caller, context = self._calling(), current()

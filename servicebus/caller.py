@@ -120,7 +120,7 @@ class Caller:
             headers=_plain(context),
             caller=self._service,
         )
-        target, local = checked_route(channel)
+        target, local = route(channel)
         now_ms = self._layer.now_ms()
         frame = self._encoded(target, local, now_ms, now_ms + self._expiry_ms, request)
         ticket = OneWay(target, frame, self._loop.create_future())

@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 
 def own(error: ServiceBusError) -> ServiceBusError:
     """The same error for one caller alone: one that many of them raise would collect the tracebacks of them all."""
-    return copy(error)
+    mine = copy(error)
+    mine.__cause__ = error.__cause__
+    return mine
 
 
 class Call(msgspec.Struct, eq=False):

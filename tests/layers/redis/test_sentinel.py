@@ -30,6 +30,7 @@ async def replaced(group: SentinelGroup, before: Server) -> None:
     await eventually(lambda: group.primary is not before, within=15.0)
 
 
+@pytest.mark.row(18)
 async def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica_and_nothing_runs_twice(
     own_sentinel: SentinelGroup,
 ) -> None:
@@ -48,6 +49,7 @@ async def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica_and_noth
     assert back < allowed(1.5), "the wait is that of the sentinels, not ours"
 
 
+@pytest.mark.row(19)
 async def test_a_primary_that_stands_still_is_left_and_does_no_harm_when_it_goes_on(
     watched: SentinelGroup,
 ) -> None:
@@ -66,6 +68,7 @@ async def test_a_primary_that_stands_still_is_left_and_does_no_harm_when_it_goes
     assert back < allowed(2.0), "a second for a deadline, half a second to ask, and the time to connect"
 
 
+@pytest.mark.row(19)
 async def test_messages_that_a_promoted_replica_still_holds_are_dropped_and_not_run_twice(
     own_sentinel: SentinelGroup,
 ) -> None:
@@ -182,15 +185,18 @@ async def test_closing_while_the_primary_hangs_takes_seconds(own_sentinel: Senti
 async def test_a_thousand_calls_at_once_need_two_connections_to_the_primary(sentinel: SentinelGroup) -> None:
     go_on, service = asyncio.Event(), Service("shop")
 
+    def connections() -> list[str]:
+        return [name for name in sentinel.primary.clients().values() if name.startswith("tests-")]
+
     @service.handler("wait")
     async def wait(message: dict[str, Any]) -> None:
         await go_on.wait()
 
     async with calling(sentinel.url, service, concurrency=1000) as bus:
         calls = [asyncio.create_task(bus.call(CHANNEL, {"type": "wait"}, timeout=10.0)) for _ in range(1000)]
-        await eventually(lambda: bus.pending == 1000)
+        await eventually(lambda: bus.pending == 1000 and len(connections()) == 2)
         await asyncio.sleep(50 * MS)
-        names = [name for name in sentinel.primary.clients().values() if name.startswith("tests-")]
+        names = connections()
         go_on.set()
         await asyncio.gather(*calls)
     assert len(names) == 2
