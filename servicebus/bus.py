@@ -84,9 +84,9 @@ class ServiceBus:
         on_failover: Literal["drop", "keep"] = "drop",
         middleware: Sequence[BusMiddleware] = (),
     ) -> None:
-        _check(timeout=timeout, expiry=expiry, presence_ttl=presence_ttl)
-        _check(capacity=capacity, max_pending=max_pending, max_message_size=max_message_size)
-        _check(**{f"channel_capacity[{name!r}]": value for name, value in (channel_capacity or {}).items()})
+        _check(float, timeout=timeout, expiry=expiry, presence_ttl=presence_ttl)
+        _check(int, capacity=capacity, max_pending=max_pending, max_message_size=max_message_size)
+        _check(int, **{f"channel_capacity[{name!r}]": value for name, value in (channel_capacity or {}).items()})
         if max_message_size > MAX_SIZE:
             raise ConfigurationError(f"max_message_size is {max_message_size}: at most {MAX_SIZE} bytes")
         if not prefix:
@@ -348,10 +348,10 @@ class ServiceBus:
         return self._caller
 
 
-def _check(**numbers: Any) -> None:
+def _check(kind: type[int | float], /, **numbers: Any) -> None:
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigurationError(f"{name} is {value!r}: give a number above 0")
+        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 < value < math.inf:
+            raise ConfigurationError(f"{name} is {value!r}: give a {'whole ' if kind is int else ''}number above 0")
 
 
 def _not_open() -> ConfigurationError:

@@ -27,7 +27,7 @@ from .protocol.codec import (
     decode_cancellation,
     decode_reply,
     encode_frame,
-    encode_request,
+    encode_sent,
 )
 from .protocol.credit import Credit
 from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
@@ -168,7 +168,7 @@ class Caller:
 
     def _encoded(self, target: str, local: str, now_ms: int, expires: int, request: OutgoingRequest) -> bytes:
         try:
-            return encode_request(self._layer.fence_of(target), expires, local, request, now_ms, self._max_size)
+            return encode_sent(self._layer.fence_of(target), expires, local, request, now_ms, self._max_size)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 

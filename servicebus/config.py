@@ -13,6 +13,11 @@ def default_url() -> str:
     return os.environ.get("SERVICEBUS_URL") or DEFAULT_URL
 
 
+def environment_with(url: str) -> dict[str, str]:
+    """Of a child process that is to use ``url``."""
+    return {**os.environ, "SERVICEBUS_URL": url}
+
+
 def django_settings_named() -> bool:
     """Whether the environment names a Django settings module, so that a worker must set Django up first."""
     return bool(os.environ.get("DJANGO_SETTINGS_MODULE"))

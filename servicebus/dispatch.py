@@ -63,12 +63,13 @@ class Dispatcher:
         self._endpoints = Endpoints(service, handlers, layer.now_ms)
         self._routes = self._endpoints.routes
         replies = Replies(layer, bus.counters, max_size=bus.max_message_size, expiry_ms=int(bus.expiry * 1000))
-        self._answer, self._reply, self._origin = replies.answer, replies.send, replies.origin
+        self._replies, self._reply, self._origin = replies, replies.send, replies.origin
         self._loop = asyncio.get_running_loop()
         self._make_task = _task_factory(self._loop)
         self._running: dict[int, tuple[asyncio.Task[None], IncomingRequest]] = {}
         self._codel = Codel(service.shedding) if service.shedding else None
         self._resurrected_too = bus.on_failover == "keep"
+        self._resurrected: set[str] = set()
         self._cancelled: set[str] = set()
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
@@ -125,9 +126,12 @@ class Dispatcher:
     def _admitted(self, parsed: RequestFrame, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
         """The message in a frame at which something is to be looked at, None when it must not start."""
         message = parsed.message
-        if parsed.fence and fence and parsed.fence != fence and not self._resurrected_too:
-            self._counters.fenced_frames += 1
-            return None
+        if parsed.fence and fence and parsed.fence != fence:
+            if not self._resurrected_too:
+                self._counters.fenced_frames += 1
+                return None
+            if message.reply_channel:
+                self._resurrected.add(message.reply_channel)
         if self._cancelled and message.reply_channel in self._cancelled:
             self._counters.cancelled += 1
             return None
@@ -165,7 +169,9 @@ class Dispatcher:
                     outcome = self._failed(message, context, error)  # what it awaited was cancelled, not the handler
                 except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
                     outcome = self._failed(message, context, error)
-            if message.reply_channel:
+            if message.reply_channel and self._resurrected:
+                self._answer(message, outcome)
+            elif message.reply_channel:
                 self._reply(origin, unique, message, outcome)
             elif isinstance(outcome, OutgoingError):
                 self._nobody_waits(message, outcome)
@@ -206,6 +212,14 @@ class Dispatcher:
         if message.deadline and self._layer.now_ms() >= message.deadline:
             return self._expired()
         return route, request, context
+
+    def _answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
+        """Reply, if that is wanted. What a replica resurrected may have run before: that it did not is never said."""
+        if message.reply_channel in self._resurrected:
+            self._resurrected.discard(message.reply_channel)
+            if isinstance(outcome, OutgoingError) and outcome.executed == "no":
+                outcome = msgspec.structs.replace(outcome, executed="maybe")
+        self._replies.answer(message, outcome)
 
     def _nobody_waits(self, message: IncomingRequest, outcome: OutgoingError) -> None:
         """The log and the counter are all that will ever tell of this error."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
+import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from .context import Context
 from .middleware import Endpoint, around_handler
 from .service import Handler, Service
+
+THREADS = min(32, (os.cpu_count() or 1) + 4)
+"""What a plain handler runs in, for each of a service's channels."""
 
 
 class NotStarted(Exception):
@@ -35,12 +40,18 @@ class Endpoints:
     def __init__(self, service: Service, handlers: Mapping[str, Handler], now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(thread_name_prefix=f"{service.name}-handler")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"{service.name}-handler")
+        # Nothing queues in the pool: what waits for a thread can be cancelled, and then leaves nothing behind.
+        self._idle_threads = asyncio.Semaphore(THREADS)
         self.routes = {name: self._route(service, handler) for name, handler in handlers.items()}
 
     def close(self) -> None:
         """Start nothing any more. A thread that runs cannot be ended."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _thread_is_idle(self, job: Future[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits for a thread any more
+            self._loop.call_soon_threadsafe(self._idle_threads.release)
 
     def _route(self, service: Service, handler: Handler) -> Route:
         innermost = self._endpoint(handler, service.around_sync, marks=bool(service.middleware))
@@ -83,9 +94,11 @@ class Endpoints:
             return result
 
         async def endpoint(request: Any, context: Context) -> Any:
-            run = contextvars.copy_context().run
+            await self._idle_threads.acquire()
+            job = self._threads.submit(contextvars.copy_context().run, call, request, context)
+            job.add_done_callback(self._thread_is_idle)
             try:
-                return await self._loop.run_in_executor(self._threads, run, call, request, context)
+                return await asyncio.wrap_future(job)
             except asyncio.CancelledError:
                 # The thread goes on, but neither starts the handler nor makes calls for a caller that is gone.
                 context.deadline_ms = 1

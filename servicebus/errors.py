@@ -6,6 +6,7 @@ same request again can help and is safe. "no" is a promise: nothing in this pack
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
 
 import channels.exceptions
@@ -29,6 +30,13 @@ class ServiceBusError(Exception):
 
     def _text(self) -> str:
         return super().__str__()
+
+
+def own(error: ServiceBusError) -> ServiceBusError:
+    """The same error for one caller alone: one that many of them raise would collect the tracebacks of them all."""
+    mine = copy(error)
+    mine.__cause__ = error.__cause__
+    return mine
 
 
 class ConfigurationError(ServiceBusError):

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from copy import copy
 from typing import Any, ClassVar
 
 import msgspec
 
-from .errors import DeadlineExceeded, ServiceBusError, Stage
+from .errors import DeadlineExceeded, ServiceBusError, Stage, own
 
 logger = logging.getLogger(__name__)
-
-
-def own(error: ServiceBusError) -> ServiceBusError:
-    """The same error for one caller alone: one that many of them raise would collect the tracebacks of them all."""
-    mine = copy(error)
-    mine.__cause__ = error.__cause__
-    return mine
 
 
 class Call(msgspec.Struct, eq=False):

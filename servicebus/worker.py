@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .bus import ServiceBus
-from .config import WorkerConfig, django_settings_named
+from .config import WorkerConfig, django_settings_named, environment_with
 from .errors import ConfigurationError
 from .loops import loop_factory
 from .service import Service
@@ -142,7 +142,9 @@ class Supervisor:
         if self._told_to_end():
             return
         # A session of its own: Ctrl-C reaches the supervisor only, which passes it on once.
-        child = subprocess.Popen([sys.executable, "-m", "servicebus", *worker_arguments(self._config)], process_group=0)
+        command = [sys.executable, "-m", "servicebus", *worker_arguments(self._config)]
+        # The URL goes by the environment: a command line, with the password in it, is there for everybody to see.
+        child = subprocess.Popen(command, env=environment_with(self._config.url), process_group=0)
         self._started[child.pid] = time.monotonic()
         self._children.append(child)
         if self._told_to_end():  # it came while the child was being made, and went to the others only
@@ -175,11 +177,10 @@ class Supervisor:
 
 
 def worker_arguments(config: WorkerConfig) -> Sequence[str]:
-    """The command line of one child of this process, a supervisor."""
+    """The command line of one child of this process, a supervisor, without the URL."""
     return [
         "worker",
         config.target,
-        *("--url", config.url),
         *("--concurrency", str(config.concurrency)),
         *("--drain", str(config.drain)),
         *("--prefix", config.prefix),

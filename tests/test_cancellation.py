@@ -149,3 +149,23 @@ async def test_a_context_set_by_hand_does_not_hold_a_cancelled_call(url: str) ->
         call.cancel()
         await eventually(lambda: chain.ended == ["back"])
         await asyncio.gather(call, return_exceptions=True)
+
+
+async def test_cancelled_calls_of_plain_handlers_leave_nothing_in_the_threads_queue(url: str) -> None:
+    service, go_on = Service("shop"), threading.Event()
+
+    @service.handler("wait")
+    def wait(message: dict[str, Any]) -> None:
+        assert go_on.wait(10)
+
+    async with ServiceBus(url) as worker, ServiceBus(url) as bus, worker.serving(service, concurrency=50) as serving:
+        for _ in range(10):
+            calls = [asyncio.create_task(bus.call("shop.request", {"type": "wait"})) for _ in range(50)]
+            await asyncio.sleep(10 * MS)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        queues = [dispatcher._endpoints._threads._work_queue.qsize() for dispatcher in serving._dispatchers]
+        go_on.set()
+        assert await bus.call("shop.request", {"type": "wait"}) is None
+    assert queues == [0]

@@ -11,7 +11,6 @@ from ..errors import MessageTooLarge
 from .envelope import (
     CancellationFrame,
     OutgoingFrame,
-    OutgoingRequest,
     OutgoingRequestFrame,
     RawFrame,
     ReplyFrame,
@@ -51,8 +50,8 @@ def encode_frame(fence: int, expires: int, local: str, message: Any, limit: int)
     return frame
 
 
-def encode_request(fence: int, expires: int, local: str, message: OutgoingRequest, sent: int, limit: int) -> bytes:
-    """One frame with a request in it. Raises as ``encode_frame``."""
+def encode_sent(fence: int, expires: int, local: str, message: Any, sent: int, limit: int) -> bytes:
+    """One frame that says when it was sent. Raises as ``encode_frame``."""
     frame = _encode(OutgoingRequestFrame(fence, expires, local, message, sent))
     if len(frame) > limit:
         raise MessageTooLarge(len(frame), limit)

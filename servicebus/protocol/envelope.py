@@ -80,12 +80,12 @@ class OutgoingFrame(Struct, frozen=True, array_like=True, gc=False):
 
 
 class OutgoingRequestFrame(Struct, frozen=True, array_like=True, gc=False):
-    """One list element with a request in it, to be encoded."""
+    """One list element with a request, or a message of Channels, to be encoded."""
 
     fence: int
     expires: int
     local: str
-    message: OutgoingRequest
+    message: Any
     sent: int
 
 

@@ -42,6 +42,7 @@ async def cancelled_at_random(layer: Any, channel: str, seed: int, count: int, l
     return got + [message["n"] for message in await drained(layer, channel)]
 
 
+@pytest.mark.row(6)
 @pytest.mark.parametrize("local", [True, False])
 async def test_ten_thousand_cancelled_receives_lose_nothing(make: Make, local: bool) -> None:
     layer = make(capacity=100_000)

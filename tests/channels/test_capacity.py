@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -12,7 +13,7 @@ import servicebus
 from servicebus.layers.redis import RedisChannelLayer
 
 from ..server import RealServer
-from ..timing import eventually
+from ..timing import MS, eventually
 from .tools import Make, drained, fill, numbers, received
 
 
@@ -146,3 +147,33 @@ async def test_sending_never_waits_for_room(make: Make) -> None:
     for _ in range(100):
         with pytest.raises(ChannelFull):
             await asyncio.wait_for(layer.send("a", {}), 1)
+
+
+async def test_an_element_that_is_no_frame_costs_a_full_channel_nothing(make: Make, server: RealServer) -> None:
+    layer, inbox = make(capacity=2, expiry=3), "asgi:{deadbeef!}"
+    server.run("RPUSH", inbox, b"\x92\x00\x01")
+    server.run("PEXPIRE", inbox, 5000)
+    for _ in range(2):
+        await layer.send("specific.deadbeef!x", {"type": "a"})
+    for _ in range(3):
+        with pytest.raises(ChannelFull):
+            await layer.send("specific.deadbeef!x", {"type": "b"})
+    assert server.run("HGETALL", f"{inbox}:counts") == [b"specific!x", b"2"]
+
+
+async def test_sends_at_once_to_a_channel_that_was_just_read_keep_their_order(make: Make) -> None:
+    layer = make(capacity=2)
+    channel = await layer.new_channel()
+    for _ in range(60):
+        await layer.send(channel, {"type": "x", "n": 0})
+        await layer.send(channel, {"type": "x", "n": 0})
+        await asyncio.sleep(5 * MS)
+        await numbers(layer, channel, 2)
+        await asyncio.gather(layer.send(channel, {"type": "x", "n": 1}), layer.send(channel, {"type": "x", "n": 2}))
+        assert await numbers(layer, channel, 2) == [1, 2]
+
+
+@pytest.mark.parametrize("capacity", [2.5, "3", None])
+def test_a_capacity_that_is_no_whole_number_is_refused(make: Make, capacity: Any) -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        make(capacity=capacity)

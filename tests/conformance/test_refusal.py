@@ -17,6 +17,7 @@ from .transport import Layers, Reader, Ticket, left_in, outcomes, push, pushed
 CHANNEL = "shop.request"
 
 
+@pytest.mark.row(9)
 async def test_a_channel_holds_exactly_its_capacity_however_many_push_at_once(layers: Layers) -> None:
     senders = [await layers.open(capacity=100) for _ in range(4)]
     tickets = [ticket for step in range(16) for layer in senders for ticket in push(layer, CHANNEL, range(step))]

@@ -37,6 +37,7 @@ def eager(**options: Any) -> Retry:
     return retry
 
 
+@pytest.mark.row(16)
 async def test_a_downstream_that_always_refuses_sees_at_most_a_tenth_more(url: str) -> None:
     seen: Counter[str] = Counter()
 
@@ -56,6 +57,7 @@ async def test_a_downstream_that_always_refuses_sees_at_most_a_tenth_more(url: s
     assert not desk.started
 
 
+@pytest.mark.row(16)
 async def test_nothing_is_sent_again_unless_it_certainly_did_not_run(url: str) -> None:
     """A caller that retries, and requests and replies that are lost, refused and late: each runs at most once."""
     service, recorder = Service("orders"), Recorder()

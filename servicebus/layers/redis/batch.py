@@ -25,12 +25,9 @@ class Batch:
     def takes(self, ticket: Ticket) -> bool:
         """Whether it goes along with the others. The first always does, however large it is."""
         size = self.size + len(ticket.frame)
-        if self.tickets and (
-            size > BATCH_BYTES
-            or len(self.tickets) >= BATCH_FRAMES
-            or self.needs_worker is not ticket.needs_worker
-            or self.counted != ticket.counted
-        ):
+        if self.needs_worker is not ticket.needs_worker or self.counted != ticket.counted:
+            return False
+        if self.tickets and (size > BATCH_BYTES or len(self.tickets) >= BATCH_FRAMES):
             return False
         self.tickets.append(ticket)
         self.size = size

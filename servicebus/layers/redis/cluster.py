@@ -54,6 +54,10 @@ class Parked:
         self.back += tickets
         self.size += sum(len(ticket.frame) for ticket in tickets)
 
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self.back, self.new, self.size = [], [], 0
+
     def tickets(self) -> list[Ticket]:
         """All, in the order in which they were sent."""
         return self.back + self.new
@@ -81,6 +85,7 @@ class ClusterNodes:
         self._trouble: dict[str, float] = {}
         self._unparking: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._has_clock = self._closed = False
 
     async def open(self) -> None:
         try:
@@ -101,6 +106,7 @@ class ClusterNodes:
                 pipeline.start()
 
     async def close(self) -> None:
+        self._closed = True
         await asyncio.gather(self._slots.close(), *(one.close() for one in self.pipelines()), *self._closing)
         if self._unparking is not None:
             self._unparking.cancel()
@@ -108,20 +114,21 @@ class ClusterNodes:
         self._pipelines.clear()
         parked, self._parked = self._parked, {}
         for waiting in parked.values():
-            _refuse(waiting, Unavailable("the bus was closed before the message was sent"))
+            _refuse(waiting, _closed())
 
     def pipelines(self) -> list[Pipeline]:
         return list(self._pipelines.values())
 
     def pipeline(self, name: str) -> Pipeline | None:
-        known = self._known.get(name)
+        table = self._known  # from any thread: what is found in these slots must not get into the table of others
+        known = table.get(name)
         if known is None:
             owner = self._slots.owner(self._slot(name))
             known = None if owner is None else self._pipelines.get(owner)
             if known is not None:
-                if len(self._known) >= REMEMBERED:
-                    self._known.clear()
-                self._known[name] = known
+                if len(table) >= REMEMBERED:
+                    table.clear()
+                table[name] = known
         return known
 
     def direct(self, name: str) -> Pipeline | None:
@@ -142,6 +149,8 @@ class ClusterNodes:
         pipeline = self.pipeline(ticket.channel) if waiting is None else None
         if pipeline is not None:
             pipeline.push(ticket)
+        elif self._closed:
+            ticket.settle(_closed())
         elif sum(one.size for one in self._parked.values()) >= MAX_WAITING_BYTES:
             ticket.settle(Overloaded(ticket.channel, f"{MAX_WAITING_BYTES} bytes wait for their slots"))
         else:
@@ -210,13 +219,15 @@ class ClusterNodes:
             if self._slots.readings > 1:
                 pipeline.start()
         gone = [self._pipelines.pop(address) for address in self._pipelines.keys() - primaries]
-        for channel, pipeline in known.items():
+        for channel, pipeline in list(known.items()):
             # What its old node has not answered yet may come back, and goes before what is sent now.
             if self.pipeline(channel) is not pipeline and channel not in self._parked:
                 self._park(channel, pipeline)
         for pipeline in gone:
             for ticket in pipeline.unsent():
                 self._send_again(ticket)
+            if pipeline.owing > IN_DOUBT:
+                pipeline.abort()  # it hangs: waiting for its answers would hold up what has a primary again
             self._own(pipeline.close())
 
     def _new(self, address: Address) -> Pipeline:
@@ -224,7 +235,9 @@ class ClusterNodes:
         return Pipeline(locator, self._name, self._routes, self._up, self._redirected, self._kind)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
-        if pipeline is self._clock_pipeline():
+        # Until there is a connection to the node whose clock counts, that of another is the best there is.
+        if pipeline is self._clock_pipeline() or not self._has_clock:
+            self._has_clock = True
             self.clock.start(connection.greeting.offset_ms)
         self._on_up(pipeline, connection)
 
@@ -234,6 +247,10 @@ class ClusterNodes:
         task.add_done_callback(self._closing.discard)
 
     def _redirected(self, pipeline: Pipeline, channel: str, tickets: list[Ticket]) -> None:
+        if self._closed:
+            for ticket in tickets:
+                ticket.settle(_closed())
+            return
         waiting = self._parked.get(channel) or self._park(channel, pipeline)
         waiting.add_back(tickets)
 
@@ -266,15 +283,17 @@ class ClusterNodes:
             self._slots.doubt()
             await asyncio.sleep(RETRY)
             for channel, waiting in list(self._parked.items()):
-                if waiting.answered:
-                    self._unpark(channel, waiting)
+                self._unpark(channel, waiting)
         self._unparking = None
 
     def _unpark(self, channel: str, waiting: Parked) -> None:
-        late = self._loop.time() - waiting.since > PATIENCE
-        if late:
-            del self._parked[channel]
+        if self._loop.time() - waiting.since > PATIENCE:
+            # While its old node owes answers the channel stays parked, or what is sent next could be overtaken.
+            if waiting.answered:
+                del self._parked[channel]
             _refuse(waiting, Unavailable(f"no primary of the cluster takes {channel!r} at present"))
+        elif not waiting.answered:
+            return
         elif (pipeline := self.pipeline(channel)) is not None:
             del self._parked[channel]
             for ticket in waiting.tickets():
@@ -293,5 +312,11 @@ class ClusterNodes:
 
 
 def _refuse(waiting: Parked, error: ServiceBusError) -> None:
-    for ticket in waiting.tickets():
+    tickets = waiting.tickets()
+    waiting.clear()
+    for ticket in tickets:
         ticket.settle(error)
+
+
+def _closed() -> Unavailable:
+    return Unavailable("the bus was closed before the message was sent")

@@ -45,13 +45,15 @@ class NeverSent(ConnectionLost):
 class Greeting:
     """What the server said of itself. ``offset_ms`` added to the loop's clock in ms gives the server's clock.
 
-    ``promoted``: it was a replica once, and may hold what its primary had handed out already.
+    ``promoted``: it was a replica once, and may hold what its primary had handed out already. ``started_ms``: the
+    instant on its clock at which it had started for certain.
     """
 
     client_id: int
     fence: int
     offset_ms: float
     promoted: bool = False
+    started_ms: float = 0.0
 
 
 class Connection(asyncio.Protocol):
@@ -188,7 +190,9 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
         raise Unavailable(f"what answers at {address} is no Redis or Valkey server")
     _check_version(facts, address)
     fence, promoted = _fence(info, address), not re.search(rb"master_replid2:0+\r", info)
-    return Greeting(facts[b"id"], fence, await measure_offset(connection), promoted)
+    offset_ms, uptime = await measure_offset(connection), re.search(rb"uptime_in_seconds:(\d+)", info)
+    now_ms = asyncio.get_running_loop().time() * 1000 + offset_ms
+    return Greeting(facts[b"id"], fence, offset_ms, promoted, now_ms - 1000 * int(uptime[1] if uptime else 0))
 
 
 async def _all(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:

@@ -159,17 +159,17 @@ class RedisLayer:
 
     async def _tend(self) -> None:
         """Watch for dead links four times a second; keep registrations, subscriptions and the clock fresh."""
-        shortest = min(self._limits.presence_ttl, self._limits.expiry)
-        every = max(1, round(shortest / 3 / TICK))
-        beat = 0
+        every = min(self._limits.presence_ttl, self._limits.expiry) / 3
+        due = self._clock() + every
         while True:
             await asyncio.sleep(TICK)
             self._nodes.tend()
             self._receivers = [receiver for receiver in self._receivers if not receiver.stopped]
             for receiver in self._receivers:
                 receiver.check_silence()
-            beat += 1
-            if beat % every == 0:
+            # By the clock, not by counting ticks: a loop that stalls has fewer of them.
+            if self._clock() >= due:
+                due = self._clock() + every
                 self._heartbeat()
 
     def _heartbeat(self) -> None:

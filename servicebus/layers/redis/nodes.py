@@ -92,6 +92,7 @@ class OneNode:
         self._locator: Locator = self._sentinel or Fixed(target if isinstance(target, Address) else target.primary)
         self._only = Pipeline(self._locator, name, routes, self._up, kind=kind)
         self._looking: asyncio.Task[None] | None = None
+        self._closed = False
         self.push, self.unpush = self._only.push, self._only.unpush
 
     def fence_of(self, name: str) -> int:
@@ -108,6 +109,7 @@ class OneNode:
             raise
 
     async def close(self) -> None:
+        self._closed = True
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -138,7 +140,7 @@ class OneNode:
 
     def tend(self) -> None:
         self._only.check_silence()
-        if self._sentinel is not None and self._looking is None:
+        if self._sentinel is not None and self._looking is None and not self._closed:
             self._looking = asyncio.get_running_loop().create_task(self._look(self._sentinel))
 
     async def _look(self, sentinel: AskSentinel) -> None:

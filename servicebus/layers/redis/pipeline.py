@@ -201,10 +201,15 @@ class Pipeline:
         connection = self.link.connection
         return self._loop.time() - connection.heard_at if connection and connection.outstanding else 0.0
 
+    def abort(self) -> None:
+        """Drop the connection: what it owes is unknown from now on."""
+        if self.link.connection is not None:
+            self.link.connection.abort()
+
     def check_silence(self) -> None:
         """Called now and then: a connection that owes an answer for too long is given up."""
-        if self.owing > SILENCE and self.link.connection is not None:
-            self.link.connection.abort()
+        if self.owing > SILENCE:
+            self.abort()
 
     def _batches(self) -> Iterator[Batch]:
         return (waiting for waiting in list(self._queue) if isinstance(waiting, Batch))
@@ -318,6 +323,7 @@ class Pipeline:
         self._wait(f"lost {self.link.locator}")
 
     def _wait(self, why: str) -> None:
+        self._cancel_impatience()
         self._impatience = self._loop.call_later(PATIENCE, self._refuse, Unavailable(why))
 
     def _drop_commands(self) -> None:

@@ -23,7 +23,7 @@ from .pipeline import REDIRECTIONS, Pipeline
 from .scripts import REGISTER
 
 BLOCK = 1.0
-SILENCE = 0.5
+SILENCE = 0.45
 UNBLOCK_AGAIN = 0.01
 MOST_AT_ONCE = 512
 AGAIN = 0.05
@@ -97,9 +97,14 @@ class Receiver:
     def check_silence(self) -> None:
         """Called now and then: a pop that outlived its own timeout means a dead link."""
         connection = self._link.connection
-        if connection and not self._idle.is_set() and self._loop.time() - self._armed_at > BLOCK + SILENCE:
+        if connection is None or self._idle.is_set():
+            return
+        left = self._armed_at + BLOCK + SILENCE - self._loop.time()
+        if left <= 0:
             logger.warning("no answer on %s within %.1f s: reconnecting", self.channel, BLOCK + SILENCE)
             connection.abort()
+        elif left < SILENCE / 2:
+            self._loop.call_later(left, self.check_silence)  # rather than whenever it is called next
 
     async def _stop(self) -> None:
         self._stopping = True

@@ -12,7 +12,7 @@ from typing import Any
 
 from servicebus import Service, ServiceBus, ServiceBusError
 from servicebus.testing.checker import GRACE, problems
-from servicebus.testing.history import Recorder
+from servicebus.testing.history import Event, Recorder
 
 from ...shop import serving_all
 from ...timing import LAG, MS, allowed, eventually
@@ -48,6 +48,10 @@ class Load:
                     await self.served()
                     await from_now_on()
                     yield bus
+
+    @property
+    def events(self) -> list[Event]:
+        return self._recorder.events
 
     async def served(self, within: float = 15.0) -> None:
         """Wait until each channel has served a row of calls without an error between them."""

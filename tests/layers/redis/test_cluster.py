@@ -42,6 +42,7 @@ def bare_cluster() -> Iterator[Cluster]:
         yield started
 
 
+@pytest.mark.row(20)
 async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster) -> None:
     load = Load()
     assert {bare_cluster.node_of(list_of(channel)).port for channel in load.channels} == {
@@ -58,6 +59,7 @@ async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster) 
     assert load.lost() == 0
 
 
+@pytest.mark.row(20)
 async def test_a_failover_by_hand_is_no_error_to_anybody(own_cluster: Cluster) -> None:
     load = Load()
     async with load.on(own_cluster.url):
@@ -68,6 +70,7 @@ async def test_a_failover_by_hand_is_no_error_to_anybody(own_cluster: Cluster) -
     assert load.problems() == []
 
 
+@pytest.mark.row(20)
 async def test_a_killed_primary_is_replaced_within_seconds_and_nothing_runs_twice(own_cluster: Cluster) -> None:
     load = Load()
     async with load.on(own_cluster.url):
@@ -78,6 +81,7 @@ async def test_a_killed_primary_is_replaced_within_seconds_and_nothing_runs_twic
     assert 0 < load.back_after(killed) < allowed(4.0)
 
 
+@pytest.mark.row(20)
 async def test_a_primary_that_stands_still_is_replaced_and_its_return_does_no_harm(own_cluster: Cluster) -> None:
     load = Load()
     async with load.on(own_cluster.url):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -42,18 +41,6 @@ async def proxy(server: RealServer) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def test_a_cut_between_execution_and_answer_never_runs_anything_twice(server: RealServer, proxy: Proxy) -> None:
-    found = History()
-    async with ServiceBus(server.url) as worker, worker.serving(found.service), ServiceBus(proxy.url) as bus:
-        for number in range(60):
-            proxy.cut_before_answer = SEND.sha
-            assert await found.call(bus, number) in ("yes", "maybe")
-            proxy.cut_before_answer = b""
-    assert proxy.cuts >= 50
-    assert found.problems() == []
-    assert found.count("start") >= 50, "the server had executed them before the cut"
-
-
 async def test_a_one_way_message_cut_off_before_the_answer_is_unknown_and_sent_once(
     server: RealServer, proxy: Proxy
 ) -> None:
@@ -79,59 +66,6 @@ async def test_answers_cut_after_any_number_of_bytes_leave_every_caller_with_an_
             await asyncio.wait(calls, timeout=30 * MS)
             proxy.cut_after = None
             await asyncio.gather(*calls)
-    assert found.problems() == []
-
-
-async def test_one_byte_at_a_time_everything_arrives(server: RealServer, proxy: Proxy) -> None:
-    found = History()
-    proxy.slices = 1
-    async with ServiceBus(proxy.url) as bus, bus.serving(found.service):
-        await asyncio.gather(*(found.call(bus, number) for number in range(20)))
-    assert found.problems() == []
-    assert found.count("yes") == 20
-
-
-async def test_a_slow_link_delays_and_mixes_nothing(server: RealServer, proxy: Proxy) -> None:
-    found = History()
-    async with calling(server.url, found.service), ServiceBus(proxy.url) as bus:
-        proxy.delay = 20 * MS
-        with Stopwatch() as watch:
-            await asyncio.gather(*(found.call(bus, number) for number in range(500)))
-    assert watch.seconds > 40 * MS
-    assert found.problems() == []
-    assert found.count("yes") == 500
-
-
-async def test_cancelled_calls_over_a_slow_link_never_get_the_reply_of_another(
-    server: RealServer, proxy: Proxy
-) -> None:
-    found = History()
-    async with calling(server.url, found.service), ServiceBus(proxy.url) as bus:
-        await found.call(bus, -1)
-        proxy.delay = 10 * MS
-        calls = [asyncio.create_task(found.call(bus, number)) for number in range(1000)]
-        for task in random.sample(calls, 500):
-            asyncio.get_running_loop().call_later(random.uniform(0, 50) * MS, task.cancel)
-        await asyncio.wait(calls)
-        assert bus.pending == 0
-    assert found.problems() == []
-    assert found.count("yes") >= 500
-
-
-async def test_a_half_open_link_of_a_worker_is_noticed_in_about_a_second_and_a_half(
-    server: RealServer, proxy: Proxy
-) -> None:
-    found = History()
-    async with ServiceBus(server.url) as bus, ServiceBus(proxy.url) as worker, worker.serving(found.service):
-        await found.call(bus, 0)
-        before = set(server.clients())
-        proxy.black_hole = True
-        noticed = await eventually(lambda: len(before - set(server.clients())) >= 1, within=3.0)
-        proxy.black_hole = False
-        assert noticed < allowed(2.1)
-        await found.call(bus, 1, timeout=5.0)
-        await bus.wait_for_workers(CHANNEL)
-        assert await found.call(bus, 2, timeout=5.0) == "yes"
     assert found.problems() == []
 
 
@@ -207,25 +141,6 @@ async def test_presence_and_events_survive_a_flushed_script_cache(server: RealSe
         await eventually(lambda: len(events) == 2)
 
 
-async def test_a_server_that_is_started_again_is_served_within_a_second_and_nothing_runs_twice(
-    own_server: RealServer,
-) -> None:
-    found = History()
-    async with calling(own_server.url, found.service) as bus:
-        for number, signal_number in enumerate([signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]):
-            first = number * 100
-            calls = [asyncio.create_task(found.call(bus, first + n, timeout=1.0)) for n in range(100)]
-            await asyncio.sleep(random.uniform(0, 5) * MS)
-            own_server.kill(signal_number)
-            await asyncio.sleep(random.uniform(0, 50) * MS)
-            await own_server.restart()
-            with Stopwatch() as watch:
-                await eventually_served(bus, found)
-            assert watch.seconds < allowed(1.0)
-            await asyncio.gather(*calls)
-    assert found.problems() == []
-
-
 async def test_what_was_sent_while_the_server_was_away_for_a_moment_is_delivered_in_order(
     own_server: RealServer,
 ) -> None:
@@ -272,20 +187,6 @@ async def test_a_worker_that_died_silently_counts_no_more_once_its_registration_
                 await bus.call(CHANNEL, {"type": "run", "n": 1}, timeout=1.0)
             proxy.black_hole = False
         assert watch.seconds <= allowed(1.3)
-
-
-async def test_a_server_that_stands_still_for_a_moment_runs_nothing_twice_and_deadlines_are_met(
-    own_server: RealServer,
-) -> None:
-    found = History()
-    async with calling(own_server.url, found.service) as bus:
-        await found.call(bus, -1)
-        calls = [asyncio.create_task(found.call(bus, number, timeout=0.2)) for number in range(50)]
-        with own_server.standing_still():
-            calls += [asyncio.create_task(found.call(bus, number, timeout=0.2)) for number in range(50, 100)]
-            await asyncio.wait(calls)
-        await eventually_served(bus, found)
-    assert found.problems() == []
 
 
 async def test_what_a_promoted_replica_resurrects_is_dropped_and_proves_nothing(own_server: RealServer) -> None:

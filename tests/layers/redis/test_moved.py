@@ -20,11 +20,20 @@ def read(frames: list[bytes], promoted: bool = False) -> list[bytes]:
     return adopted(frames, Greeting(1, OURS, 0.0, promoted), {OURS, THEIRS}.__contains__)
 
 
-@pytest.mark.parametrize("more", [(), (5,)])
-def test_a_frame_of_a_primary_that_is_there_still_came_with_its_slot(more: tuple[int, ...]) -> None:
-    (found,) = read([frame(THEIRS, *more)])
-    assert msgpack.unpackb(found)[:4] == [OURS, *MESSAGE]
-    assert msgpack.unpackb(found)[4:] in ([*more], [0])
+def test_a_frame_of_a_primary_that_is_there_still_came_with_its_slot() -> None:
+    (found,) = read([frame(THEIRS, 5)])
+    assert msgpack.unpackb(found) == [OURS, *MESSAGE, 5]
+
+
+def test_a_reply_says_not_when_it_was_sent_and_does_no_harm_twice() -> None:
+    reply = msgpack.packb([THEIRS, 1, "response.x!1", {"type": "reply"}])
+    assert msgpack.unpackb(read([reply])[0])[:3] == [OURS, 1, "response.x!1"]
+
+
+def test_what_was_sent_before_this_server_started_may_have_been_handed_out_by_it() -> None:
+    frames = [frame(THEIRS, 5), frame(THEIRS, 6), frame(THEIRS)]
+    found = adopted(frames, Greeting(1, OURS, 0.0, started_ms=5.0), {OURS, THEIRS}.__contains__)
+    assert [msgpack.unpackb(one)[0] for one in found] == [THEIRS, OURS, THEIRS]
 
 
 @pytest.mark.parametrize("bytes_", [frame(OURS), frame(OURS, 5), frame(0), frame(DEAD), b"", b"\x94\xc1", b"\xff" * 9])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from servicebus import DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
+from servicebus import ChannelFull, DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
 from servicebus.layers.base import Limits
 from servicebus.layers.redis import pipeline
 from servicebus.layers.redis.address import Address
@@ -142,3 +143,35 @@ async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: 
     assert await outcomes(first) == {None: 4}
     await layer.close()
     assert server.frames("c1") == []
+
+
+async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_sent_next(server: RealServer) -> None:
+    async with ServiceBus(server.url) as bus:
+        await bus.send(CHANNEL, Count())
+        layer = bus._layer
+        assert isinstance(layer, RedisLayer)
+        layer._nodes.pipelines()[0].abort()
+        while is_connected(bus):
+            await asyncio.sleep(0)
+        call = asyncio.create_task(bus.call(CHANNEL, Count()))
+        await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.sleep(0)
+        await bus.send(CHANNEL, Count())
+    assert len(server.frames(CHANNEL)) == 2
+
+
+async def test_a_refusal_keeps_no_full_channel_alive(server: RealServer) -> None:
+    async with ServiceBus(server.url, capacity=3, expiry=0.5) as bus:
+        for _ in range(3):
+            await bus.send(CHANNEL, Count())
+        refused = 0
+        async with asyncio.timeout(5):
+            while server.frames(CHANNEL):
+                with suppress(ChannelFull):
+                    await bus.send(CHANNEL, Count())
+                    break
+                refused += 1
+                await asyncio.sleep(100 * MS)
+    assert refused > 3

@@ -63,6 +63,7 @@ async def test_bus_and_channels_layer_speak_tls_to_a_server_that_the_authority_v
             await layer.close_pools()
 
 
+@pytest.mark.row(34)
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [
@@ -87,6 +88,7 @@ async def test_a_server_that_is_not_vouched_for_gets_nothing(
         assert commands(server) == before
 
 
+@pytest.mark.row(34)
 async def test_neither_side_of_tls_talks_to_the_plain_one(
     secured: Secured, authority: Authority, server: RealServer
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ....errors import ConfigurationError, ServiceBusError
 from ....protocol.codec import restamped
 from ....protocol.credit import Credit
-from ....protocol.names import route
+from ....protocol.names import full_name, route
 from ...base import CapacityOf, Limits, Ticket
 from ..receiver import Receiver
 from ..target import Target
@@ -110,7 +110,7 @@ class Engine:
         The server may still count what was taken from its channel a moment ago. A frame that it refuses goes the longer
         way, behind the word of what was taken.
         """
-        if not self.portal.quiet:
+        if not self.portal.quiet or self.mailboxes.has_changed(outgoing.counted):
             return False
         outgoing.on_full = self.push
         if outgoing.server.push_through(outgoing, outgoing.fence):
@@ -167,7 +167,14 @@ class Engine:
             else:
                 server.release(channel, count)
         if locals_taken:
-            self.servers[shard_of(inbox, shards)].taken(inbox, locals_taken)
+            server = self.servers[shard_of(inbox, shards)]
+            server.taken(inbox, locals_taken, lambda: self._tell_again(locals_taken))
+
+    def _tell_again(self, locals_taken: dict[str, int]) -> None:
+        """Perhaps it heard. Counted off twice, a channel has more room until it is empty; never, less for ever."""
+        for local, count in locals_taken.items():
+            self.mailboxes.put_off(full_name(self.profile.inbox, local), count)
+        asyncio.get_running_loop().call_later(RETRY, self.tell)
 
     async def close(self) -> None:
         """Give back what nobody took, then disconnect. What is in mailboxes of this process stays there. Idempotent."""

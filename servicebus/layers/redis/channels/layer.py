@@ -15,8 +15,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
-from ....errors import ChannelFull, ServiceBusError
-from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
+from ....errors import ChannelFull, ServiceBusError, own
+from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from ....protocol.names import route
 from ...base import Limits
 from ..target import Target
@@ -60,8 +60,8 @@ class Outgoing:
 
     def settle(self, error: ServiceBusError | None) -> None:
         on_full, self.on_full = self.on_full, None
-        if on_full is not None and isinstance(error, ChannelFull):
-            on_full(self)
+        if on_full is not None and isinstance(error, ChannelFull) and self._handoff.sending == 1:
+            on_full(self)  # nothing that this loop sent after it may come before it
             return
         self.error = error
         self._handoff.post(self._done, None)
@@ -73,7 +73,7 @@ class Outgoing:
         if self.error is None:
             self.future.set_result(None)
         else:
-            self.future.set_exception(self.error)
+            self.future.set_exception(own(self.error))
 
 
 class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has no types
@@ -114,6 +114,9 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         serializer_format: str = "msgpack",
         on_group_drop: Callable[[str, str], None] | None = None,
     ) -> None:
+        for value in (capacity, *(channel_capacity or {}).values()):
+            if not isinstance(value, int):
+                raise ValueError(f"a capacity is a whole number of messages, not {value!r}")
         rules = self.compile_capacities(channel_capacity or {})
         super().__init__(expiry=expiry, capacity=capacity, channel_capacity=rules)
         if isinstance(symmetric_encryption_keys, str | bytes):
@@ -236,7 +239,8 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         return found
 
     def _frame(self, server: Server, fence: int, local: str, body: Any) -> bytes:
-        return encode_frame(fence, server.now_ms() + self._expiry_ms, local, body, MAX_FRAME)
+        now_ms = server.now_ms()
+        return encode_sent(fence, now_ms + self._expiry_ms, local, body, now_ms, MAX_FRAME)
 
 
 def _check(condition: bool, reason: str) -> None:

@@ -72,10 +72,10 @@ class Server(RedisLayer):
             channel, b"EVALSHA", RESTORE.sha, 2, *keys, self._ttl_ms, self.client, held, *reversed(frames)
         )
 
-    def taken(self, inbox: str, counts: Mapping[str, int]) -> None:
-        """That many messages of each local name are no longer waiting."""
+    def taken(self, inbox: str, counts: Mapping[str, int], on_failure: Callable[[], None]) -> None:
+        """That many messages of each local name are no longer waiting. ``on_failure``: the server may not know it."""
         pairs = [part for local, count in counts.items() for part in (local, count)]
-        self._run(inbox, TAKEN, 1, self._keys.counts(inbox), self._ttl_ms, *pairs)
+        self._run(inbox, TAKEN, 1, self._keys.counts(inbox), self._ttl_ms, *pairs, on_failure=on_failure)
 
     async def expect(self, inbox: str) -> None:
         """Let ``inbox`` count as alive until its process has had time to say so itself."""
@@ -108,12 +108,20 @@ class Server(RedisLayer):
             if self._nodes.pipeline(group) is pipeline:
                 connection.write(pack(self._join(group, f"{self.client}!")), _ignored)
 
-    def _run(self, name: str, script: Script, *arguments: bytes | str | int) -> None:
+    def _run(
+        self,
+        name: str,
+        script: Script,
+        *arguments: bytes | str | int,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         """Run a script behind everything sent to ``name`` so far, and wait for nothing."""
 
         def answer(reply: Any) -> None:
             if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
                 self._nodes.write(name, pack((b"EVAL", script.source, *arguments)), _ignored)
+            elif isinstance(reply, Exception):
+                on_failure()
 
         self._nodes.write(name, pack((b"EVALSHA", script.sha, *arguments)), answer)
 

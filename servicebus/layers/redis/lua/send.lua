@@ -20,6 +20,10 @@ if over > 0 then
   redis.pcall('RPOP', KEYS[1], over)
   count = count - over
 end
+if count == 0 then
+  -- A refusal keeps nothing alive.
+  return 0
+end
 -- A list that was not there before has no TTL yet.
 local ttl = -1
 if length > #ARGV - 3 then

@@ -15,7 +15,10 @@ if held > tonumber(ARGV[1]) then
   while true do
     local oldest = redis.call('LINDEX', KEYS[1], 0)
     local known, _, _, expires, name = pcall(cmsgpack.unpack_limit, oldest or '', 3, 1)
-    if not oldest or not known or type(expires) ~= 'number' or expires > now or name:sub(1, 1) == '+' then
+    if not oldest or not known or type(expires) ~= 'number' or expires > now then
+      break
+    end
+    if type(name) ~= 'string' or name:sub(1, 1) == '+' then
       break
     end
     redis.call('LPOP', KEYS[1])
