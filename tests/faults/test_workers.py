@@ -98,8 +98,9 @@ async def test_a_worker_that_is_told_to_end_at_full_load_finishes_what_it_has_an
 
 
 async def drained(workers: Fleet) -> float:
-    """Tell the oldest worker to end; the seconds that it took."""
-    oldest = workers.workers.pop(0)
+    """Tell the oldest worker that serves to end; the seconds that it took."""
+    oldest = workers.ready()[0]
+    workers.workers.remove(oldest)
     with Stopwatch() as watch:
         oldest.signal(signal.SIGTERM)
         assert await asyncio.to_thread(oldest.ended) == 0
