@@ -191,7 +191,7 @@ async def test_a_dead_members_group_is_forgotten(make: Make, server: RealServer)
     await layer.group_add("g", await layer.new_channel())
     await asyncio.sleep(600 * MS)
     assert not layer._backend._groups
-    assert not [key for key in server.all_keys() if "group" in key]
+    await eventually(lambda: not [key for key in server.all_keys() if "group" in key])
 
 
 async def test_a_process_that_only_seemed_dead_comes_back(make: Make, server: RealServer) -> None:
