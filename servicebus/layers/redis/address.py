@@ -44,6 +44,7 @@ class Address:
             # The parser quotes what it cannot read, and so does its traceback: that may be a piece of a password.
             reason = "check its host and port, and percent-encode the password" if "@" in url else error
             raise ConfigurationError(f"not a server URL: {without_password(url)} ({reason})") from None
+        _check_path(url)
         kind = options.get("connection_class")
         if kind is UnixDomainSocketConnection and not options.get("path"):
             raise ConfigurationError("a unix:// URL needs the path of a socket: unix:///run/redis.sock")
@@ -88,6 +89,14 @@ def _tls_context(options: dict[str, Any]) -> ssl.SSLContext:
     if options.get("ssl_certfile"):
         context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password"))
     return context
+
+
+def _check_path(url: str) -> None:
+    """redis-py takes what is no number for the database 0."""
+    parts = urlsplit(url)
+    database = parts.path.removeprefix("/")
+    if parts.scheme in ("redis", "rediss") and database and not database.isdecimal():
+        raise ConfigurationError(f"{without_password(url)}: the database {database!r} is no number")
 
 
 def without_password(url: str) -> str:

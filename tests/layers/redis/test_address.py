@@ -53,3 +53,10 @@ def test_tls_verifies_the_server_unless_told_otherwise() -> None:
     lax = Address.from_url("rediss://cache?ssl_cert_reqs=none").tls
     assert lax is not None
     assert (lax.verify_mode, lax.check_hostname) == (ssl.CERT_NONE, False)
+
+
+@pytest.mark.parametrize("url", ["redis://cache/abc", "redis://cache/0/1", "rediss://:secret@cache:7000/one"])
+def test_a_database_that_is_no_number_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no number") as caught:
+        Address.from_url(url)
+    assert "secret" not in str(caught.value)
