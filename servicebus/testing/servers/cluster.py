@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from types import TracebackType
-from typing import Self
 
 import hiredis
 
@@ -14,6 +12,7 @@ from ...errors import Unavailable
 from ..waiting import wait_until
 from .admin import fields
 from .node import Node, in_step, join
+from .owned import Owned
 from .process import HOST
 from .server import Server
 from .view import Known, known_to, primaries_of
@@ -23,7 +22,7 @@ KEYS_AT_ONCE = 100
 MOVE_WITHIN_MS = 5000
 
 
-class Cluster:
+class Cluster(Owned):
     """``with Cluster() as cluster:`` starts the nodes, joins them, and waits until all say that the state is ok.
 
     ``replicas`` is the number for each primary. ``node_timeout`` is the seconds of silence after which a node is taken
@@ -49,15 +48,6 @@ class Cluster:
         self._options = timeout + coverage + replication + options
         self._stack = ExitStack()
         self._nodes: list[Node] = []
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.end()
 
     @property
     def nodes(self) -> list[Server]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import hiredis
 
 from ...errors import Unavailable
 from ...layers.redis.embedded import find_server
 from ..waiting import wait_until
+from .owned import Owned
 from .process import HOST
 from .server import Server, follows
 
@@ -51,7 +50,7 @@ class _Sentinel(Server):
             self.run("SENTINEL", "DEBUG", name, period)
 
 
-class SentinelGroup:
+class SentinelGroup(Owned):
     """``with SentinelGroup() as group:`` starts them all and waits until the sentinels know everything.
 
     ``down_after`` is the seconds of silence after which a sentinel takes a server to be down; a failover begins within
@@ -80,15 +79,6 @@ class SentinelGroup:
         self._stack = ExitStack()
         self.servers: list[Server] = []
         self.sentinels: list[Server] = []
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.end()
 
     @property
     def url(self) -> str:

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import hiredis
 
@@ -18,13 +16,14 @@ from ...errors import Unavailable
 from ...layers.redis.embedded import find_server
 from ..waiting import wait_until
 from .admin import Administered
+from .owned import Owned
 from .process import GONE, HOST, PAUSED, Process, free_ports, is_running, state_of
 
 START_WITHIN = 10.0
 PORT_ATTEMPTS = 5
 
 
-class Server(Administered):
+class Server(Administered, Owned):
     """``with Server() as server:`` starts it; ``server.url`` reaches it from any process here.
 
     ``options`` are those of the server's command line. It listens on a unix socket, with ``tcp`` also on a port of
@@ -40,15 +39,6 @@ class Server(Administered):
         self.port = 0
         self._directory = ""
         self._process: Process | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.end()
 
     @property
     def path(self) -> str:
