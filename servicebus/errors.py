@@ -70,7 +70,7 @@ class NoWorkers(ServiceBusError):
         self.channel = channel
 
     def _text(self) -> str:
-        return f"no worker serves {self.channel!r}: start one with `servicebus worker`"
+        return f"no worker serves {self.channel!r}: start one with `servicebus worker`, at the same URL and prefix"
 
 
 class Overloaded(ServiceBusError):
