@@ -1,4 +1,4 @@
-"""What was called and what ran, as lines of JSON that several processes write and a checker reads."""
+"""What was called and what ran, as a sequence of JSON texts that several processes write and a checker reads."""
 
 from __future__ import annotations
 
@@ -42,14 +42,18 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     reply: bool = True
 
 
+SEPARATOR, END = b"\x1e", b"\n"
+"""What is in front of each event in a file, and what only a whole one ends with."""
+
 _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(Event)
 
 
 class Recorder:
-    """Notes events, in memory (``events``) or, with a ``path``, as lines that are added to that file.
+    """Notes events, in memory (``events``) or, with a ``path``, as JSON texts that are added to that file (RFC 7464).
 
-    Each event is one ``write``: a process that is killed leaves whole lines, and several may share a file. Nothing here
-    waits for anybody; a recorder may be used from any thread.
+    Each event is one ``write``, so several processes may share a file. The kernel may cut the write of a process that
+    is killed: the separator in front of each text is what tells a cut one from the next. Nothing here waits for
+    anybody; a recorder may be used from any thread.
     """
 
     def __init__(self, path: str | Path | None = None, *, by: str = "") -> None:
@@ -111,12 +115,16 @@ class Recorder:
         if self._file is None:
             self.events.append(event)
             return
-        line = _encoder.encode(event) + b"\n"
-        if os.write(self._file, line) != len(line):
-            raise OSError("a line of the history was written in part")
+        text = SEPARATOR + _encoder.encode(event) + END
+        if os.write(self._file, text) != len(text):
+            raise OSError("an event of the history was written in part")
 
 
 def read(*paths: str | Path) -> list[Event]:
-    """The events of all files, in the order in which they happened. Raises msgspec.DecodeError on what is no event."""
-    found = [_decoder.decode(line) for path in paths for line in Path(path).read_bytes().splitlines()]
-    return sorted(found, key=lambda event: event.at)
+    """The events of all files, in the order in which they happened. Raises msgspec.DecodeError on what is no event.
+
+    An event that was cut, because its process was killed while it wrote, is left out: its ``write`` never returned, so
+    nothing that comes after it has happened either.
+    """
+    texts = [text for path in paths for text in Path(path).read_bytes().split(SEPARATOR)]
+    return sorted((_decoder.decode(text) for text in texts if text.endswith(END)), key=lambda event: event.at)

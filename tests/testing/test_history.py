@@ -93,13 +93,28 @@ def test_several_processes_share_a_file(tmp_path: Path) -> None:
     assert {event.id for event in read(path)} == {f"{name}-{number}" for name in ("a", "b") for number in range(2000)}
 
 
-def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "history"
     process = writer(path, "a", 100_000_000)
     eventually_sync(lambda: path.exists() and path.stat().st_size > 10_000, within=20.0)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
     assert len(read(path)) > 100
+
+
+@pytest.mark.parametrize("left", range(1, 51))
+def test_an_event_that_was_cut_spoils_no_other(tmp_path: Path, left: int) -> None:
+    """The kernel cuts the write of a killed process where a page ends, which may be anywhere in an event."""
+    first, cut, last = started("1", 1.0), started("a}", 2.0), started("3", 3.0)
+    path, alone = tmp_path / "history", tmp_path / "alone"
+    with Recorder(path) as one, Recorder(alone) as other:
+        one.write(first)
+        other.write(cut)
+        with path.open("ab") as file:
+            file.write(alone.read_bytes()[:left])
+        assert read(path) == [first]
+        one.write(last)
+    assert read(path) == [first, last]
 
 
 def test_what_is_no_event_is_refused(tmp_path: Path) -> None:
