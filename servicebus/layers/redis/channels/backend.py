@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ from .losses import Losses
 from .mailboxes import Item, Mailboxes
 from .portal import Portal
 from .server import Server
+from .underway import Underway
 
 
 class Backend:
@@ -29,6 +31,7 @@ class Backend:
         self._shards = len(targets)
         self._mailboxes = Mailboxes()
         self._groups = GroupTable(group_expiry)
+        self.underway = Underway(limits.expiry)
         self.engine: Engine | None = None
 
     async def started(self) -> Engine:
@@ -45,6 +48,14 @@ class Backend:
         """The server that ``name`` lives on. Raises Unavailable or ConfigurationError."""
         engine = await self.started()
         return await engine.portal.run(lambda: engine.opened(name))
+
+    def hand_over(self, channel: str, frame: bytes) -> bool:
+        """Give a message to a consumer of this process that waits for it, without the server.
+
+        False: nobody waits, or something that this process sent here before it has not arrived yet.
+        """
+        item = Item(time.monotonic() + self._profile.limits.expiry, frame, counted=False)
+        return self.underway.is_empty and self._mailboxes.hand_over(channel, item)
 
     async def next_item(self, channel: str) -> Item:
         """The next message of ``channel``. Cancelling is safe at any instant: what was on its way goes to the next."""
@@ -81,7 +92,7 @@ class Backend:
         """In the I/O thread, so that two loops that come first at once get one engine."""
         engine = self.engine
         if engine is None:
-            engine = Engine(Portal.current(), self._profile, self._mailboxes, self._groups, self._losses)
+            engine = Engine(Portal.current(), self._profile, self._mailboxes, self._groups, self._losses, self.underway)
             self.engine = engine
         return engine
 

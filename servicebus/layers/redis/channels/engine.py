@@ -27,6 +27,7 @@ from .membership import Membership
 from .portal import Portal
 from .readers import ChannelReader, read_frames
 from .server import Server
+from .underway import Underway
 
 INBOX_AT_ONCE = 512
 RETRY = 0.2
@@ -70,10 +71,16 @@ class Engine:
     """One layer's connections, and what it keeps of them. Made and used in the I/O thread."""
 
     def __init__(
-        self, portal: Portal, profile: Profile, mailboxes: Mailboxes, groups: GroupTable, losses: Losses
+        self,
+        portal: Portal,
+        profile: Profile,
+        mailboxes: Mailboxes,
+        groups: GroupTable,
+        losses: Losses,
+        underway: Underway,
     ) -> None:
         self.portal, self.profile = portal, profile
-        self.mailboxes, self.groups, self.losses = mailboxes, groups, losses
+        self.mailboxes, self.groups, self.losses, self.underway = mailboxes, groups, losses, underway
         self.capacity = CapacityOf(profile.limits)
         self.membership = Membership(self)
         self.servers: dict[int, Server] = {}
@@ -200,6 +207,7 @@ class Engine:
         for reader in self._open_readers():
             await reader.settled()
         self.mailboxes.clear()
+        self.underway.clear()
         self.groups.clear()
 
     def _tell_soon(self, _: None) -> None:
@@ -249,6 +257,7 @@ class Engine:
         def deliver(frames: list[bytes], fence: int) -> None:
             for local, item in read_frames(frames, fence, server, self.losses):
                 self._sort(local, item)
+                self.underway.ended(item.frame)
             credit.release(len(frames))
 
         receiver = server.consume(self.profile.inbox, deliver, credit, worker_id=self.profile.client)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
-from ....errors import ChannelFull, ServiceBusError, own
+from ....errors import ChannelFull, SendUnknown, ServiceBusError, own
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from ....protocol.names import route
 from ...base import Limits
@@ -26,6 +26,7 @@ from .hosts import Host, read_hosts
 from .losses import Losses
 from .messages import Keys, Messages
 from .server import Server
+from .underway import Underway
 
 REMEMBERED = 10_000
 
@@ -48,11 +49,32 @@ class Native(NamedTuple):
 class Outgoing:
     """One ``send``: the ticket that the I/O thread settles, and the future that its caller's loop waits for."""
 
-    __slots__ = ("_handoff", "channel", "counted", "error", "fence", "frame", "future", "on_full", "server")
+    __slots__ = (
+        "_handoff",
+        "_underway",
+        "channel",
+        "counted",
+        "error",
+        "fence",
+        "frame",
+        "future",
+        "on_full",
+        "server",
+    )
     needs_worker = False
 
-    def __init__(self, server: Server, channel: str, counted: str, fence: int, frame: bytes, handoff: Handoff) -> None:
-        self.server, self.channel, self.counted, self._handoff = server, channel, counted, handoff
+    def __init__(
+        self,
+        server: Server,
+        channel: str,
+        counted: str,
+        fence: int,
+        frame: bytes,
+        handoff: Handoff,
+        underway: Underway,
+    ) -> None:
+        self.server, self.channel, self.counted = server, channel, counted
+        self._handoff, self._underway = handoff, underway
         self.fence, self.frame = fence, frame
         self.error: ServiceBusError | None = None
         self.on_full: Callable[[Outgoing], None] | None = None
@@ -63,6 +85,8 @@ class Outgoing:
         if on_full is not None and isinstance(error, ChannelFull) and self._handoff.sending == 1:
             on_full(self)  # nothing that this loop sent after it may come before it
             return
+        if error is not None and not isinstance(error, SendUnknown):
+            self._underway.ended(self.frame)
         self.error = error
         self._handoff.post(self._done, None)
 
@@ -159,8 +183,13 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         server = self._backend.known_server(target) or await self._backend.server(target)
         fence = server.fence_of(target)
         frame = self._frame(server, fence, local, self._messages.body(message))
+        underway = self._backend.underway
+        if target == self._inbox:
+            if self._backend.hand_over(channel, frame):
+                return
+            underway.sent(frame)
         handoff = to_running_loop()
-        outgoing = Outgoing(server, target, channel, fence, frame, handoff)
+        outgoing = Outgoing(server, target, channel, fence, frame, handoff, underway)
         engine = self._backend.engine or await self._backend.started()
         handoff.sending += 1
         if handoff.sending > 1 or not engine.push_through(outgoing):

@@ -105,6 +105,16 @@ class Mailboxes:
                 box.items.append(item)
             self._tidy(channel, box)
 
+    def hand_over(self, channel: str, item: Item) -> bool:
+        """Give a message to the longest waiter. False: nobody waits."""
+        with self._lock:
+            box = self._boxes.get(channel)
+            if box is None or not box.waiters:
+                return False
+            handed = self._handed(channel, box, item)
+            self._tidy(channel, box)
+            return handed
+
     def put_to_all(self, channels: Iterable[str], item: Item, capacity: Callable[[str], int]) -> Iterator[str]:
         """One message for many channels. Those that hold as many as they may miss it, and are returned."""
         if item.expires <= time.monotonic():

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ....errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
+from ....errors import ChannelFull, NoWorkers, SendUnknown, ServiceBusError, Unavailable
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
 from ....protocol.names import route
 from .hosts import shard_of
@@ -97,6 +97,8 @@ class Membership:
         self._remember(group, [member for member in members if member.endswith("!")])
         for member, copy in copies.items():
             error = await copy.future
+            if error is not None and not isinstance(error, SendUnknown):
+                self._engine.underway.ended(copy.frame)
             if error is not None and member in members:
                 failure = await self._settled(group, copy, error) or failure
         if failure is not None:
@@ -186,6 +188,8 @@ class Membership:
     def _push(self, server: Server, group: str, member: str, frame_for: FrameFor) -> Copy:
         if member.endswith("!"):
             copy = Copy(member, frame_for(server, member, FAN_OUT + group), needs_worker=True)
+            if member == self._inbox:
+                self._engine.underway.sent(copy.frame)
         else:
             copy = Copy(member, frame_for(server, member, ""), needs_worker=False, counted=member)
         server.push(copy)

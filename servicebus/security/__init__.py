@@ -1,0 +1,1 @@
+"""Who may do what on the bus: signed frames, and one server user per service."""

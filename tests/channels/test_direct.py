@@ -1,0 +1,154 @@
+"""A message to a consumer of the same process that waits is handed over directly: nothing may come out of order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from servicebus import SendUnknown, Unavailable
+from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis.channels.underway import Underway
+
+from ..server import RealServer
+from ..timing import MS, eventually
+from .tools import Make, numbers, received
+
+ROUNDS = 200
+
+
+async def waiting(layer: RedisChannelLayer, channel: str) -> asyncio.Task[dict[str, int]]:
+    """A consumer that waits already, on an inbox that is read."""
+    await layer.send(channel, {"n": -1})
+    await received(layer, channel)
+    task: asyncio.Task[dict[str, int]] = asyncio.create_task(layer.receive(channel))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_consumer_that_waits_here_needs_no_server(own_server: RealServer, make: Make) -> None:
+    layer = make(hosts=[own_server.url])
+    channel = await layer.new_channel()
+    consumer = await waiting(layer, channel)
+    with own_server.standing_still():
+        await layer.send(channel, {"n": 1})
+        assert await asyncio.wait_for(consumer, 1000 * MS) == {"n": 1}
+
+
+async def test_what_nobody_waits_for_is_kept_by_the_server(own_server: RealServer, make: Make) -> None:
+    layer = make(hosts=[own_server.url])
+    channel = await layer.new_channel()
+    consumer = await waiting(layer, channel)
+    own_server.kill()
+    await layer.send(channel, {"n": 1})
+    assert await consumer == {"n": 1}
+    with pytest.raises((Unavailable, SendUnknown)):
+        await layer.send(channel, {"n": 2})
+
+
+async def test_a_message_does_not_overtake_one_to_the_group(layer: RedisChannelLayer) -> None:
+    channel = await layer.new_channel()
+    await layer.group_add("g", channel)
+    consumer = asyncio.create_task(numbers(layer, channel, 2 * ROUNDS))
+    for number in range(0, 2 * ROUNDS, 2):
+        await layer.group_send("g", {"n": number})
+        await layer.send(channel, {"n": number + 1})
+    assert await consumer == list(range(2 * ROUNDS))
+
+
+async def test_a_message_does_not_overtake_one_that_the_server_still_has(plain: RedisChannelLayer) -> None:
+    channel = await plain.new_channel()
+    await plain.group_add("g", channel)
+    consumer = asyncio.create_task(numbers(plain, channel, 3))
+    engine = plain._backend.engine
+    assert engine is not None
+    assert engine._inbox is not None
+    reader = engine._inbox.result()
+    reader._stopping = True
+    await plain.group_send("g", {"n": 0})  # taken by the pop that was under way; there is no next one
+    await eventually(lambda: plain._backend.underway.is_empty)
+    await plain.group_send("g", {"n": 1})
+    await plain.send(channel, {"n": 2})
+    reader._stopping = False
+    engine.portal.post(lambda _: reader.wake(), None)
+    assert await consumer == [0, 1, 2]
+
+
+async def test_messages_of_one_sender_stay_in_order_whichever_way_they_go(layer: RedisChannelLayer) -> None:
+    """A consumer that pauses now and then has some of them wait on the server."""
+    channel = await layer.new_channel()
+
+    async def consume() -> list[int]:
+        found = []
+        for number in range(ROUNDS):
+            found.append((await received(layer, channel))["n"])
+            await asyncio.sleep(0 if number % 7 else 2 * MS)
+        return found
+
+    consumer = asyncio.create_task(consume())
+    for number in range(ROUNDS):
+        await layer.send(channel, {"n": number})
+        await asyncio.sleep(0 if number % 5 else 1 * MS)
+    assert await consumer == list(range(ROUNDS))
+
+
+async def test_concurrent_sends_of_one_loop_stay_in_order(layer: RedisChannelLayer) -> None:
+    channel = await layer.new_channel()
+    await layer.send(channel, {"n": -1})
+    await received(layer, channel)
+    consumer = asyncio.create_task(numbers(layer, channel, ROUNDS // 2))
+    await asyncio.sleep(0)
+    await asyncio.gather(*(layer.send(channel, {"n": number}) for number in range(ROUNDS // 2)))
+    assert await consumer == list(range(ROUNDS // 2))
+
+
+async def test_a_message_that_was_handed_to_a_cancelled_receive_goes_to_the_next(plain: RedisChannelLayer) -> None:
+    channel = await plain.new_channel()
+    for number in range(ROUNDS):
+        consumer = await waiting(plain, channel)
+        await plain.send(channel, {"n": number})
+        consumer.cancel()
+        await asyncio.gather(consumer, return_exceptions=True)
+        assert await received(plain, channel) == {"n": number}
+
+
+async def test_the_sender_may_change_its_message_afterwards(plain: RedisChannelLayer) -> None:
+    channel = await plain.new_channel()
+    consumer = await waiting(plain, channel)
+    message = {"n": 1}
+    await plain.send(channel, message)
+    message["n"] = 2
+    assert await consumer == {"n": 1}
+
+
+async def test_when_all_has_arrived_the_direct_way_is_open_again(plain: RedisChannelLayer) -> None:
+    channel = await plain.new_channel()
+    await plain.group_add("g", channel)
+    consumer = asyncio.create_task(numbers(plain, channel, 10))
+    for number in range(10):
+        await plain.group_send("g", {"n": number})
+    await consumer
+    await eventually(lambda: plain._backend.underway.is_empty)
+
+
+async def test_a_refused_message_does_not_close_it(make: Make) -> None:
+    layer = make(capacity=1)
+    channel = await layer.new_channel()
+    results = await asyncio.gather(*(layer.send(channel, {"n": n}) for n in range(5)), return_exceptions=True)
+    assert sum(result is None for result in results) == 1
+    await received(layer, channel)
+    await eventually(lambda: layer._backend.underway.is_empty)
+
+
+def test_what_went_lost_is_not_waited_for_longer_than_it_could_come() -> None:
+    underway = Underway(expiry=0.0)
+    underway.sent(b"frame")
+    assert underway.is_empty
+    underway = Underway(expiry=60.0)
+    underway.sent(b"frame")
+    underway.sent(b"frame")
+    underway.ended(b"frame")
+    underway.ended(b"another")
+    assert not underway.is_empty
+    underway.ended(b"frame")
+    assert underway.is_empty
