@@ -15,6 +15,7 @@ from servicebus.layers.memory import Hub
 from servicebus.testing.servers import Cluster, SentinelGroup
 
 from .server import RealServer, real_server
+from .spares import Spares
 from .timing import LAG, eventually_sync
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=100)
@@ -78,24 +79,38 @@ def cluster(running_servers: list[RealServer]) -> Iterator[Cluster]:
             running_servers.remove(node)
 
 
+@pytest.fixture(scope="session")
+def spare_clusters(request: pytest.FixtureRequest) -> Iterator[Spares]:
+    spares = Spares(sum("own_cluster" in getattr(item, "fixturenames", ()) for item in request.session.items))
+    yield spares
+    spares.end()
+
+
 @pytest.fixture
-def own_cluster() -> Iterator[Cluster]:
+def own_cluster(spare_clusters: Spares) -> Iterator[Cluster]:
     """Three primaries with a replica each."""
-    with Cluster(replicas=1) as started:
-        yield started
+    started = spare_clusters.take()
+    yield started
+    started.end()
 
 
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A bus URL: of a fresh hub, then of the real server."""
-    if request.param == "redis":
-        yield request.getfixturevalue("server").url
-        return
+@pytest.fixture
+def fresh_hub() -> Iterator[str]:
+    """The URL of a hub of its own, on which nobody may be left."""
     name = uuid.uuid4().hex
     yield f"memory://{name}"
     for known in [known for known in Hub._named if known.endswith(name)]:
         hub = Hub._named.pop(known)
         assert not hub.consumers, f"left behind: consumers of {list(hub.consumers)}"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A bus URL: of a fresh hub, then of the real server."""
+    found: str = (
+        request.getfixturevalue("server").url if request.param == "redis" else request.getfixturevalue("fresh_hub")
+    )
+    return found
 
 
 @pytest.fixture

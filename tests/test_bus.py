@@ -84,16 +84,17 @@ async def test_gathering_raises_the_first_error_in_order_when_all_are_done(url: 
 
 
 async def test_a_cancelled_gather_cancels_its_calls(url: str) -> None:
-    service = Service("shop")
+    service, started = Service("shop"), list[int]()
 
     @service.handler
     async def count(request: Count) -> int:
-        await asyncio.sleep(0.2)
+        started.append(request.upto)
+        await asyncio.sleep(60)
         return request.upto
 
     async with calling(url, service) as bus:
         gathering = asyncio.create_task(bus.gather(*((CHANNEL, Count(upto=n)) for n in range(10))))
-        await asyncio.sleep(20 * MS)
+        await eventually(lambda: len(started) == 10)
         gathering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gathering
@@ -151,22 +152,24 @@ async def test_a_bus_cannot_be_opened_twice_at_once_but_again_after_closing(url:
 
 
 async def test_calls_that_are_pending_when_the_bus_closes_may_have_run(url: str) -> None:
-    service = Service("shop")
+    service, started, go_on = Service("shop"), asyncio.Event(), asyncio.Event()
 
     @service.handler
     async def count(request: Count) -> int:
-        await asyncio.sleep(0.1)
+        started.set()
+        await go_on.wait()
         return 0
 
     async with ServiceBus(url) as worker, worker.serving(service):
         bus = ServiceBus(url)
         await bus.open()
         call = asyncio.create_task(bus.call(CHANNEL, Count()))
-        await asyncio.sleep(20 * MS)
+        await started.wait()
         await bus.close()
         with pytest.raises(SendUnknown) as caught:
             await call
         assert caught.value.executed == "maybe"
+        go_on.set()
 
 
 async def test_workers_are_counted_and_waited_for(url: str) -> None:
@@ -241,10 +244,11 @@ async def test_a_bus_used_on_another_event_loop_says_so(url: str) -> None:
 
 
 async def test_closing_goes_on_when_the_wait_for_it_is_cancelled(url: str) -> None:
-    service, ended = Service("shop"), asyncio.Event()
+    service, started, ended = Service("shop"), asyncio.Event(), asyncio.Event()
 
     @service.handler
     async def count(request: Count) -> int:
+        started.set()
         await asyncio.sleep(0.1)
         ended.set()
         return 1
@@ -255,7 +259,7 @@ async def test_closing_goes_on_when_the_wait_for_it_is_cancelled(url: str) -> No
         serving = asyncio.create_task(served(worker, service))
         await bus.wait_for_workers(CHANNEL)
         call = asyncio.create_task(bus.call(CHANNEL, Count()))
-        await asyncio.sleep(20 * MS)
+        await started.wait()
         closing = asyncio.create_task(worker.close())
         await asyncio.sleep(10 * MS)
         closing.cancel()

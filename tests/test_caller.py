@@ -13,14 +13,14 @@ from typing import Any
 import msgpack
 import pytest
 
-from servicebus import Context, DeadlineExceeded, Service, ServiceBus, ServiceBusError
+from servicebus import Context, DeadlineExceeded, Service, ServiceBus, ServiceBusError, caller
 from servicebus.layers.base import Layer
 from servicebus.protocol.names import route
 
 from .conformance.transport import Layers, Reader, Ticket, outcomes
 from .server import RealServer
 from .shop import CHANNEL, Count, calling
-from .timing import LAG, MS, Stopwatch, allowed, eventually
+from .timing import MS, Stopwatch, allowed, eventually
 
 GRACE = 100 * MS
 """A call that is over is reported over by its deadline and this much."""
@@ -124,12 +124,12 @@ async def test_the_deadline_of_a_handler_bounds_the_calls_that_it_makes(url: str
 
 async def test_a_message_that_expired_in_the_channel_is_never_started(url: str) -> None:
     slow = Slow()
-    async with ServiceBus(url, expiry=0.1) as bus:
+    async with ServiceBus(url, expiry=0.4) as bus, ServiceBus(url) as worker:
         for number in range(3):
             await bus.send(CHANNEL, Count(upto=number))
-        await asyncio.sleep(120 * MS)
+        await asyncio.sleep(420 * MS)
         await bus.send(CHANNEL, Count(upto=3))
-        async with ServiceBus(url) as worker, worker.serving(slow.service):
+        async with worker.serving(slow.service):
             await eventually(lambda: slow.started == [3])
             slow.go_on.set()
     assert slow.started == [3]
@@ -162,14 +162,17 @@ async def test_a_plain_handler_that_waits_for_a_thread_is_not_started_after_its_
         assert outcome.executed == "maybe" or number not in slow.started
 
 
-async def test_a_plain_handler_that_was_not_started_is_reported_so_when_there_is_time(url: str) -> None:
+async def test_a_plain_handler_that_was_not_started_is_reported_so_when_there_is_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caller, "VERDICT_WITHIN", 5.0)
     slow = Slow()
     slow.seconds = 0.105
     async with calling(url, slow.service) as bus:
         calls = [bus.call(CHANNEL, {"type": "sleep", "n": number}, timeout=0.1) for number in range(60)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     executed = Counter(outcome.executed for outcome in outcomes if isinstance(outcome, ServiceBusError))
-    assert executed["no"] >= 20 or LAG.worst > 10 * MS, executed
+    assert executed["no"] >= 20, executed
 
 
 # Cancelling.

@@ -48,17 +48,18 @@ async def test_an_event_that_nobody_subscribed_to_is_no_error(url: str) -> None:
 async def test_a_full_subscriber_misses_an_event_which_is_counted_and_others_get_it(url: str) -> None:
     seen: list[tuple[str, Any]] = []
     blocked = Service("blocked")
-    release = asyncio.Event()
+    started, release = asyncio.Event(), asyncio.Event()
 
     @blocked.on("orders.placed")
     async def on_placed(event: Placed) -> None:
+        started.set()
         await release.wait()
 
     async with ServiceBus(url, channel_capacity={"blocked.*": 2}) as bus, ServiceBus(url) as worker:
         async with worker.serving(blocked, concurrency=1), worker.serving(subscriber("b", seen)):
             for number in range(10):
                 await bus.publish("orders.placed", Placed(str(number)))
-                await asyncio.sleep(2 * MS)
+                await started.wait()
             await eventually(lambda: len(seen) == 10)
             assert bus.counters.full_subscribers == 7
             release.set()

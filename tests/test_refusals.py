@@ -41,17 +41,18 @@ async def test_a_full_channel_refuses_at_once(url: str) -> None:
 
 async def test_a_call_into_a_full_channel_is_refused_and_not_pending(url: str) -> None:
     service = Service("shop")
-    release = asyncio.Event()
+    started, release = asyncio.Event(), asyncio.Event()
 
     @service.handler
     async def count(request: Count) -> int:
+        started.set()
         await release.wait()
         return request.upto
 
     async with ServiceBus(url) as worker, ServiceBus(url, capacity=2) as bus:
         async with worker.serving(service, concurrency=1):
             first = asyncio.create_task(bus.call(CHANNEL, Count(upto=1)))
-            await asyncio.sleep(50 * MS)
+            await started.wait()
             calls = [asyncio.create_task(bus.call(CHANNEL, Count(upto=n))) for n in range(2, 6)]
             await asyncio.wait(calls[2:])
             for refused in calls[2:]:

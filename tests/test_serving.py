@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import threading
 import time
 from typing import Any
 
@@ -21,9 +22,12 @@ class Draining:
 
     def __init__(self) -> None:
         self.started = 0
+        self.go_on = threading.Event()
         self.service = Service("shop")
         self.service.handler("wait")(self.wait)
         self.service.handler("block")(self.block)
+        self.service.handler("wait_for_ever")(self.wait_for_ever)
+        self.service.handler("block_until_told")(self.block_until_told)
 
     async def wait(self, message: dict[str, Any]) -> int:
         self.started += 1
@@ -34,6 +38,14 @@ class Draining:
         self.started += 1
         time.sleep(message["seconds"])
         return 1
+
+    async def wait_for_ever(self, message: dict[str, Any]) -> None:
+        self.started += 1
+        await asyncio.Event().wait()
+
+    def block_until_told(self, message: dict[str, Any]) -> None:
+        self.started += 1
+        assert self.go_on.wait(10)
 
 
 @pytest.mark.parametrize("kind", ["wait", "block"])
@@ -52,40 +64,43 @@ async def test_while_a_worker_drains_calls_are_told_that_nobody_serves(url: str)
     async with ServiceBus(url) as bus, ServiceBus(url) as worker:
         stack = contextlib.AsyncExitStack()
         await stack.enter_async_context(worker.serving(draining.service))
-        call = asyncio.create_task(bus.call(CHANNEL, {"type": "wait", "seconds": 0.2}))
+        call = asyncio.create_task(bus.call(CHANNEL, {"type": "block_until_told"}))
         await eventually(lambda: draining.started == 1)
         closing = asyncio.create_task(stack.aclose())
-        await asyncio.sleep(50 * MS)
+        async with asyncio.timeout(5):
+            while await bus.workers(CHANNEL):
+                await asyncio.sleep(MS)
         assert not closing.done()
         with pytest.raises(NoWorkers):
             await bus.call(CHANNEL, {"type": "wait", "seconds": 0})
+        draining.go_on.set()
         await closing
-        assert await call == 1
+        assert await call is None
     assert draining.started == 1
 
 
-@pytest.mark.parametrize("kind", ["wait", "block"])
+@pytest.mark.parametrize("kind", ["wait_for_ever", "block_until_told"])
 async def test_a_handler_that_outlasts_the_drain_is_given_up_and_its_caller_told(url: str, kind: str) -> None:
     draining = Draining()
     async with ServiceBus(url) as bus, ServiceBus(url) as worker:
         async with worker.serving(draining.service, drain=0.05):
-            call = asyncio.create_task(bus.call(CHANNEL, {"type": kind, "seconds": 0.4}))
+            call = asyncio.create_task(bus.call(CHANNEL, {"type": kind}))
             await eventually(lambda: draining.started == 1)
         with pytest.raises(WorkerLost) as caught:
             await call
         assert caught.value.executed == "maybe"
-        if kind == "block":
-            await asyncio.sleep(0.4)
+        draining.go_on.set()
 
 
 async def test_a_handler_that_does_not_heed_its_cancellation_is_abandoned(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    release, ended = asyncio.Event(), asyncio.Event()
+    started, release, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
     service = Service("shop")
 
     @service.handler("deaf")
     async def deaf(message: dict[str, Any]) -> None:
+        started.set()
         while not release.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await release.wait()
@@ -95,7 +110,7 @@ async def test_a_handler_that_does_not_heed_its_cancellation_is_abandoned(
         with Stopwatch() as watch:
             async with ServiceBus(url) as worker, worker.serving(service, drain=0.05):
                 await bus.send(CHANNEL, {"type": "deaf"})
-                await asyncio.sleep(20 * MS)
+                await started.wait()
         assert watch.seconds < allowed(2.0)
         assert "1 handlers do not heed" in caplog.text
         release.set()

@@ -1,4 +1,4 @@
-"""Layers on one server, on shards, with another serializer and with encryption; each closed when its test ends."""
+"""Layers on one server, on shards, behind Sentinels and on a Cluster; each closed when its test ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from servicebus.testing.servers import SentinelGroup
 from ..server import RealServer, real_server
 from .tools import Make
 
-SHARDS = {"three": 3, "ten": 10}
+PLACES = ["one", "ten", "sentinel", "cluster"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "json": {"serializer_format": "json"},
     "keys": {"symmetric_encryption_keys": ["a key", b"an older one"]},
@@ -33,23 +33,27 @@ def shards(server: RealServer, running_servers: list[RealServer]) -> Iterator[li
             running_servers.remove(one)
 
 
-@pytest.fixture(params=["one", "three", "ten", "sentinel", "cluster", "json", "keys"])
+@pytest.fixture(params=PLACES)
 def variant(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The arguments of a layer."""
+    """The arguments of a layer. The form of its messages is a matter of ``test_messages`` alone."""
+    return arguments_of(request)
+
+
+def arguments_of(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"hosts": hosts_of(request), **OPTIONS.get(request.param, {})}
 
 
 def hosts_of(request: pytest.FixtureRequest) -> list[Any]:
-    if request.param in SHARDS:
+    if request.param == "ten":
         shards: list[RealServer] = request.getfixturevalue("shards")
-        return [one.url for one in shards[: SHARDS[request.param]]]
+        return [one.url for one in shards]
     if request.param == "sentinel":
         group: SentinelGroup = request.getfixturevalue("sentinel")
         return [{"master_name": "mymaster", "sentinels": [("127.0.0.1", one.port) for one in group.sentinels]}]
     return [request.getfixturevalue("cluster" if request.param == "cluster" else "server").url]
 
 
-@pytest.fixture(params=["one", "three", "cluster"])
+@pytest.fixture(params=["one", "ten", "cluster"])
 def make_timed(request: pytest.FixtureRequest, closing: list[RedisChannelLayer]) -> Make:
     """Makes layers on one server, on shards and on a Cluster, for tests that must wait for time to pass."""
     return maker(closing, {"hosts": hosts_of(request)})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from channels.utils import await_many_dispatch
 
 from servicebus.layers.redis import RedisChannelLayer
 
-from ..timing import MS, Stopwatch
+from ..timing import LAG, MS, Stopwatch, allowed
 from .tools import SCALE, Make, drained, numbers, received
 
 
@@ -52,43 +53,66 @@ async def test_ten_thousand_cancelled_receives_lose_nothing(make: Make, local: b
     assert sorted(got) == list(range(count))
 
 
-async def test_receives_that_time_out_at_once_lose_nothing(layer: RedisChannelLayer) -> None:
-    channel = await layer.new_channel()
+async def timed_out(layer: RedisChannelLayer, channel: str, longest: float) -> int:
+    """Receive beside sends, and wait for a little longer each time; how many messages were left at the end."""
     got: list[int] = []
     for n in range(100):
         await layer.send(channel, {"n": n})
         with contextlib.suppress(TimeoutError):
-            got.append((await asyncio.wait_for(layer.receive(channel), n * 0.1 * MS))["n"])
+            got.append((await asyncio.wait_for(layer.receive(channel), n / 100 * longest))["n"])
     left = [message["n"] for message in await drained(layer, channel)]
-    assert len(left) < 30
     assert got + left == list(range(100))
+    return len(left)
+
+
+async def cancelled(layer: RedisChannelLayer, channel: str, longest: float) -> int:
+    """The same with cancelled receives."""
+    got: list[int] = []
+    for n in range(100):
+        await layer.send(channel, {"n": n})
+        task = asyncio.ensure_future(layer.receive(channel))
+        await asyncio.sleep(n / 100 * longest)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            got.append((await task)["n"])
+    left = [message["n"] for message in await drained(layer, channel)]
+    assert sorted(got + left) == list(range(100))
+    return len(left)
+
+
+SLOWER = [10 * MS, 40 * MS, 160 * MS]
+
+
+async def leaves_little(receives: Callable[[float], Awaitable[int]]) -> bool:
+    """Where a message takes milliseconds to come because the machine is busy, and only there, they may wait longer."""
+    for longest in SLOWER:
+        if await receives(longest) < 30:
+            return True
+        if LAG.worst < longest / 4:
+            break
+    return False
+
+
+async def test_receives_that_time_out_at_once_lose_nothing(layer: RedisChannelLayer) -> None:
+    channel = await layer.new_channel()
+    assert await leaves_little(lambda longest: timed_out(layer, channel, longest))
 
 
 @pytest.mark.parametrize("local", [True, False])
 async def test_a_hundred_receives_cancelled_after_up_to_ten_ms_leave_little(make: Make, local: bool) -> None:
     layer = make()
     channel = await layer.new_channel() if local else "a"
-    got: list[int] = []
-    for n in range(100):
-        await layer.send(channel, {"n": n})
-        task = asyncio.ensure_future(layer.receive(channel))
-        await asyncio.sleep(n * 0.1 * MS)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            got.append((await task)["n"])
-    left = [message["n"] for message in await drained(layer, channel)]
-    assert len(left) < 30
-    assert sorted(got + left) == list(range(100))
+    assert await leaves_little(lambda longest: cancelled(layer, channel, longest))
 
 
 async def test_waiting_with_a_timeout_is_a_timeout_error(layer: RedisChannelLayer) -> None:
     async def wait(channel: str) -> float:
         with Stopwatch() as watch, pytest.raises(TimeoutError):
-            await asyncio.wait_for(layer.receive(channel), 0.5)
+            await asyncio.wait_for(layer.receive(channel), 0.3)
         return watch.seconds
 
     for seconds in await asyncio.gather(wait(await layer.new_channel()), wait("a")):
-        assert 0.45 < seconds < 1
+        assert 0.27 < seconds < allowed(0.8)
 
 
 async def test_what_a_cancelled_receive_was_given_keeps_its_place(plain: RedisChannelLayer) -> None:

@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from servicebus.layers.redis import RedisChannelLayer
 
 from ..server import RealServer
-from ..timing import Stopwatch
+from ..timing import Stopwatch, allowed
 from .tools import Make, fill, nothing, numbers, received
 
 
@@ -19,7 +19,7 @@ async def test_it_empties_everything_and_the_layer_stays_usable(layer: RedisChan
         await fill(layer, name, 5)
     with Stopwatch() as watch:
         await layer.flush()
-    assert watch.seconds < 1
+    assert watch.seconds < allowed(1.0)
     for name in (channel, "a"):
         await nothing(layer, name, 0.05)
     await layer.group_send("g", {"n": 1})
@@ -87,7 +87,7 @@ async def test_dead_processes_do_not_hold_it_up(make: Make, server: RealServer) 
     layer = make()
     with Stopwatch() as watch:
         await layer.flush()
-    assert watch.seconds < 0.9
+    assert watch.seconds < allowed(0.9)
 
 
 async def test_many_keys_go_quickly(make: Make) -> None:
@@ -95,7 +95,7 @@ async def test_many_keys_go_quickly(make: Make) -> None:
     await asyncio.gather(*(layer.send(f"c{n}", {"n": n}) for n in range(5000)))
     with Stopwatch() as watch:
         await layer.flush()
-    assert watch.seconds < 1
+    assert watch.seconds < allowed(1.0)
     await nothing(layer, "c7", 0.05)
 
 

@@ -15,6 +15,7 @@ from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.channels.messages import Messages
 from servicebus.protocol.codec import MalformedFrame, encode_frame
 
+from .conftest import OPTIONS, PLACES, arguments_of
 from .tools import Make, nothing, received
 
 TEXTS: list[dict[str, Any]] = [
@@ -31,6 +32,12 @@ BYTES: list[dict[str, Any]] = [
     {"type": "a", "list": [b"1", "1", {"b": b"x"}]},
     {"type": "a", "long": bytes(1_000_000)},
 ]
+
+
+@pytest.fixture(params=[*PLACES, *OPTIONS])
+def variant(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Also with another serializer, and with encryption."""
+    return arguments_of(request)
 
 
 class Colour(enum.StrEnum):

@@ -14,7 +14,7 @@ from channels.exceptions import ChannelFull
 
 from servicebus.layers.redis import RedisChannelLayer
 
-from ..timing import MS
+from ..timing import MS, allowed
 
 ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("SERVICEBUS_TEST_SCALE", "1"))
@@ -47,7 +47,7 @@ async def drained(layer: Any, channel: str, within: float = 120 * MS) -> list[di
     found = []
     while True:
         try:
-            found.append(await asyncio.wait_for(layer.receive(channel), within))
+            found.append(await asyncio.wait_for(layer.receive(channel), allowed(within)))
         except TimeoutError:
             return found
 

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from channels.layers import channel_layers
 
-from .transport import Layers
+from .transport import Everywhere, Layers
+
+TRANSPORTS = ["memory", "redis", "sentinel", "cluster", "django"]
 
 KNOWS_NO_WORKERS = "a foreign layer knows no workers, and refuses nothing for want of one"
 TAKES_NOTHING_BACK = "a foreign layer gives back nothing that it has taken"
@@ -34,20 +36,37 @@ CANNOT = {
 """What the tests of this directory ask of our own layers only."""
 
 
-@pytest.fixture(params=["memory", "redis", "sentinel", "cluster", "django"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A bus URL: of a fresh hub, of the real server, a primary behind Sentinels, a Cluster, a layer of channels."""
-    if request.param in ("sentinel", "cluster"):
-        yield request.getfixturevalue(request.param).url
-        return
-    if request.param != "django":
-        yield request.getfixturevalue("url")
-        return
-    if request.function.__name__ in CANNOT:
-        pytest.skip(CANNOT[request.function.__name__])
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    """The URL of a layer of channels."""
     alias = uuid.uuid4().hex
     yield f"django://{alias}"
     channel_layers.backends.pop(alias, None)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def url(request: pytest.FixtureRequest) -> str:
+    """A bus URL: of a fresh hub, of the real server, a primary behind Sentinels, a Cluster, a layer of channels."""
+    if request.param == "django" and request.function.__name__ in CANNOT:
+        pytest.skip(CANNOT[request.function.__name__])
+    return url_on(request.param, request)
+
+
+def url_on(transport: str, request: pytest.FixtureRequest) -> str:
+    if transport in ("memory", "django"):
+        found: str = request.getfixturevalue("fresh_hub" if transport == "memory" else "foreign")
+        return found
+    return str(request.getfixturevalue("server" if transport == "redis" else transport).url)
+
+
+@pytest.fixture
+async def everywhere(request: pytest.FixtureRequest) -> AsyncIterator[Everywhere]:
+    """Every transport at once, for tests in which time has to pass: it passes once for all of them."""
+    able = [name for name in TRANSPORTS if name != "django" or request.function.__name__ not in CANNOT]
+    opened = {name: Layers(url_on(name, request)) for name in able}
+    yield Everywhere(opened)
+    for layers in opened.values():
+        await layers.close()
 
 
 @pytest.fixture

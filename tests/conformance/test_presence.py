@@ -7,7 +7,7 @@ import asyncio
 from servicebus import NoWorkers
 
 from ..timing import MS, Stopwatch, allowed, eventually
-from .transport import Layers, Reader, outcomes, push
+from .transport import Everywhere, Layers, Reader, outcomes, push
 
 CHANNEL = "shop.request"
 
@@ -45,12 +45,15 @@ async def test_workers_are_counted_one_by_one(layers: Layers) -> None:
     assert await layer.workers("other.request") == 0
 
 
-async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(layers: Layers) -> None:
-    layer = await layers.open(presence_ttl=layers.long(1.0))
-    await Reader(layer, CHANNEL, worker_id="w1").consumer.ready()
-    for _ in range(12):
-        assert await layer.workers(CHANNEL) == 1
-        await asyncio.sleep(layers.long(0.1))
+async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(everywhere: Everywhere) -> None:
+    async def stays(layers: Layers) -> None:
+        layer = await layers.open(presence_ttl=1.0)
+        await Reader(layer, CHANNEL, worker_id="w1").consumer.ready()
+        for _ in range(12):
+            assert await layer.workers(CHANNEL) == 1
+            await asyncio.sleep(0.1)
+
+    await everywhere.each(stays)
 
 
 async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
@@ -68,26 +71,33 @@ async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
     assert await other.subscribers("orders.rejected") == []
 
 
-async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(layers: Layers) -> None:
+async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(everywhere: Everywhere) -> None:
     """Also when the expiry is shorter than the time after which workers say again that they are there."""
-    layer = await layers.open(expiry=layers.long(0.8), presence_ttl=5.0)
-    await layer.subscribe("orders.placed", "a.events")
-    for _ in range(10):
+
+    async def is_kept(layers: Layers) -> None:
+        layer = await layers.open(expiry=0.8, presence_ttl=5.0)
+        await layer.subscribe("orders.placed", "a.events")
+        for _ in range(10):
+            assert await layer.subscribers("orders.placed") == ["a.events"]
+            await asyncio.sleep(0.1)
+        layer.unsubscribe("orders.placed", "a.events")
         assert await layer.subscribers("orders.placed") == ["a.events"]
-        await asyncio.sleep(layers.long(0.1))
-    layer.unsubscribe("orders.placed", "a.events")
-    assert await layer.subscribers("orders.placed") == ["a.events"]
-    await asyncio.sleep(layers.long(0.85))
-    assert await layer.subscribers("orders.placed") == []
+        await asyncio.sleep(0.85)
+        assert await layer.subscribers("orders.placed") == []
+
+    await everywhere.each(is_kept)
 
 
-async def test_a_subscription_outlives_one_of_two_that_keep_it(layers: Layers) -> None:
-    layer, other = [await layers.open(expiry=layers.long(0.8), presence_ttl=1.0) for _ in range(2)]
-    await layer.subscribe("orders.placed", "a.events")
-    await other.subscribe("orders.placed", "a.events")
-    layer.unsubscribe("orders.placed", "a.events")
-    await asyncio.sleep(layers.long(0.9))
-    assert await other.subscribers("orders.placed") == ["a.events"]
+async def test_a_subscription_outlives_one_of_two_that_keep_it(everywhere: Everywhere) -> None:
+    async def outlives(layers: Layers) -> None:
+        layer, other = [await layers.open(expiry=0.8, presence_ttl=1.0) for _ in range(2)]
+        await layer.subscribe("orders.placed", "a.events")
+        await other.subscribe("orders.placed", "a.events")
+        layer.unsubscribe("orders.placed", "a.events")
+        await asyncio.sleep(0.9)
+        assert await other.subscribers("orders.placed") == ["a.events"]
+
+    await everywhere.each(outlives)
 
 
 async def test_a_worker_is_present_again_when_it_comes_back(layers: Layers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgpack
@@ -80,13 +80,30 @@ class Layers:
         self._opened.append(layer)
         return layer
 
-    def long(self, seconds: float) -> float:
-        """A wait for what a server does in its own time; a hub in this process is done in a quarter of it."""
-        return seconds / 4 if self._url.startswith(("memory:", "django:")) else seconds
-
     async def close(self) -> None:
         for layer in self._opened:
             await layer.close()
+
+
+class Everywhere:
+    """The layers of each transport, by its name."""
+
+    def __init__(self, layers: Mapping[str, Layers]) -> None:
+        self._layers = layers
+
+    async def each(self, promise: Callable[[Layers], Awaitable[None]]) -> None:
+        """Keep a promise on all transports at once. What fails says where."""
+
+        async def kept(name: str, layers: Layers) -> None:
+            try:
+                await promise(layers)
+            except BaseException as error:
+                error.add_note(f"on {name}")
+                raise
+
+        async with asyncio.TaskGroup() as group:
+            for name, layers in self._layers.items():
+                group.create_task(kept(name, layers))
 
 
 def provide(url: str, limits: Limits) -> None:

@@ -70,7 +70,7 @@ async def test_an_idle_receive_on_channels_redis_goes_on_waiting(
     async with calling(URL, counter()) as bus:
         idle = asyncio.create_task(bus.call("nobody.request", {"type": "wait"}, timeout=20.0))
         assert await bus.call(CHANNEL, Count(upto=1)) == 1
-        await asyncio.sleep(6.5)
+        await asyncio.sleep(5.5)
         assert not idle.done()
         assert await bus.call(CHANNEL, Count(upto=2)) == 2
         idle.cancel()

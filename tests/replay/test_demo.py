@@ -116,12 +116,12 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 async def test_books_that_do_not_balance_are_shown_and_exit_1(tmp_path: Path) -> None:
     gift = inventory.Receive(receipt_id="gift", lines=[inventory.Line("SKU1", 7)])
     async with EmbeddedServer() as server, ServiceBus(server.url) as bus:
-        with Demo("--json", "--orders", long_day(tmp_path, 600), "--url", server.url) as run:
+        with Demo("--json", "--orders", long_day(tmp_path, 300), "--url", server.url) as run:
             await asyncio.to_thread(run.read_progress)
             await bus.call(inventory.CHANNEL, gift)
             status, output, errors = await asyncio.to_thread(run.finish)
     assert (status, json.loads(output)["stock_closing"]) == (1, 7)
-    fault = "the books do not balance: stock 1200 - 1200 sold + 0 returned is not 7"
+    fault = "the books do not balance: stock 600 - 600 sold + 0 returned is not 7"
     assert errors.splitlines()[-1] == f"servicebus demo: {fault}"
 
 

@@ -24,7 +24,6 @@ from servicebus.middleware import Outgoing
 from servicebus.resilience import BulkheadFull, CircuitBreaker, CircuitOpen
 from servicebus.resilience.circuit import State
 
-from ..timing import MS
 from .desk import CHANNEL, Clock, Declined, Desk, Downstream, Note, call, outcome_of
 
 
@@ -133,12 +132,13 @@ async def test_only_so_many_channels_are_remembered() -> None:
 
 
 async def test_a_service_that_comes_back_is_found_again(url: str) -> None:
-    policy, desk = CircuitBreaker(failures=2, of=4, rest=50 * MS), Desk()
+    clock, desk = Clock(), Desk()
+    policy = CircuitBreaker(failures=2, of=4, rest=5.0, clock=clock)
     async with ServiceBus(url) as worker, ServiceBus(url, middleware=[policy]) as bus:
         kinds = [type(await outcome_of(bus.call(CHANNEL, Note()))) for _ in range(4)]
         assert kinds == [NoWorkers, NoWorkers, CircuitOpen, CircuitOpen]
         async with worker.serving(desk.service):
-            await asyncio.sleep(60 * MS)
+            clock.now += 5.0
             assert await bus.call(CHANNEL, Note(number=3)) == 3
             assert policy.state(CHANNEL) is State.CLOSED
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import servicebus
 from servicebus import resilience
 
 from ..processes import ROOT
@@ -20,19 +21,20 @@ EXAMPLES = dict(re.findall(r"```python\n# (test_\w+\.py)\n(.*?)```", PAGE, re.DO
 
 
 def test_every_block_of_python_is_an_example_with_a_name() -> None:
-    assert PAGE.count("```python") == len(EXAMPLES) == 5
+    assert PAGE.count("```python") == len(EXAMPLES) == 6
 
 
 @pytest.mark.parametrize("url", ["memory://", "embedded://"])
 def test_the_examples_do_what_the_page_says(tmp_path: Path, url: str) -> None:
-    assert "5 passed" in run(tmp_path, EXAMPLES, "--servicebus-url", url)
+    assert "6 passed" in run(tmp_path, EXAMPLES, "--servicebus-url", url)
 
 
-@pytest.mark.parametrize("name", ["Retry", "CircuitBreaker", "Bulkhead", "Hedge"])
+@pytest.mark.parametrize("name", ["Retry", "CircuitBreaker", "Bulkhead", "Hedge", "Shedding", "Adaptive"])
 def test_the_page_names_the_parameters_and_defaults_that_a_policy_has(name: str) -> None:
     shown = re.search(rf"^    {name}\((.*)\)$", PAGE, re.MULTILINE)
     assert shown is not None
-    parameters = inspect.signature(getattr(resilience, name)).parameters
+    policy = getattr(resilience if name in resilience.__all__ else servicebus, name)
+    parameters = inspect.signature(policy).parameters
     for part in shown[1].split(", "):
         parameter, _, default = part.partition("=")
         assert repr(parameters[parameter].default) == (default or repr(inspect.Parameter.empty)), part

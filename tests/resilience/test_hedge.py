@@ -36,7 +36,7 @@ async def test_a_second_copy_answers_when_the_first_is_slow(url: str) -> None:
 
 
 async def test_the_request_of_the_copy_that_lost_is_withdrawn_when_it_is_still_queued(url: str) -> None:
-    hedge, desk = generous(after=0.1), Desk(seconds=[0.2, 0.2])
+    hedge, desk = generous(after=0.1), Desk(seconds=[0.3, 0.1])
     async with calling(url, desk.service, concurrency=1, middleware=[hedge]) as bus:
         first = asyncio.ensure_future(bus.call(CHANNEL, Look(), timeout=5.0))
         await eventually(lambda: desk.started["look"] == 1)
@@ -97,13 +97,19 @@ async def test_an_error_before_the_second_copy_is_raised_at_once() -> None:
     assert downstream.sent == 1
 
 
-def failing(*steps: tuple[float, Exception | None]) -> Any:
-    """A downstream whose copies end so late and so."""
-    left = list(steps)
+def ending(first: Exception | None, second: Exception | None, *, sooner: int) -> Any:
+    """A downstream whose two copies end so, one of them sooner, once both have been sent."""
+    ends, sent, both_sent = [first, second], 0, asyncio.Event()
 
     async def proceed(outgoing: Outgoing) -> str:
-        seconds, error = left.pop(0)
-        await asyncio.sleep(seconds)
+        nonlocal sent
+        sent += 1
+        copy = sent
+        if copy == 2:
+            both_sent.set()
+        await both_sent.wait()
+        await asyncio.sleep(5 * MS if copy == sooner else 25 * MS)
+        error = ends[copy - 1]
         if error is not None:
             raise error
         return "value"
@@ -112,8 +118,8 @@ def failing(*steps: tuple[float, Exception | None]) -> Any:
 
 
 async def test_a_value_wins_over_an_error_of_the_other_copy() -> None:
-    assert await generous()(call(Look()), failing((40 * MS, NoWorkers("c")), (60 * MS, None))) == "value"
-    assert await generous()(call(Look()), failing((60 * MS, None), (5 * MS, NoWorkers("c")))) == "value"
+    assert await generous()(call(Look()), ending(NoWorkers("c"), None, sooner=1)) == "value"
+    assert await generous()(call(Look()), ending(None, NoWorkers("c"), sooner=2)) == "value"
 
 
 async def test_when_both_failed_the_first_error_is_raised_unless_only_the_other_may_have_run() -> None:
@@ -122,12 +128,12 @@ async def test_when_both_failed_the_first_error_is_raised_unless_only_the_other_
         (SendUnknown("c"), NoWorkers("c"), SendUnknown),
         (NoWorkers("c"), SendUnknown("c"), SendUnknown),
     ]:
-        error = await outcome_of(generous()(call(Look()), failing((30 * MS, first), (5 * MS, second))))
+        error = await outcome_of(generous()(call(Look()), ending(first, second, sooner=2)))
         assert type(error) is raised
 
 
 async def test_the_second_copy_has_the_rest_of_the_time_and_none_is_sent_after_it() -> None:
-    downstream = Downstream(40 * MS)
+    downstream = Downstream(30.0)
     assert await generous()(call(Look(), timeout=2.0), downstream) == 2
     timeout = downstream.seen[1].timeout
     assert timeout is not None

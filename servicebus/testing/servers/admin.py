@@ -84,7 +84,12 @@ class Administered(ABC):
         return self._admin.run(*command)
 
     def info(self, section: str) -> dict[str, str]:
-        return fields(self.run("INFO", section))
+        try:
+            return fields(self.run("INFO", section))
+        except ConnectionError:
+            # The Sentinels end all connections of a server whose role they change, this one in the middle of a question
+            # too. It does no harm to ask again.
+            return fields(self.run("INFO", section))
 
     @property
     def role(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
@@ -15,7 +15,7 @@ from servicebus.testing.checker import GRACE, problems
 from servicebus.testing.history import Event, Recorder
 
 from ...shop import serving_all
-from ...timing import LAG, MS, allowed, eventually
+from ...timing import LAG, MS, Stopwatch, allowed, eventually
 
 EVERY = 10 * MS
 TIMEOUT = 1.0
@@ -24,12 +24,13 @@ ROW = 50
 
 
 class Load:
-    """On each of ``channels`` channels a call with a deadline of a second and a one-way message every 10 ms.
+    """On each of ``channels`` channels a call with a ``timeout`` and a one-way message every 10 ms.
 
     The calls and messages of a channel are numbered in the order in which they were sent.
     """
 
-    def __init__(self, channels: int = 8) -> None:
+    def __init__(self, channels: int = 8, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
         self._recorder = Recorder()
         self.services = tuple(self._service(f"shop{number}") for number in range(channels))
         self.channels = [service.request_channel for service in self.services]
@@ -63,6 +64,11 @@ class Load:
         failed = {event.id for event in self._recorder.events if event.kind in ("fail", "maybe")}
         invoked = [event.at for event in self._recorder.events if event.kind == "invoke" and event.id in failed]
         return max(invoked, default=instant) - instant
+
+    def slowest(self) -> float:
+        """The seconds that the slowest call or message took until it had a good end."""
+        made = {event.id: event.at for event in self._recorder.events if event.kind == "invoke"}
+        return max(event.at - made[event.id] for event in self._recorder.events if event.kind == "ok")
 
     def problems(self) -> list[str]:
         """What was broken of the promises of the bus."""
@@ -101,8 +107,8 @@ class Load:
     async def _call(self, bus: ServiceBus, channel: str, sequence: int) -> None:
         n = next(self._ids)
         try:
-            with self._recorder.calling(str(n), timeout=TIMEOUT, channel=channel, sequence=sequence):
-                assert await bus.call(channel, {"type": "run", "n": n}, timeout=TIMEOUT) == n
+            with self._recorder.calling(str(n), timeout=self._timeout, channel=channel, sequence=sequence):
+                assert await bus.call(channel, {"type": "run", "n": n}, timeout=self._timeout) == n
             self._rows[channel] += 1
         except ServiceBusError as error:
             self._failed(channel, error)
@@ -129,6 +135,13 @@ class Load:
             return found
 
         return service
+
+
+async def seconds_of(work: Callable[[], Awaitable[None]]) -> float:
+    """How long it takes."""
+    with Stopwatch() as watch:
+        await work()
+    return watch.seconds
 
 
 def now() -> float:

@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 from servicebus import SendUnknown, Service, ServiceBus, ServiceBusError, Unavailable
-from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis import RedisChannelLayer, cluster, pipeline
 from servicebus.testing.servers import Cluster, Server
 
 from ...shop import calling, serving_all
-from ...timing import MS, Stopwatch, allowed, eventually
-from .load import Load, from_now_on, now
+from ...timing import LAG, MS, Stopwatch, allowed, eventually
+from .load import Load, from_now_on, now, seconds_of
 
 PRIMARIES = range(3)
+TOO_BUSY = 0.25
+"""A loop that was later than this says nothing of how long a call takes."""
+FAR = 10.0
+"""A deadline that no call comes near, on a busy machine either: how long one took is asked on its own."""
 
 
 def list_of(channel: str) -> str:
@@ -42,9 +46,16 @@ def bare_cluster() -> Iterator[Cluster]:
         yield started
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Senders wait out whatever time the servers take on a busy machine; how long that was is asked on its own."""
+    for module in (cluster, pipeline):
+        monkeypatch.setattr(module, "PATIENCE", FAR)
+
+
 @pytest.mark.row(20)
-async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster) -> None:
-    load = Load()
+async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, patient: None) -> None:
+    load = Load(timeout=FAR)
     assert {bare_cluster.node_of(list_of(channel)).port for channel in load.channels} == {
         bare_cluster.primary(number).port for number in PRIMARIES
     }
@@ -55,18 +66,20 @@ async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster) 
             await bare_cluster.move_slot(bare_cluster.slot_of(key), other_than(bare_cluster, key))
         await load.served()
     assert load.errors == {}
+    assert load.slowest() < allowed(1.0) or LAG.worst > TOO_BUSY
     assert load.problems() == []
     assert load.lost() == 0
 
 
 @pytest.mark.row(20)
-async def test_a_failover_by_hand_is_no_error_to_anybody(own_cluster: Cluster) -> None:
-    load = Load()
+async def test_a_failover_by_hand_is_no_error_to_anybody(own_cluster: Cluster, patient: None) -> None:
+    load = Load(timeout=FAR)
     async with load.on(own_cluster.url):
         for number in (0, 1):
             await own_cluster.failover(number)
         await load.served()
     assert load.errors == {}
+    assert load.slowest() < allowed(1.0) or LAG.worst > TOO_BUSY
     assert load.problems() == []
 
 
@@ -166,10 +179,8 @@ async def test_closing_while_a_node_hangs_takes_seconds(bare_cluster: Cluster) -
             await bus.gather(*((name, {"type": "echo"}) for name in channels))
             await from_now_on()
             with bare_cluster.nodes[2].standing_still():
-                for closing in (layer.close_pools, bus.close, worker.close):
-                    with Stopwatch() as watch:
-                        await closing()
-                    assert watch.seconds < allowed(3.5), closing
+                took = await asyncio.gather(*map(seconds_of, (layer.close_pools, bus.close, worker.close)))
+    assert max(took) < allowed(3.5), took
 
 
 async def test_a_thousand_calls_at_once_need_a_connection_to_each_node_and_one_for_the_replies(
