@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import ServiceBusError
-from . import call, demo, health, logs, worker
+from . import acl, call, demo, gateway, health, logs, worker
 
-COMMANDS = {"demo": demo, "worker": worker, "call": call, "health": health}
+COMMANDS = {"demo": demo, "worker": worker, "gateway": gateway, "call": call, "health": health, "acl": acl}
 
 USAGE_ERROR = 2
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summary = (module.__doc__ or "").strip().splitlines()[0]
         module.add_arguments(commands.add_parser(name, help=summary, description=summary))
     options = parser.parse_args(arguments)
-    level = logging.INFO if options.verbose or options.command == "worker" else logging.WARNING
+    level = logging.INFO if options.verbose or options.command in ("worker", "gateway") else logging.WARNING
     logs.set_up(level)
     return _run(options)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ..bus import ServiceBus
 from ..errors import InvalidRequest
-from .options import add_url, positive_seconds, url_of
+from .options import add_keys, add_url, keyring_of, positive_seconds, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("message", help='JSON, such as \'{"type": "stock"}\'')
     parser.add_argument("--timeout", type=positive_seconds, default=5.0, help="seconds (default 5)")
     add_url(parser)
+    add_keys(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,11 +29,12 @@ def run(options: argparse.Namespace) -> int:
         message = msgspec.json.decode(options.message, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"the message is no JSON object: {error}") from error
-    reply = asyncio.run(_call(url_of(options), options.channel, message, options.timeout))
+    bus = ServiceBus(url_of(options), service="cli", signing=keyring_of(options))
+    reply = asyncio.run(_call(bus, options.channel, message, options.timeout))
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(reply)) + b"\n")
     return 0
 
 
-async def _call(url: str, channel: str, message: dict[str, Any], timeout: float) -> Any:
-    async with ServiceBus(url, service="cli") as bus:
+async def _call(bus: ServiceBus, channel: str, message: dict[str, Any], timeout: float) -> Any:
+    async with bus:
         return await bus.call(channel, message, timeout=timeout)

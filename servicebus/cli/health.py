@@ -6,7 +6,7 @@ import argparse
 import asyncio
 
 from ..bus import ServiceBus
-from .options import add_url, positive_seconds, url_of
+from .options import add_keys, add_url, keyring_of, positive_seconds, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,15 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("channels", nargs="*", metavar="CHANNEL", help="channels that must have a worker")
     parser.add_argument("--wait", type=positive_seconds, default=0.0, help="seconds to wait for them")
     add_url(parser)
+    add_keys(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """0 when all is well; 1 with one line on standard error."""
-    asyncio.run(_check(url_of(options), options.channels, options.wait))
+    bus = ServiceBus(url_of(options), service="cli", signing=keyring_of(options))
+    asyncio.run(_check(bus, options.channels, options.wait))
     print("ok")
     return 0
 
 
-async def _check(url: str, channels: list[str], wait: float) -> None:
-    async with ServiceBus(url, service="cli") as bus:
+async def _check(bus: ServiceBus, channels: list[str], wait: float) -> None:
+    async with bus:
         await bus.wait_for_workers(*channels, timeout=wait)

@@ -7,11 +7,22 @@ import math
 
 from ..config import default_url
 from ..errors import ConfigurationError
+from ..security.signing import Keyring
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
     """``--url``, for commands that talk to other processes."""
     parser.add_argument("--url", help="of the server; SERVICEBUS_URL when not given")
+
+
+def add_keys(parser: argparse.ArgumentParser) -> None:
+    """``--keys``, for commands whose frames may have to be signed."""
+    parser.add_argument("--keys", metavar="FILE", default="", help="sign with these; SERVICEBUS_KEYS when not given")
+
+
+def keyring_of(options: argparse.Namespace) -> Keyring | None:
+    """The keys to sign with, None for the default. Raises ConfigurationError."""
+    return Keyring.from_file(options.keys) if options.keys else None
 
 
 def url_of(options: argparse.Namespace) -> str:

@@ -6,7 +6,7 @@ import argparse
 
 from ..config import WorkerConfig
 from ..worker import run as run_worker
-from .options import add_url, positive_int, positive_seconds, url_of
+from .options import add_keys, add_url, positive_int, positive_seconds, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--supervisor", type=positive_int, default=0, help=argparse.SUPPRESS)
     add_url(parser)
+    add_keys(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,5 +36,6 @@ def run(options: argparse.Namespace) -> int:
             options.prefix,
             options.max_message_size,
             options.supervisor,
+            options.keys,
         )
     )

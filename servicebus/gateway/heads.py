@@ -1,0 +1,100 @@
+"""The head of a request: what of it counts, and what is let through to the bus."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+
+from ..errors import ConfigurationError, InvalidRequest
+from .refusals import UnsupportedMediaType
+
+CORRELATION_ID = "x-correlation-id"
+TIMEOUT = "x-request-timeout"
+
+_ID = re.compile(r"[!-~]{1,128}\Z")
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?\Z")
+_FORWARDED = re.compile(r"([a-z0-9][a-z0-9-]{0,63})(?:=([a-z0-9][a-z0-9_.-]{0,63}))?\Z")
+_JSON = re.compile(r'application/json[ \t]*(;[ \t]*charset="?utf-8"?[ \t]*)?\Z', re.IGNORECASE)
+
+Forwarded = dict[str, str]
+"""Name of an HTTP header to the name of the header of the bus that it becomes."""
+
+
+def checked_forward(forward: Sequence[str]) -> Forwarded:
+    """``("x-tenant", "idempotency-key=idempotency_key")`` as a table. Raises ConfigurationError."""
+    if isinstance(forward, str):
+        raise ConfigurationError(f"forward is {forward!r}: give a sequence of names")
+    table: Forwarded = {}
+    for entry in forward:
+        found = _FORWARDED.match(entry) if isinstance(entry, str) else None
+        if found is None:
+            raise ConfigurationError(
+                f"forward has {entry!r} in it: give the lower-case name of an HTTP header, "
+                "or that and the name it gets on the bus, as in 'idempotency-key=idempotency_key'"
+            )
+        table[found[1]] = found[2] or found[1]
+    if len(set(table.values())) < len(table):
+        raise ConfigurationError(f"forward is {forward!r}: two headers would become one")
+    return table
+
+
+class Head:
+    """The headers of one request. What counts may be there once: of two, programs on the way would see different ones.
+
+    Values are US-ASCII without control characters, or they are refused with InvalidRequest.
+    """
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values: dict[str, list[bytes]] = {}
+        for name, value in headers:
+            self._values.setdefault(name.decode("latin-1").lower(), []).append(value)
+
+    def get(self, name: str) -> str | None:
+        """The value of a header, None when it is not there."""
+        values = self._values.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise InvalidRequest("this header is there more than once", f"headers.{name}")
+        text = values[0].decode("latin-1").strip(" \t")
+        if not (text.isascii() and text.isprintable()):
+            raise InvalidRequest("a header is printable US-ASCII", f"headers.{name}")
+        return text
+
+    def correlation_id(self) -> str:
+        """The client's, or a new one."""
+        given = self.get(CORRELATION_ID)
+        if given is None:
+            return uuid.uuid4().hex
+        if not _ID.match(given):
+            raise InvalidRequest("a correlation ID is 1 to 128 visible characters", f"headers.{CORRELATION_ID}")
+        return given
+
+    def timeout(self, longest: float) -> float:
+        """Seconds that the client wants to wait, at most ``longest``."""
+        given = self.get(TIMEOUT)
+        if given is None:
+            return longest
+        seconds = float(given) if _SECONDS.match(given) else math.nan
+        if not seconds > 0:
+            raise InvalidRequest("a timeout is a number of seconds above zero", f"headers.{TIMEOUT}")
+        return min(seconds, longest)
+
+    def forwarded(self, forward: Forwarded) -> dict[str, str]:
+        """The headers of the bus that this request may set."""
+        given = {on_bus: self.get(name) for name, on_bus in forward.items()}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def declared_length(self) -> int:
+        """Bytes of the body as far as the head says, else 0. The server has checked that it is a number."""
+        given = self.get("content-length") or ""
+        return int(given[:19]) if given.isdecimal() else 0
+
+    def check_json(self) -> None:
+        """Raise UnsupportedMediaType unless the body is plain JSON in UTF-8."""
+        if not _JSON.match(self.get("content-type") or ""):
+            raise UnsupportedMediaType("the content type must be application/json, in UTF-8")
+        if (self.get("content-encoding") or "identity").lower() != "identity":
+            raise UnsupportedMediaType("the content must not be encoded")
