@@ -19,11 +19,13 @@ from .errors import (
     UnknownOperation,
     WorkerLost,
 )
+from .protocol.adaptive import Adaptive
 from .protocol.shedding import Shedding
 from .request import Request
 from .service import Service
 
 __all__ = [
+    "Adaptive",
     "ChannelFull",
     "ConfigurationError",
     "Context",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import msgspec
 
 from .caller import Caller
-from .config import default_url
+from .config import default_keys, default_url
 from .context import NO_HEADERS, Context, current
 from .counters import Counters
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
@@ -24,11 +24,12 @@ from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
 from .middleware import BusMiddleware, Outgoing, around_bus
 from .protocol import faults
-from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, UNDECODABLE
+from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Codec
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .protocol.names import checked_channel, checked_service
 from .request import Request, operation_of, reply_type
+from .security.signing import Keyring, SigningCodec
 from .service import Service
 from .serving import Serving
 from .sync import SyncBus
@@ -66,6 +67,8 @@ class ServiceBus:
         on_failover: what a worker does with messages that the failed primary had taken and a promoted replica still
             holds: ``"drop"`` them, for some have run already, or ``"keep"``, and run those twice rather than lose any.
         middleware: wraps every call, send and publish, the first outermost.
+        signing: the keys that every frame is signed and verified with, by default those of the file that
+            ``SERVICEBUS_KEYS`` names; without one nothing is signed.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class ServiceBus:
         max_pending: int = MAX_PENDING,
         on_failover: Literal["drop", "keep"] = "drop",
         middleware: Sequence[BusMiddleware] = (),
+        signing: Keyring | None = None,
     ) -> None:
         _check(float, timeout=timeout, expiry=expiry, presence_ttl=presence_ttl)
         _check(int, capacity=capacity, max_pending=max_pending, max_message_size=max_message_size)
@@ -97,6 +101,7 @@ class ServiceBus:
             raise ConfigurationError(f"on_failover is {on_failover!r}: 'drop' or 'keep'")
         self.timeout, self.expiry, self.max_message_size = timeout, expiry, max_message_size
         self.on_failover = on_failover
+        self.codec = self._codec(signing, prefix)
         self.counters = Counters()
         self.sync = SyncBus(self)
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -134,18 +139,32 @@ class ServiceBus:
             layer,
             self.service,
             self.counters,
+            self.codec,
             expiry=self.expiry,
             max_size=self.max_message_size,
             max_pending=self._max_pending,
         )
         self._caller.on_cancelled = self._cancelled
 
+    def _codec(self, signing: Keyring | None, prefix: str) -> Codec:
+        if signing is None and (path := default_keys()):
+            signing = Keyring.from_file(path)
+        if signing is None:
+            return PLAIN
+        if not isinstance(signing, Keyring):
+            raise ConfigurationError(f"signing is a {type(signing).__name__}: give a Keyring")
+        if self.url.startswith("django://"):
+            raise ConfigurationError(
+                "signing: django:// moves messages, not the bytes that are signed; give the URL of the server itself"
+            )
+        return SigningCodec(signing, prefix)
+
     async def _open_layer(self) -> Layer:
         url = self.url
         if url.startswith("embedded://"):
             self._server = await start_embedded()
             url = self._server.url
-        layer = layer_for(url, self._prefix, self._limits, self.service)
+        layer = layer_for(url, self._prefix, self._limits, self.service, self.codec.restamped)
         await layer.open()
         return layer
 

@@ -23,15 +23,14 @@ from .protocol.calls import Calls
 from .protocol.codec import (
     MAX_FRAME,
     MAX_SIZE,
+    Codec,
     MalformedFrame,
     decode_cancellation,
     decode_reply,
-    encode_frame,
-    encode_sent,
 )
 from .protocol.credit import Credit
 from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
-from .protocol.names import checked_route, reply_prefix, route
+from .protocol.names import checked_route, inbox_mark, reply_prefix, route
 from .tickets import Call, OneWay, Word
 
 REPLIES_AT_ONCE = 1024
@@ -53,13 +52,23 @@ class Caller:
     """Everything that one bus sends. It belongs to the event loop that made it."""
 
     def __init__(
-        self, layer: Layer, service: str, counters: Counters, *, expiry: float, max_size: int, max_pending: int
+        self,
+        layer: Layer,
+        service: str,
+        counters: Counters,
+        codec: Codec,
+        *,
+        expiry: float,
+        max_size: int,
+        max_pending: int,
     ) -> None:
         self._layer, self._service, self._counters = layer, service, counters
         self.now_ms = layer.now_ms
         self._expiry_ms, self._max_size = int(expiry * 1000), max_size
-        self._reply_prefix = reply_prefix(service, _random_name(PROCESS_CHARACTERS))
+        self._reply_prefix = reply_prefix(service, inbox_mark(service) + _random_name(PROCESS_CHARACTERS))
         self._inbox, self._local_prefix = route(self._reply_prefix)
+        self._encode_frame, self._encode_sent = codec.encode_frame, codec.encode_sent
+        self._decode = codec.reading(self._inbox, decode_reply)
         self._loop = asyncio.get_running_loop()
         self._calls: Calls[Call] = Calls(max_pending)
         self._credit = Credit(REPLIES_AT_ONCE)
@@ -94,7 +103,10 @@ class Caller:
             request = OutgoingRequest(
                 operation, body, self._reply_prefix + unique, deadline_ms, correlation_id, headers
             )
-        frame = self._encoded(target, local, now_ms, min(deadline_ms, now_ms + self._expiry_ms), request)
+        expires = now_ms + self._expiry_ms
+        if deadline_ms < expires:
+            expires = deadline_ms
+        frame = self._encoded(target, local, now_ms, expires, request)
         # The server's clock may step; what this process promised its caller is kept on its own.
         due_ms = int(self._loop.time() * 1000) + deadline_ms - now_ms
         call = Call(self._local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
@@ -168,14 +180,15 @@ class Caller:
 
     def _encoded(self, target: str, local: str, now_ms: int, expires: int, request: OutgoingRequest) -> bytes:
         try:
-            return encode_sent(self._layer.fence_of(target), expires, local, request, now_ms, self._max_size)
+            fence = self._layer.fence_of(target)
+            return self._encode_sent(fence, expires, local, request, now_ms, self._max_size, target)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 
     def _deliver(self, frames: list[bytes], fence: int) -> None:
         for frame in frames:
             try:
-                parsed = decode_reply(frame, MAX_SIZE)
+                parsed = self._decode(frame, MAX_SIZE)
             except MalformedFrame as error:
                 self._counters.rejected_frames += 1
                 logger.warning("a reply was dropped: %s", error)
@@ -264,7 +277,7 @@ class Caller:
         for at in range(0, len(unique), TOLD_AT_ONCE):
             word = Cancellation(CANCEL, self._reply_prefix, unique[at : at + TOLD_AT_ONCE])
             for inbox in inboxes:
-                frame = encode_frame(self._layer.fence_of(inbox), expires, CANCEL, word, MAX_FRAME)
+                frame = self._encode_frame(self._layer.fence_of(inbox), expires, CANCEL, word, MAX_FRAME, inbox)
                 self._layer.push(Word(inbox, frame))
 
     def _own(self, work: Any) -> None:

@@ -13,6 +13,16 @@ def default_url() -> str:
     return os.environ.get("SERVICEBUS_URL") or DEFAULT_URL
 
 
+def default_keys() -> str:
+    """``SERVICEBUS_KEYS``: the path of a key file, "" when nothing is to be signed."""
+    return os.environ.get("SERVICEBUS_KEYS", "")
+
+
+def password_of(service: str) -> str:
+    """``SERVICEBUS_PASSWORD_<SERVICE>``: that of a service's user on the server, "" when none is given."""
+    return os.environ.get(f"SERVICEBUS_PASSWORD_{service.upper().replace('-', '_')}", "")
+
+
 def environment_with(url: str) -> dict[str, str]:
     """Of a child process that is to use ``url``."""
     return {**os.environ, "SERVICEBUS_URL": url}
@@ -31,6 +41,7 @@ class WorkerConfig:
         drain: seconds that handlers may take to finish after SIGTERM.
         prefix: of every Redis key; that of the callers.
         max_message_size: bytes of an encoded message.
+        keys: the path of a key file, "" for the default.
         supervisor: the process to end with, 0 for none.
     """
 
@@ -42,3 +53,4 @@ class WorkerConfig:
     prefix: str = "asgi"
     max_message_size: int = 65_536
     supervisor: int = 0
+    keys: str = ""

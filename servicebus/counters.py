@@ -12,7 +12,7 @@ class Counters:
     Attributes:
         calls: calls started.
         late_replies: replies to calls that were over, never made, or already answered; dropped.
-        rejected_frames: frames that did not decode; dropped.
+        rejected_frames: frames that did not decode or verify, and copies of signed ones; dropped.
         fenced_frames: frames of another primary than the one they were popped from; dropped.
         shed_messages: requests that were refused because the queue was standing.
         cancelled: handlers that were ended because their caller went away.

@@ -37,9 +37,11 @@ from .protocol.codec import (
 )
 from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
+from .protocol.replays import Replays
 from .protocol.shedding import Codel
 from .replies import Origin, Replies
 from .service import Handler, Service
+from .steering import Handle, Outcome, steered
 from .text import printable
 
 if TYPE_CHECKING:
@@ -55,19 +57,30 @@ class Dispatcher:
     """Handles the messages of one channel with one table of handlers, on one event loop."""
 
     def __init__(
-        self, service: Service, handlers: Mapping[str, Handler], bus: ServiceBus, layer: Layer, credit: Credit
+        self,
+        channel: str,
+        service: Service,
+        handlers: Mapping[str, Handler],
+        bus: ServiceBus,
+        layer: Layer,
+        credit: Credit,
     ) -> None:
         self._bus, self._layer, self._credit, self._counters = bus, layer, credit, bus.counters
         self._max_size = bus.max_message_size
         self._known = tuple(sorted(handlers))
         self._endpoints = Endpoints(service, handlers, layer.now_ms)
         self._routes = self._endpoints.routes
-        replies = Replies(layer, bus.counters, max_size=bus.max_message_size, expiry_ms=int(bus.expiry * 1000))
+        self._decode, self._replays = bus.codec.reading(channel, decode_request), bus.codec.replays
+        expiry_ms = int(bus.expiry * 1000)
+        replies = Replies(layer, bus.counters, bus.codec, max_size=bus.max_message_size, expiry_ms=expiry_ms)
         self._replies, self._reply, self._origin = replies, replies.send, replies.origin
         self._loop = asyncio.get_running_loop()
         self._make_task = _task_factory(self._loop)
-        self._running: dict[int, tuple[asyncio.Task[None], IncomingRequest]] = {}
+        adaptive, handle = service.adaptive, self._handle
+        self._run: Handle = steered(adaptive, channel, credit, handle) if adaptive else handle
+        self._running: dict[int, tuple[asyncio.Task[Outcome], IncomingRequest]] = {}
         self._codel = Codel(service.shedding) if service.shedding else None
+        self._looks_at_all = self._codel is not None or self._replays is not None
         self._resurrected_too = bus.on_failover == "keep"
         self._resurrected: set[str] = set()
         self._cancelled: set[str] = set()
@@ -75,11 +88,11 @@ class Dispatcher:
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
         now_ms, largest = self._layer.now_ms(), self._max_size
-        suspicious = self._codel is not None or bool(self._cancelled)
+        suspicious, decode, run = self._looks_at_all or bool(self._cancelled), self._decode, self._run
         for frame in frames:
             message: IncomingRequest | None = None
             try:
-                parsed = decode_request(frame, MAX_SIZE)
+                parsed = decode(frame, MAX_SIZE)
                 message = parsed.message
             except MalformedFrame as error:
                 self._counters.rejected_frames += 1
@@ -92,7 +105,7 @@ class Dispatcher:
             if message is None:
                 self._credit.release()
                 continue
-            task = self._make_task(self._handle(message))
+            task = self._make_task(run(message))
             if not task.done():
                 self._running[id(message)] = task, message  # it leaves by itself, which costs less than a callback
 
@@ -126,12 +139,14 @@ class Dispatcher:
     def _admitted(self, parsed: RequestFrame, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
         """The message in a frame at which something is to be looked at, None when it must not start."""
         message = parsed.message
-        if parsed.fence and fence and parsed.fence != fence:
-            if not self._resurrected_too:
-                self._counters.fenced_frames += 1
-                return None
-            if message.reply_channel:
-                self._resurrected.add(message.reply_channel)
+        resurrected = parsed.fence and fence and parsed.fence != fence
+        if resurrected and not self._resurrected_too:
+            self._counters.fenced_frames += 1
+            return None
+        if self._replays is not None and self._may_have_run(self._replays, parsed, frame, now_ms):
+            return None
+        if resurrected and message.reply_channel:
+            self._resurrected.add(message.reply_channel)
         if self._cancelled and message.reply_channel in self._cancelled:
             self._counters.cancelled += 1
             return None
@@ -148,9 +163,25 @@ class Dispatcher:
             return None
         return _flat(frame, parsed) if message.body is NO_BODY else message
 
-    async def _handle(self, message: IncomingRequest) -> None:
+    def _may_have_run(self, replays: Replays, parsed: RequestFrame, frame: bytes, now_ms: int) -> bool:
+        """Whether a signed frame may be the copy of one that ran, whose caller an answer would mislead."""
+        if now_ms >= parsed.expires:
+            self._counters.expired_messages += 1
+            return True
+        verdict = replays.take(frame, parsed.expires, now_ms)
+        if verdict == "new":
+            return False
+        self._counters.rejected_frames += 1
+        if verdict == "full":
+            logger.warning("a frame was refused: %d are remembered, and no more can be", len(replays))
+            self._answer(parsed.message, faults.refused(Overloaded(parsed.message.type, "too many frames to remember")))
+        else:
+            logger.warning("a frame was dropped: it is the copy of one that was taken before")
+        return True
+
+    async def _handle(self, message: IncomingRequest) -> Outcome:
         origin, unique = self._origin(message.reply_channel)
-        outcome: OutgoingReply | OutgoingError
+        outcome: Outcome
         try:
             ready = self._ready(message, origin, unique)
             if isinstance(ready, OutgoingError):
@@ -181,6 +212,7 @@ class Dispatcher:
         finally:
             self._credit.release()
             self._running.pop(id(message), None)
+        return outcome
 
     def _ready(
         self, message: IncomingRequest, origin: Origin, unique: str
@@ -266,7 +298,7 @@ def _flat(frame: bytes, parsed: RequestFrame) -> IncomingRequest:
     return msgspec.structs.replace(parsed.message, body=raw)
 
 
-def _task_factory(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+def _task_factory(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Outcome]], asyncio.Task[Outcome]]:
     """Tasks begin at once where Python can do that."""
     if sys.version_info >= (3, 12):
         return partial(asyncio.Task, loop=loop, eager_start=True)

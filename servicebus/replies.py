@@ -10,7 +10,7 @@ import msgspec
 from .counters import Counters
 from .errors import MessageTooLarge, ServiceBusError
 from .layers.base import Layer
-from .protocol.codec import DEFAULT_MAX_SIZE, encode_frame
+from .protocol.codec import DEFAULT_MAX_SIZE, Codec
 from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
 from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
 
@@ -51,8 +51,8 @@ NOBODY = Origin("", "", "")
 class Replies:
     """The outgoing side of a dispatcher."""
 
-    def __init__(self, layer: Layer, counters: Counters, *, max_size: int, expiry_ms: int) -> None:
-        self._layer, self._counters = layer, counters
+    def __init__(self, layer: Layer, counters: Counters, codec: Codec, *, max_size: int, expiry_ms: int) -> None:
+        self._layer, self._counters, self._encode = layer, counters, codec.encode_frame
         self._max_size, self._expiry_ms = max_size, expiry_ms
         self._origins: dict[str, Origin] = {}
 
@@ -74,9 +74,9 @@ class Replies:
         expires = min(until, LATEST)
         fence, local = self._layer.fence_of(origin.channel), origin.local + unique
         try:
-            frame = encode_frame(fence, expires, local, outcome, self._max_size)
+            frame = self._encode(fence, expires, local, outcome, self._max_size, origin.channel)
         except Exception as error:  # noqa: BLE001 - whatever is in it, its caller gets an answer
-            frame = encode_frame(fence, expires, local, _substitute(error), DEFAULT_MAX_SIZE)
+            frame = self._encode(fence, expires, local, _substitute(error), DEFAULT_MAX_SIZE, origin.channel)
         self._layer.push(Reply(origin.channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:

@@ -14,6 +14,7 @@ import msgspec
 from .context import Context
 from .errors import ConfigurationError
 from .middleware import ServiceMiddleware
+from .protocol.adaptive import Adaptive
 from .protocol.names import checked_channel, checked_service, events_channel, request_channel
 from .protocol.shedding import Shedding
 from .request import Request, operation_of, reply_type
@@ -55,6 +56,8 @@ class Service:
         around_sync: makes the context manager that each plain ``def`` handler runs in, in its thread.
         shedding: refuse what has waited too long while the queue is standing. None, the default: whatever is in time
             for its deadline is served, because a burst alone is no overload.
+        adaptive: let each worker find how many messages it had best hold at once, up to its concurrency. None, the
+            default: it holds as many as its concurrency says.
     """
 
     def __init__(
@@ -65,12 +68,13 @@ class Service:
         middleware: Sequence[ServiceMiddleware] = (),
         around_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
         shedding: Shedding | None = None,
+        adaptive: Adaptive | None = None,
     ) -> None:
         self.name = checked_service(name)
         self.version = version
         self.middleware = tuple(middleware)
         self.around_sync = around_sync
-        self.shedding = shedding
+        self.shedding, self.adaptive = shedding, adaptive
         self.operations: dict[str, Handler] = {}
         self.events: dict[str, Handler] = {}
         self.background: list[tuple[float, Background]] = []

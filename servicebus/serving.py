@@ -29,11 +29,17 @@ class Serving:
     def __init__(self, service: Service, bus: ServiceBus, layer: Layer, worker_id: str, concurrency: int) -> None:
         self._service, self._bus, self._layer, self._worker_id = service, bus, layer, worker_id
         self._concurrency = concurrency
+        self._credits: dict[str, Credit] = {}
         self._dispatchers: list[Dispatcher] = []
         self._consumers: list[Consumer] = []
         self._subscribed: list[str] = []
         self._background: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
+
+    @property
+    def credit(self) -> dict[str, int]:
+        """By channel, how many messages may be held at once now: the concurrency, or what ``Adaptive`` makes of it."""
+        return {channel: credit.limit for channel, credit in self._credits.items()}
 
     async def start(self, within: float) -> None:
         """Subscribe, register and receive. Raises Unavailable when that takes more than ``within`` seconds."""
@@ -84,8 +90,8 @@ class Serving:
             await consumer.ready()
 
     def _consume(self, channel: str, handlers: Mapping[str, Handler], worker_id: str) -> None:
-        credit = Credit(self._concurrency)
-        dispatcher = Dispatcher(self._service, handlers, self._bus, self._layer, credit)
+        credit = self._credits[channel] = Credit(self._concurrency)
+        dispatcher = Dispatcher(channel, self._service, handlers, self._bus, self._layer, credit)
         self._dispatchers.append(dispatcher)
         self._consumers.append(self._layer.consume(channel, dispatcher.deliver, credit, worker_id=worker_id))
 

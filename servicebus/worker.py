@@ -20,6 +20,7 @@ from .bus import ServiceBus
 from .config import WorkerConfig, django_settings_named, environment_with
 from .errors import ConfigurationError
 from .loops import loop_factory
+from .security.signing import Keyring
 from .service import Service
 
 RESTART_AFTER = 0.5
@@ -97,7 +98,13 @@ async def _serve(service: Service, config: WorkerConfig) -> None:
 
 
 def _bus(service: Service, config: WorkerConfig) -> ServiceBus:
-    return ServiceBus(config.url, service=service.name, prefix=config.prefix, max_message_size=config.max_message_size)
+    return ServiceBus(
+        config.url,
+        service=service.name,
+        prefix=config.prefix,
+        max_message_size=config.max_message_size,
+        signing=Keyring.from_file(config.keys) if config.keys else None,
+    )
 
 
 async def _until(stop: asyncio.Event, supervisor: int) -> None:
@@ -186,4 +193,5 @@ def worker_arguments(config: WorkerConfig) -> Sequence[str]:
         *("--prefix", config.prefix),
         *("--max-message-size", str(config.max_message_size)),
         *("--supervisor", str(os.getpid())),
+        *(("--keys", config.keys) if config.keys else ()),
     ]

@@ -7,6 +7,7 @@ import types
 import servicebus
 
 SURFACE = [
+    "Adaptive",
     "ChannelFull",
     "ConfigurationError",
     "Context",

@@ -102,7 +102,7 @@ class Bench:
     def __init__(self, bus: ServiceBus, layer: Sink) -> None:
         self._bus, self._layer = bus, layer
         self._credit = Credit(BATCH)
-        self._dispatcher = Dispatcher(service, service.operations, bus, layer, self._credit)
+        self._dispatcher = Dispatcher("bench.request", service, service.operations, bus, layer, self._credit)
         self._deadline = layer.now_ms() + 3_600_000
         lines = [Line("85123A", 6), Line("71053", 6)]
         self._frame = self._framed(Reserve("o-1", lines))
@@ -157,7 +157,7 @@ class Bench:
 
         waiting.handler(wait)
         credit = Credit(BATCH)
-        dispatcher = Dispatcher(waiting, waiting.operations, self._bus, self._layer, credit)
+        dispatcher = Dispatcher("bench.request", waiting, waiting.operations, self._bus, self._layer, credit)
         frames = [self._frame] * BATCH
         gc.collect()
         before = held()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
+from ..protocol.codec import Restamp, restamped
 from .base import Layer, Limits
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ async def start_embedded() -> EmbeddedServer:
     return server
 
 
-def layer_for(url: str, prefix: str, limits: Limits, name: str) -> Layer:
-    """The layer of a URL, not yet open. Raises ConfigurationError for a scheme that there is no layer for."""
+def layer_for(url: str, prefix: str, limits: Limits, name: str, restamp: Restamp = restamped) -> Layer:
+    """The layer of a URL, not yet open. Raises ConfigurationError for a scheme that there is no layer for.
+
+    ``restamp`` gives a frame that was never sent the fence of another primary.
+    """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "memory":
         from .memory import MemoryLayer
@@ -35,7 +39,7 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str) -> Layer:
         from .redis.layer import RedisLayer
         from .redis.target import target_from_url
 
-        return RedisLayer(target_from_url(url), prefix, limits, name)
+        return RedisLayer(target_from_url(url), prefix, limits, name, restamp)
     if separator and scheme == "django":
         return _layer_of_alias(rest, limits, name)
     raise ConfigurationError(f"no layer for the URL {url.rpartition('@')[2]!r}: use {SCHEMES}")

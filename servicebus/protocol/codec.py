@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from .envelope import (
     ReplyFrame,
     RequestFrame,
 )
+from .replays import Replays
 
 FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame, CancellationFrame)
 
@@ -35,30 +36,38 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} is nothing that msgpack knows")
 
 
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+"""A shape to bytes."""
 
 
 class MalformedFrame(Exception):
     """The bytes are not a frame of the kind expected. The text says where they go wrong."""
 
 
-def encode_frame(fence: int, expires: int, local: str, message: Any, limit: int) -> bytes:
-    """One frame. Raises MessageTooLarge over ``limit`` bytes, TypeError or ValueError for what msgpack cannot hold."""
-    frame = _encode(OutgoingFrame(fence, expires, local, message))
+def encode_frame(fence: int, expires: int, local: str, message: Any, limit: int, channel: str = "") -> bytes:
+    """One frame. Raises MessageTooLarge over ``limit`` bytes, TypeError or ValueError for what msgpack cannot hold.
+
+    ``channel`` is where it goes, which only a signature depends on.
+    """
+    frame = encode(OutgoingFrame(fence, expires, local, message))
     if len(frame) > limit:
         raise MessageTooLarge(len(frame), limit)
     return frame
 
 
-def encode_sent(fence: int, expires: int, local: str, message: Any, sent: int, limit: int) -> bytes:
+def encode_sent(fence: int, expires: int, local: str, message: Any, sent: int, limit: int, channel: str = "") -> bytes:
     """One frame that says when it was sent. Raises as ``encode_frame``."""
-    frame = _encode(OutgoingRequestFrame(fence, expires, local, message, sent))
+    frame = encode(OutgoingRequestFrame(fence, expires, local, message, sent))
     if len(frame) > limit:
         raise MessageTooLarge(len(frame), limit)
     return frame
 
 
-def _frame_decoder(shape: type[FrameT]) -> Callable[[bytes, int], FrameT]:
+Decode = Callable[[bytes, int], FrameT]
+"""Bytes, and how many there may be, to a frame. Raises MalformedFrame."""
+
+
+def _frame_decoder(shape: type[FrameT]) -> Decode[FrameT]:
     decode = msgspec.msgpack.Decoder(shape).decode
 
     def decode_frame(frame: bytes, limit: int) -> FrameT:
@@ -78,7 +87,48 @@ decode_raw = _frame_decoder(RawFrame)
 decode_cancellation = _frame_decoder(CancellationFrame)
 
 
-def restamped(frame: bytes, fence: int) -> bytes:
+def restamped(frame: bytes, fence: int, channel: str = "") -> bytes:
     """The same frame under the fence of another primary, for one that was built but never sent."""
     old = decode_raw(frame, MAX_FRAME)
-    return _encode(RawFrame(fence, old.expires, old.local, old.message, old.sent))
+    return encode(RawFrame(fence, old.expires, old.local, old.message, old.sent))
+
+
+Restamp = Callable[[bytes, int, str], bytes]
+"""``restamped``, of the channel that the frame goes to."""
+
+
+class Codec(Protocol):
+    """How frames are written and read. Chosen once for a bus: whoever signs does it all in another way."""
+
+    def encode_frame(self, fence: int, expires: int, local: str, message: Any, limit: int, channel: str, /) -> bytes:
+        """See ``encode_frame``."""
+
+    def encode_sent(
+        self, fence: int, expires: int, local: str, message: Any, sent: int, limit: int, channel: str, /
+    ) -> bytes:
+        """See ``encode_sent``."""
+
+    def restamped(self, frame: bytes, fence: int, channel: str, /) -> bytes:
+        """See ``restamped``."""
+
+    def reading(self, channel: str, decode: Decode[FrameT]) -> Decode[FrameT]:
+        """How frames that come from ``channel`` are decoded."""
+
+    @property
+    def replays(self) -> Replays | None:
+        """What a worker remembers of the frames that it took, where a copy could be told from them."""
+
+
+class PlainCodec:
+    """Frames without signatures."""
+
+    encode_frame = staticmethod(encode_frame)
+    encode_sent = staticmethod(encode_sent)
+    restamped = staticmethod(restamped)
+    replays = None
+
+    def reading(self, channel: str, decode: Decode[FrameT]) -> Decode[FrameT]:
+        return decode
+
+
+PLAIN = PlainCodec()

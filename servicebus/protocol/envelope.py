@@ -14,6 +14,10 @@ REPLY = "reply"
 ERROR = "error"
 CANCEL = "+cancel"
 """The local name of a word that ends calls, and its type."""
+UNSIGNED = (b"\x94", b"\x95")
+"""How a frame without a signature begins: an array of four or five."""
+SIGNED = b"\x98"
+"""How one with a signature begins: an array of eight."""
 NO_BODY = Raw()
 """The very object that stands for an absent body: compare with ``is``."""
 
@@ -87,6 +91,19 @@ class OutgoingRequestFrame(Struct, frozen=True, array_like=True, gc=False):
     local: str
     message: Any
     sent: int
+
+
+class OutgoingSignedFrame(Struct, frozen=True, array_like=True, gc=False):
+    """One list element, to be encoded and signed. ``mac`` is there to be counted: empty, it leaves no bytes."""
+
+    fence: int
+    expires: int
+    local: str
+    message: Any
+    sent: int
+    key: str
+    nonce: int
+    mac: Raw = Raw()
 
 
 class RequestFrame(Struct, frozen=True, array_like=True, gc=False):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
+from hashlib import sha256
 
 from ..errors import ConfigurationError
 
@@ -54,6 +56,11 @@ def request_channel(service: str) -> str:
 def events_channel(service: str) -> str:
     """Where a service's workers take the events from that it subscribed to."""
     return f"{service}.events"
+
+
+def inbox_mark(service: str) -> str:
+    """What the names of all processes of a service start with: eight characters, by which a server's ACL knows them."""
+    return urlsafe_b64encode(sha256(service.encode()).digest()[:6]).decode()
 
 
 def reply_prefix(service: str, process: str) -> str:

@@ -39,3 +39,30 @@ def test_the_receiver_is_told_whenever_there_is_room_again() -> None:
     credit.release()
     credit.release(2)
     assert told == [1, 3]
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20), st.integers(0, 20)), max_size=50))
+def test_whatever_the_limit_becomes_what_is_available_is_never_negative_and_what_was_asked_for_may_come(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    credit, asked = Credit(20), 0
+    for limit, released, come in steps:
+        credit.take(min(come, asked))
+        asked = credit.available
+        credit.change(limit)
+        credit.release(min(released, credit.held))
+        assert 0 <= credit.available <= max(0, limit - credit.held)
+        assert credit.held <= credit.most
+
+
+def test_the_receiver_is_told_when_the_limit_is_raised_and_the_limit_has_bounds() -> None:
+    credit, told = Credit(10), []
+    credit.take(4)
+    credit.on_release = lambda: told.append(credit.available)
+    credit.change(2)
+    assert (credit.available, told) == (0, [])
+    credit.change(6)
+    assert told == [2]
+    for limit in (0, 11):
+        with pytest.raises(AssertionError):
+            credit.change(limit)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
+import hashlib
 import re
 import time
 import uuid
@@ -167,8 +169,9 @@ async def test_a_call_is_what_the_page_says_and_is_answered_by_hand(server: Real
 
 def by_hand_route(reply_channel: str) -> tuple[str, str]:
     """Section 2, read literally."""
-    match = re.fullmatch(r"(response\.tests)\.([\w-]{22})!([\w-]{11})", reply_channel)
+    match = re.fullmatch(r"(response\.tests)\.([\w-]{8}[\w-]{22})!([\w-]{11})", reply_channel)
     assert match
+    assert match[2].startswith(base64.urlsafe_b64encode(hashlib.sha256(b"tests").digest())[:8].decode())
     return f"{match[2]}!", f"{match[1]}!{match[3]}"
 
 

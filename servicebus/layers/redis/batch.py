@@ -24,12 +24,12 @@ class Batch:
 
     def takes(self, ticket: Ticket) -> bool:
         """Whether it goes along with the others. The first always does, however large it is."""
-        size = self.size + len(ticket.frame)
+        tickets, size = self.tickets, self.size + len(ticket.frame)
         if self.needs_worker is not ticket.needs_worker or self.counted != ticket.counted:
             return False
-        if self.tickets and (size > BATCH_BYTES or len(self.tickets) >= BATCH_FRAMES):
+        if (size > BATCH_BYTES and tickets) or len(tickets) >= BATCH_FRAMES:
             return False
-        self.tickets.append(ticket)
+        tickets.append(ticket)
         self.size = size
         return True
 

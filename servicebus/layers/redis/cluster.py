@@ -15,14 +15,14 @@ from typing import Any
 from redis.crc import key_slot
 
 from ...errors import Overloaded, ServiceBusError, Unavailable
-from ...protocol.codec import restamped
-from ..base import Ticket
+from ...protocol.codec import Restamp, restamped
+from ..base import Sink, Ticket
 from .address import Address
 from .clock import ServerClock
 from .connection import Connection, Greeting, NeverSent
 from .keys import Keys
 from .locate import IMPATIENT, Fixed, Locator
-from .moved import adopted
+from .moved import adopted, runs
 from .nodes import IN_DOUBT, OnUp
 from .pipeline import MAX_WAITING_BYTES, PATIENCE, Pipeline, Redirected
 from .routes import REMEMBERED, Routes
@@ -74,8 +74,9 @@ class ClusterNodes:
         routes: Routes,
         on_up: OnUp,
         kind: type[Connection] = Connection,
+        restamp: Restamp = restamped,
     ) -> None:
-        self.clock, self._kind = ServerClock(), kind
+        self.clock, self._kind, self._restamp = ServerClock(), kind, restamp
         self._target, self._name, self._keys, self._routes, self._on_up = target, name, keys, routes, on_up
         self._loop = asyncio.get_running_loop()
         self._slots = SlotMap(target, self._remapped)
@@ -143,6 +144,10 @@ class ClusterNodes:
 
     def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
         return adopted(frames, greeting, self._is_primary)
+
+    def deliver(self, frames: list[bytes], greeting: Greeting, sink: Sink) -> None:
+        for run, fence in runs(frames, greeting, self._is_primary):
+            sink(run, fence)
 
     def push(self, ticket: Ticket) -> None:
         waiting = self._parked.get(ticket.channel) if self._parked else None
@@ -232,7 +237,7 @@ class ClusterNodes:
 
     def _new(self, address: Address) -> Pipeline:
         locator = Fixed(address, IMPATIENT, self._slots.doubt)
-        return Pipeline(locator, self._name, self._routes, self._up, self._redirected, self._kind)
+        return Pipeline(locator, self._name, self._routes, self._up, self._redirected, self._kind, self._restamp)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         # Until there is a connection to the node whose clock counts, that of another is the best there is.
@@ -306,8 +311,7 @@ class ClusterNodes:
             self._trouble.pop(channel, None)
 
     def _send_again(self, ticket: Ticket) -> None:
-        fence = self.fence_of(ticket.channel)
-        ticket.frame = restamped(ticket.frame, fence)
+        ticket.frame = self._restamp(ticket.frame, self.fence_of(ticket.channel), ticket.channel)
         self.push(ticket)
 
 

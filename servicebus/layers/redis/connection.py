@@ -182,7 +182,7 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
     credentials = ("AUTH", address.username or "default", address.password) if address.password else ()
     commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", name)]
     commands += [("SELECT", address.db)] if address.db else []
-    commands += [("INFO", "server", "replication"), *(("SCRIPT", "LOAD", script.source) for script in scripts.ALL)]
+    commands += [("INFO", "server", "replication"), ("SCRIPT", "EXISTS", *(script.sha for script in scripts.ALL))]
     answers = await _all(connection, commands)
     hello, info = answers[0], answers[2 if address.db else 1]
     facts = dict(zip(hello[::2], hello[1::2], strict=False)) if isinstance(hello, list) else {}
@@ -190,9 +190,21 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
         raise Unavailable(f"what answers at {address} is no Redis or Valkey server")
     _check_version(facts, address)
     fence, promoted = _fence(info, address), not re.search(rb"master_replid2:0+\r", info)
+    await _load_scripts(connection, answers[-1])
     offset_ms, uptime = await measure_offset(connection), re.search(rb"uptime_in_seconds:(\d+)", info)
     now_ms = asyncio.get_running_loop().time() * 1000 + offset_ms
     return Greeting(facts[b"id"], fence, offset_ms, promoted, now_ms - 1000 * int(uptime[1] if uptime else 0))
+
+
+async def _load_scripts(connection: Connection, known: list[int]) -> None:
+    """Those that are missing, and nothing when none is: a user who may not load any goes on with those of others."""
+    missing = [script.source for script, there in zip(scripts.ALL, known, strict=True) if not there]
+    try:
+        await _all(connection, [("SCRIPT", "LOAD", source) for source in missing])
+    except hiredis.ReplyError as error:
+        if str(error).startswith("NOPERM"):
+            raise Unavailable(f"{scripts.MISSING} ({connection.address})") from error
+        raise
 
 
 async def _all(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...errors import SendUnknown, ServiceBusError
-from ...protocol.codec import MAX_FRAME, decode_raw
+from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
 from ...protocol.credit import Credit
 from ..base import Limits, Sink, Ticket
 from .cluster import ClusterNodes
@@ -41,8 +41,15 @@ class RedisLayer:
     push: Callable[[Ticket], None]
     fence_of: Callable[[str], int]
 
-    def __init__(self, target: Target, prefix: str, limits: Limits, name: str = "servicebus") -> None:
-        self._target, self._limits = target, limits
+    def __init__(
+        self,
+        target: Target,
+        prefix: str,
+        limits: Limits,
+        name: str = "servicebus",
+        restamp: Restamp = restamped,
+    ) -> None:
+        self._target, self._limits, self._restamp = target, limits, restamp
         self._name = f"{name}-{os.getpid()}"
         self._keys = Keys(prefix)
         self._ttl_ms = int(limits.expiry * 1000) + 1000
@@ -131,8 +138,10 @@ class RedisLayer:
 
     def _make_nodes(self) -> Nodes:
         if isinstance(self._target, ClusterTarget):
-            return ClusterNodes(self._target, self._name, self._keys, self._routes, self._up, self.connection_kind)
-        return OneNode(self._target, self._name, self._routes, self._up, self.connection_kind)
+            return ClusterNodes(
+                self._target, self._name, self._keys, self._routes, self._up, self.connection_kind, self._restamp
+            )
+        return OneNode(self._target, self._name, self._routes, self._up, self.connection_kind, self._restamp)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         """A server that was restarted has forgotten who subscribed: tell it before anything is published."""

@@ -12,7 +12,8 @@ from .connection import Connection, ConnectionLost, connect
 from .locate import Locator
 
 FIRST_DELAY = 0.01
-LONGEST_DELAY = 1.0
+LONGEST_PART = 0.2
+"""Of the time for an attempt to connect: the longest delay. Where a server may be replaced, both are short."""
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Link:
                 self.reconnects += 1
                 break
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, LONGEST_DELAY)
+            delay = min(delay * 2, LONGEST_PART * self.locator.connect_within)
         self._task = None
         if self.connection is None:
             self.start()

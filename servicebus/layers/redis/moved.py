@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 
 import msgspec
 
 from ...protocol.codec import MAX_FRAME, MalformedFrame, decode_raw, restamped
+from ...protocol.envelope import SIGNED, UNSIGNED
 from .connection import Greeting
 
 _encode = msgspec.msgpack.Encoder().encode
-_ARRAYS = (b"\x94", b"\x95")
-"""How a frame begins: an array of four or five."""
+_ARRAYS = (*UNSIGNED, SIGNED)
+"""How a frame begins."""
 
 
 def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int], bool]) -> list[bytes]:
@@ -23,17 +25,48 @@ def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int],
     """
     if greeting.promoted:
         return frames
-    fence = _encode(greeting.fence)
-    ours = tuple(array + fence for array in _ARRAYS)
+    ours = _ours(greeting)
     return [frame if frame.startswith(ours) else _adopted(frame, greeting, is_primary) for frame in frames]
 
 
+def runs(
+    frames: list[bytes], greeting: Greeting, is_primary: Callable[[int], bool]
+) -> Iterator[tuple[list[bytes], int]]:
+    """The same in runs, in order, each with the fence under which it is to be taken.
+
+    A signature covers the fence, so what is signed cannot be given another: it is taken under the one that it has.
+    """
+    ours = _ours(greeting)
+    if greeting.promoted or not [frame for frame in frames if not frame.startswith(ours)]:
+        yield frames, greeting.fence
+        return
+
+    def taken_under(frame: bytes) -> int:
+        signed = frame.startswith(SIGNED) and not frame.startswith(ours)
+        return (signed and _moved_from(frame, greeting, is_primary)) or greeting.fence
+
+    for fence, run in groupby(adopted(frames, greeting, is_primary), taken_under):
+        yield list(run), fence
+
+
+def _ours(greeting: Greeting) -> tuple[bytes, ...]:
+    """How frames begin that this primary took."""
+    fence = _encode(greeting.fence)
+    return tuple(array + fence for array in _ARRAYS)
+
+
 def _adopted(frame: bytes, greeting: Greeting, is_primary: Callable[[int], bool]) -> bytes:
+    moved = not frame.startswith(SIGNED) and _moved_from(frame, greeting, is_primary)
+    return restamped(frame, greeting.fence) if moved else frame
+
+
+def _moved_from(frame: bytes, greeting: Greeting, is_primary: Callable[[int], bool]) -> int:
+    """The fence of the other primary that a frame came from with its slot, 0 for any other frame."""
     try:
         parsed = decode_raw(frame, MAX_FRAME)
     except MalformedFrame:
-        return frame
+        return 0
     is_reply = parsed.local != "" and not parsed.sent
     fresh = is_reply or parsed.sent > greeting.started_ms
     moved = parsed.fence not in (0, greeting.fence) and fresh and is_primary(parsed.fence)
-    return restamped(frame, greeting.fence) if moved else frame
+    return parsed.fence if moved else 0

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...errors import Unavailable
-from ..base import Ticket
+from ...protocol.codec import Restamp, restamped
+from ..base import Sink, Ticket
 from .address import Address
 from .clock import ServerClock
 from .connection import Connection, Greeting
@@ -56,6 +57,9 @@ class Nodes(Protocol):
     def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
         """What was popped from one primary, with its fence on frames that moved there from another one."""
 
+    def deliver(self, frames: list[bytes], greeting: Greeting, sink: Sink) -> None:
+        """Hand over what was popped from one primary: with its fence, or that of the one that frames moved from."""
+
     def push(self, ticket: Ticket) -> None:
         """Queue a frame; its ticket is settled once. Never blocks."""
 
@@ -85,12 +89,13 @@ class OneNode:
         routes: Routes,
         on_up: OnUp,
         kind: type[Connection] = Connection,
+        restamp: Restamp = restamped,
     ) -> None:
         self.clock = ServerClock()
         self._on_up = on_up
         self._sentinel = AskSentinel(target) if isinstance(target, SentinelTarget) else None
         self._locator: Locator = self._sentinel or Fixed(target if isinstance(target, Address) else target.primary)
-        self._only = Pipeline(self._locator, name, routes, self._up, kind=kind)
+        self._only = Pipeline(self._locator, name, routes, self._up, kind=kind, restamp=restamp)
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
         self.push, self.unpush = self._only.push, self._only.unpush
@@ -100,6 +105,9 @@ class OneNode:
 
     def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
         return frames
+
+    def deliver(self, frames: list[bytes], greeting: Greeting, sink: Sink) -> None:
+        sink(frames, greeting.fence)
 
     async def open(self) -> None:
         try:

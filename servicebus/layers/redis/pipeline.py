@@ -18,14 +18,14 @@ from typing import Any
 import hiredis
 
 from ...errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
-from ...protocol.codec import restamped
+from ...protocol.codec import Restamp, restamped
 from ..base import Ticket
 from .batch import Batch, Command
 from .connection import Connection, ConnectionLost, NeverSent, into, pack
 from .link import Link
 from .locate import Locator
 from .routes import Route, Routes
-from .scripts import ALL, REGISTER, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
+from .scripts import ALL, MISSING, REGISTER, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
 
 SEND_NOW = 64
 """Frames of a batch that do not wait for the end of the tick, so that those who take them work meanwhile."""
@@ -57,8 +57,9 @@ class Pipeline:
         on_up: Callable[[Pipeline, Connection], None],
         on_redirect: Callable[[Pipeline, str, list[Ticket]], None] | None = None,
         kind: type[Connection] = Connection,
+        restamp: Restamp = restamped,
     ) -> None:
-        self._routes, self._on_up, self._on_redirect = routes, on_up, on_redirect
+        self._routes, self._on_up, self._on_redirect, self._restamp = routes, on_up, on_redirect, restamp
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Batch | Command] = deque()
         self._open: dict[str, Batch] = {}
@@ -88,20 +89,18 @@ class Pipeline:
         if self._refusal is not None or self._waiting_bytes >= MAX_WAITING_BYTES:
             ticket.settle(self._refusal or Overloaded(ticket.channel, f"{MAX_WAITING_BYTES} bytes wait to be sent"))
             return
-        batch = self._open.get(ticket.channel)
+        channel = ticket.channel
+        batch = self._open.get(channel)
         if batch is None or not batch.takes(ticket):
-            batch = self._open[ticket.channel] = Batch(ticket)
+            batch = self._open[channel] = Batch(ticket)
             batch.takes(ticket)
             self._queue.append(batch)
             self._schedule()
         self._waiting_bytes += len(ticket.frame)
-        if len(batch.tickets) >= SEND_NOW or self._is_quiet():
-            self._flush()
-
-    def _is_quiet(self) -> bool:
-        """Nothing is on its way: a lone frame has nothing to wait for."""
         connection = self.link.connection
-        return connection is not None and not connection.outstanding
+        # When nothing is on its way, a lone frame has nothing to wait for.
+        if len(batch.tickets) >= SEND_NOW or (connection is not None and not connection.outstanding):
+            self._flush()
 
     def unpush(self, ticket: Ticket) -> bool:
         """Take back a frame that has not left yet."""
@@ -300,7 +299,9 @@ class Pipeline:
         batches, self._unscripted = self._unscripted, []
         if isinstance(reply, Exception):
             for batch in batches:
-                batch.settle(Unavailable(f"the send script could not be loaded: {reply}"))
+                batch.settle(_not_loaded(reply))
+            # Not at once: the connection may be going. What waits behind these still wants to be sent.
+            self._schedule()
             return
         for batch in reversed(batches):
             self._queue.appendleft(batch)
@@ -314,7 +315,7 @@ class Pipeline:
         if fence != self.fence:
             self.fence = fence
             for ticket in (ticket for batch in self._batches() for ticket in batch.tickets):
-                ticket.frame = restamped(ticket.frame, fence)
+                ticket.frame = self._restamp(ticket.frame, fence, ticket.channel)
         self._on_up(self, connection)
         self._schedule()
 
@@ -356,8 +357,15 @@ def refusal(error: Exception) -> Unavailable:
     if text.startswith(REDIRECTIONS):
         hint = "" if text.startswith("CLUSTERDOWN") else "; this is a Cluster: use redis+cluster://"
         return Redirected(f"the server refused: {text}{hint}")
+    if text.startswith("NOSCRIPT"):
+        return Unavailable(MISSING)
     final = text.startswith(("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "ERR"))
     return Unavailable(f"the server refused: {text}", retryable=not final)
+
+
+def _not_loaded(error: Exception) -> Unavailable:
+    denied = str(error).startswith("NOPERM")
+    return Unavailable(MISSING if denied else f"the send script could not be loaded: {error}")
 
 
 def _ignored(reply: object) -> None:

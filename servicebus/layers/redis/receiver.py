@@ -27,6 +27,7 @@ SILENCE = 0.45
 UNBLOCK_AGAIN = 0.01
 MOST_AT_ONCE = 512
 AGAIN = 0.05
+DENIED_AGAIN = 1.0
 FEW = 4
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ class Receiver:
         self._presence_ms = presence_ms
         self._list = keys.messages(channel)
         self._loop = asyncio.get_running_loop()
-        self._armed_at = 0.0
         self._scheduled = False
         self._stopping = False
         self._left: Connection | None = None
@@ -95,11 +95,11 @@ class Receiver:
             unblocker.write(pack((b"CLIENT", b"UNBLOCK", connection.greeting.client_id)), _ignored)
 
     def check_silence(self) -> None:
-        """Called now and then: a pop that outlived its own timeout means a dead link."""
+        """Called now and then: a pop that outlived its own timeout, and of whose answer nothing comes: a dead link."""
         connection = self._link.connection
         if connection is None or self._idle.is_set():
             return
-        left = self._armed_at + BLOCK + SILENCE - self._loop.time()
+        left = connection.heard_at + BLOCK + SILENCE - self._loop.time()
         if left <= 0:
             logger.warning("no answer on %s within %.1f s: reconnecting", self.channel, BLOCK + SILENCE)
             connection.abort()
@@ -158,7 +158,6 @@ class Receiver:
             self._leave(connection)
             return
         self._idle.clear()
-        self._armed_at = self._loop.time()
         command = (b"BLMPOP", BLOCK_TEXT, b"1", self._list, b"LEFT", b"COUNT", count)
         connection.write(pack(command), self._answered)
 
@@ -170,15 +169,15 @@ class Receiver:
         if isinstance(reply, hiredis.ReplyError):
             self._not_popped(connection, str(reply))
             return
-        frames = self._nodes.adopted(reply[1], connection.greeting) if reply is not None else []
+        frames = reply[1] if reply is not None else []
         if len(frames) > FEW:
             self._credit.take(len(frames))
             self._arm(connection)
-            self._sink(frames, connection.greeting.fence)
+            self._nodes.deliver(frames, connection.greeting, self._sink)
         elif frames:
             # Few wait: what they start goes first, and asking for more is for the next tick.
             self._credit.take(len(frames))
-            self._sink(frames, connection.greeting.fence)
+            self._nodes.deliver(frames, connection.greeting, self._sink)
             self.wake()
         else:
             self._arm(connection)
@@ -187,8 +186,11 @@ class Receiver:
         if error.startswith(("ASK", "TRYAGAIN")):
             self._loop.call_later(AGAIN, self.wake)  # the slot is on its way elsewhere, but still ours
             return
-        # UNBLOCKED, READONLY, MOVED, NOPERM and so on: this connection is of no use now, the next one may be.
         logger.warning("cannot receive from %s: %s", self.channel, error)
+        if error.startswith("NOPERM"):
+            self._loop.call_later(DENIED_AGAIN, self.wake)  # another connection of this user may do no more
+            return
+        # UNBLOCKED, READONLY, MOVED and so on: this connection is of no use now, the next one may be.
         self._leave(connection)
 
     def _leave(self, connection: Connection) -> None:

@@ -32,4 +32,8 @@ RELEASE = Script.read("release")
 RESTORE = Script.read("restore")
 SENDING = (SEND, SEND_LOCAL, SEND_CHANNEL)
 WITHDRAW = Script.read("withdraw")
+MISSING = (
+    "the server does not have the scripts of the bus, and this user may not load them: "
+    "run `servicebus acl load --url` with the URL of one who may"
+)
 ALL = (WITHDRAW, *SENDING, REGISTER, LEAVE, MEMBERS, TAKEN, TAKE, RELEASE, RESTORE)

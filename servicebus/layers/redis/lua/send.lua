@@ -13,12 +13,10 @@ local count = #ARGV - 3
 local length = redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
 -- pcall: an error answer of this script means that nothing was pushed, so nothing may fail from here on.
 local over = length - tonumber(ARGV[1])
-if over > 0 then
-  if over > count then
-    over = count
-  end
-  redis.pcall('RPOP', KEYS[1], over)
-  count = count - over
+-- By value, from the tail: who may push to a channel need not be allowed to pop from it. What stays counts as pushed.
+while over > 0 and count > 0 and redis.pcall('LREM', KEYS[1], -1, ARGV[3 + count]) == 1 do
+  over = over - 1
+  count = count - 1
 end
 if count == 0 then
   -- A refusal keeps nothing alive.

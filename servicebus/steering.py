@@ -1,0 +1,39 @@
+"""Adaptive concurrency at work: what messages take goes into a limiter, and what that says becomes the credit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any
+
+from .protocol.adaptive import Adaptive, Limiter
+from .protocol.credit import Credit
+from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
+
+Outcome = OutgoingReply | OutgoingError
+Handle = Callable[[IncomingRequest], Coroutine[Any, Any, Outcome]]
+
+logger = logging.getLogger(__name__)
+
+
+def steered(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) -> Handle:
+    """``handle``, which from now on also decides about the credit of its channel.
+
+    A message counts from when it came: one that waited for the event loop or for a thread was one too many. What failed
+    does not count: it may have taken no time, or a time that says nothing of the work.
+    """
+    limiter = Limiter(adaptive, credit.most)
+    credit.change(limiter.limit)
+
+    async def timed(message: IncomingRequest, came: float, in_flight: int) -> Outcome:
+        outcome = await handle(message)
+        if isinstance(outcome, OutgoingReply):
+            now = monotonic()
+            limit = limiter.took(now - came, in_flight, now)
+            if limit != credit.limit:
+                logger.debug("%s: %d messages at once", channel, limit)
+                credit.change(limit)
+        return outcome
+
+    return lambda message: timed(message, monotonic(), credit.held)
