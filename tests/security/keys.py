@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from servicebus.security.signing import Keyring
+from servicebus.security import Keyring
 
 from ..server import RealServer
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servicebus import ConfigurationError, ServiceBus
-from servicebus.security.signing import Keyring
+from servicebus.security import Keyring
 
 from .keys import KEYS, NEW, OLD, SECRETS, content
 
