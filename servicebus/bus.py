@@ -128,6 +128,8 @@ class ServiceBus:
         if self.loop is not None:
             raise ConfigurationError("this bus is open already")
         self.loop = asyncio.get_running_loop()
+        if isinstance(self.codec, SigningCodec):
+            self.codec.draw_nonces()  # a bus that was made before a fork is opened in several processes
         try:
             layer = await self._open_layer()
         except BaseException:

@@ -145,11 +145,11 @@ class Dispatcher:
             return None
         if self._replays is not None and self._may_have_run(self._replays, parsed, frame, now_ms):
             return None
-        if resurrected and message.reply_channel:
-            self._resurrected.add(message.reply_channel)
         if self._cancelled and message.reply_channel in self._cancelled:
             self._counters.cancelled += 1
             return None
+        if resurrected and message.reply_channel:
+            self._resurrected.add(message.reply_channel)
         if now_ms >= parsed.expires or (message.deadline and now_ms >= message.deadline):
             self._counters.expired_messages += 1
             self._answer(message, faults.expired())
@@ -169,15 +169,12 @@ class Dispatcher:
             self._counters.expired_messages += 1
             return True
         verdict = replays.take(frame, parsed.expires, now_ms)
-        if verdict == "new":
-            return False
-        self._counters.rejected_frames += 1
-        if verdict == "full":
-            logger.warning("a frame was refused: %d are remembered, and no more can be", len(replays))
-            self._answer(parsed.message, faults.refused(Overloaded(parsed.message.type, "too many frames to remember")))
-        else:
-            logger.warning("a frame was dropped: it is the copy of one that was taken before")
-        return True
+        if verdict != "new":
+            self._counters.rejected_frames += 1
+            full = f"{len(replays)} are remembered, and no more can be"
+            why = full if verdict == "full" else "it is the copy of one that was taken before"
+            logger.warning("a frame was dropped: %s", why)
+        return verdict != "new"
 
     async def _handle(self, message: IncomingRequest) -> Outcome:
         origin, unique = self._origin(message.reply_channel)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
+from .errors import RESERVED_CODES
 from .protocol.adaptive import Adaptive, Limiter
 from .protocol.credit import Credit
 from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
@@ -21,14 +22,14 @@ def steered(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) ->
     """``handle``, which from now on also decides about the credit of its channel.
 
     A message counts from when it came: one that waited for the event loop or for a thread was one too many. What failed
-    does not count: it may have taken no time, or a time that says nothing of the work.
+    otherwise than its contract declares does not count: it may have taken no time, or a time that says nothing.
     """
     limiter = Limiter(adaptive, credit.most)
     credit.change(limiter.limit)
 
     async def timed(message: IncomingRequest, came: float, in_flight: int) -> Outcome:
         outcome = await handle(message)
-        if isinstance(outcome, OutgoingReply):
+        if _worked(outcome):
             now = monotonic()
             limit = limiter.took(now - came, in_flight, now)
             if limit != credit.limit:
@@ -37,3 +38,10 @@ def steered(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) ->
         return outcome
 
     return lambda message: timed(message, monotonic(), credit.held)
+
+
+def _worked(outcome: Outcome) -> bool:
+    """Whether the handler did what it is there for; to say no in the words of its contract is that too."""
+    if isinstance(outcome, OutgoingReply):
+        return True
+    return outcome.executed == "yes" and outcome.code not in RESERVED_CODES

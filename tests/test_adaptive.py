@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from servicebus import Adaptive, Service, ServiceBus, ServiceBusError, Shedding
+from servicebus import Adaptive, Service, ServiceBus, ServiceBusError, ServiceError, Shedding
 
 from .server import RealServer
 from .shop import CHANNEL
@@ -154,3 +154,25 @@ async def test_each_channel_has_a_credit_of_its_own_and_without_adaptive_it_is_t
         async with ServiceBus(url) as bus, bus.serving(service, concurrency=7) as serving:
             await eventually(lambda serving=serving: len(serving.credit) == 2)  # type: ignore[misc]
             assert serving.credit == {CHANNEL: least, "shop.events": least}
+
+
+async def test_an_error_of_the_contract_is_work_like_any_other(server: RealServer) -> None:
+    class OutOfStock(ServiceError, code="out_of_stock"):
+        available: int
+
+    service = Service("shop", adaptive=Adaptive())
+
+    @service.handler("work")
+    async def work(message: dict[str, Any]) -> None:
+        await asyncio.sleep(TAKES)
+        raise OutOfStock(available=0)
+
+    async with ServiceBus(server.url) as bus, bus.serving(service, concurrency=MOST) as serving:
+        assert serving.credit == {CHANNEL: 1}
+
+        async def call() -> None:
+            with pytest.raises(OutOfStock):
+                await bus.call(CHANNEL, {"type": "work"})
+
+        await asyncio.gather(*(call() for _ in range(200)))
+        assert serving.credit[CHANNEL] > 8

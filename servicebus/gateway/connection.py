@@ -31,6 +31,10 @@ class Connection:
             await asyncio.shield(self._opening)
         except ServiceBusError as error:
             raise own(error) from error.__cause__
+        except asyncio.CancelledError:
+            if self._opening.cancelled():  # by close, and not whoever waits here
+                raise Unavailable("the gateway is closed") from None
+            raise
         return self._bus
 
     async def close(self) -> None:

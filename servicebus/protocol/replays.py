@@ -36,6 +36,7 @@ class Replays:
         """Whether a frame that was verified is "new", and is remembered from now on.
 
         Without a signature it always is, and is not remembered. "full": it cannot be remembered, so it must not run.
+        Nobody is told that it did not: another process may have taken it, and this be the copy.
         """
         if frame.startswith(UNSIGNED):
             return "new"

@@ -126,10 +126,14 @@ class SigningCodec:
     def __init__(self, keyring: Keyring, prefix: str, first_nonce: int | None = None) -> None:
         self._keyring, self._prefix = keyring, prefix
         self._key_id, self._key = keyring.sign, keyring.keys[keyring.sign]
-        first = int.from_bytes(os.urandom(8), "big") // 2 if first_nonce is None else first_nonce
-        self._nonce = count(LEAST_NONCE + first).__next__
+        self.draw_nonces(first_nonce)
         self._states: dict[str, blake2b] = {}
         self.replays = Replays()
+
+    def draw_nonces(self, first: int | None = None) -> None:
+        """Begin the nonces anew, at a random one."""
+        first = int.from_bytes(os.urandom(8), "big") // 2 if first is None else first
+        self._nonce = count(LEAST_NONCE + first).__next__
 
     def encode_frame(self, fence: int, expires: int, local: str, message: Any, limit: int, channel: str, /) -> bytes:
         return self.encode_sent(fence, expires, local, message, 0, limit, channel)

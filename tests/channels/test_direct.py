@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -79,7 +80,7 @@ async def test_messages_of_one_sender_stay_in_order_whichever_way_they_go(layer:
     channel = await layer.new_channel()
 
     async def consume() -> list[int]:
-        found = []
+        found: list[int] = []
         for number in range(ROUNDS):
             found.append((await received(layer, channel))["n"])
             await asyncio.sleep(0 if number % 7 else 2 * MS)
@@ -140,15 +141,88 @@ async def test_a_refused_message_does_not_close_it(make: Make) -> None:
     await eventually(lambda: layer._backend.underway.is_empty)
 
 
-def test_what_went_lost_is_not_waited_for_longer_than_it_could_come() -> None:
-    underway = Underway(expiry=0.0)
-    underway.sent(b"frame")
-    assert underway.is_empty
+async def test_messages_stay_in_order_while_the_layer_is_flushed(make: Make) -> None:
+    layer, other = make(), make()
+    channel = await layer.new_channel()
+    await other.send("elsewhere", {"n": 0})
+    for number in range(20):
+        found: list[int] = []
+
+        async def consume(found: list[int] = found) -> None:
+            while True:
+                found.append((await layer.receive(channel))["n"])
+
+        consumer = await waiting(layer, channel)
+        consumer.cancel()
+        consuming = asyncio.create_task(consume())
+        flushing = asyncio.create_task((other if number % 2 else layer).flush())
+        for n in range(60):
+            await layer.send(channel, {"n": n})
+        await flushing
+        await asyncio.sleep(10 * MS)
+        consuming.cancel()
+        await asyncio.gather(consuming, return_exceptions=True)
+        assert found == sorted(set(found))
+
+
+async def test_what_went_lost_in_an_outage_closes_it_for_no_longer_than_it_could_come(
+    own_server: RealServer, make: Make
+) -> None:
+    layer = make(hosts=[own_server.url], expiry=1)
+    channel = await layer.new_channel()
+    await layer.group_add("g", channel)
+    consumer = await waiting(layer, channel)
+    own_server.kill()
+    for number in range(20):
+        with contextlib.suppress(Unavailable, SendUnknown):
+            await layer.group_send("g", {"n": number})
+    consumer.cancel()
+    await own_server.restart()
+
+    async def is_open() -> bool:
+        """In spite of messages that go through the server all the time."""
+        with contextlib.suppress(Unavailable, SendUnknown):
+            await layer.send(channel, {"n": 0})
+            await received(layer, channel)
+        return layer._backend.underway.is_empty
+
+    async with asyncio.timeout(10):
+        while not await is_open():
+            await asyncio.sleep(50 * MS)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_receives_that_are_cancelled_together_give_back_in_order(plain: RedisChannelLayer, first: int) -> None:
+    channel = await plain.new_channel()
+    consumer = await waiting(plain, channel)
+    consumers = [consumer, asyncio.create_task(plain.receive(channel))]
+    await asyncio.sleep(0)
+    await plain.send(channel, {"n": 1})
+    await plain.send(channel, {"n": 2})
+    for one in (consumers[first], consumers[1 - first]):
+        one.cancel()
+    await asyncio.gather(*consumers, return_exceptions=True)
+    assert await numbers(plain, channel, 2) == [1, 2]
+
+
+def test_an_equal_frame_is_underway_as_often_as_it_was_sent() -> None:
     underway = Underway(expiry=60.0)
-    underway.sent(b"frame")
-    underway.sent(b"frame")
+    for _ in range(2):
+        underway.sent(b"frame")
     underway.ended(b"frame")
     underway.ended(b"another")
     assert not underway.is_empty
     underway.ended(b"frame")
+    assert underway.is_empty
+
+
+def test_each_frame_is_forgotten_in_its_own_time() -> None:
+    now = 0.0
+    underway = Underway(expiry=10.0, clock=lambda: now)
+    underway.sent(b"lost")
+    for now in range(1, 10):
+        underway.sent(b"%d" % now)
+        underway.ended(b"%d" % now)
+        assert not underway.is_empty
+    now = 10.0
     assert underway.is_empty

@@ -1,7 +1,7 @@
 """The rows of the fault plan: what each one showed, and the histories that they leave.
 
 ``@pytest.mark.row(n)`` says which row a test keeps. Its figures are printed at the end of the run, and its history is a
-file of JSON lines in the directory that ``SERVICEBUS_HISTORIES`` names, a temporary one by default.
+sequence of JSON texts (RFC 7464) in the directory that ``SERVICEBUS_HISTORIES`` names, a temporary one by default.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .sizes import SOAK
 
 Figures = Callable[[int, str], None]
 JOINED = 39
+SUFFIX = ".json-seq"
 FIGURES: pytest.StashKey[dict[int, list[str]]] = pytest.StashKey()
 
 
@@ -42,6 +43,9 @@ class Record:
 
     def events(self) -> list[Event]:
         return read(self.path)
+
+    def count(self, kind: str) -> int:
+        return sum(event.kind == kind for event in self.events())
 
     def problems(self, *, grace: float = checker.GRACE) -> list[str]:
         """What was broken of the promises of the bus. Busy machines are allowed for, as everywhere."""
@@ -94,7 +98,7 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def record(request: pytest.FixtureRequest, histories: Path) -> Iterator[Record]:
     """The history of this test."""
     name = "-".join(["row", *map(str, rows_of(request.node)), f"{crc32(request.node.name.encode()):08x}"])
-    path = histories / f"{name}.jsonl"
+    path = histories / f"{name}{SUFFIX}"
     path.unlink(missing_ok=True)
     kept = Record(path, name)
     yield kept

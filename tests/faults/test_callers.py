@@ -41,7 +41,7 @@ async def test_a_call_cut_off_between_execution_and_answer_runs_once_and_its_cal
     async with served(server.url, site(record)), ServiceBus(proxy.url) as bus:
         for _ in range(CUTS):
             await linked(bus)
-            proxy.cut_before_answer = SEND.sha
+            proxy.cut_before_answer = b"EVALSHA\r\n$40\r\n" + SEND.sha
             await calls.call(bus, 2.0)
             proxy.cut_before_answer = b""
         await linked(bus)

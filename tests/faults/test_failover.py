@@ -16,7 +16,7 @@ from .conftest import Figures, Record
 from .sizes import sized
 
 DOWN_AFTER = 0.5
-NODE_TIMEOUT = 1.0
+NODE_TIMEOUT, WITHIN = 1.0, 4.0
 PATIENCE = 2.0
 """Seconds beyond what the sentinels need to believe it."""
 
@@ -45,9 +45,10 @@ async def test_every_primary_behind_sentinels_that_is_killed_is_replaced_in_time
                 await load.served()
             took.append(load.back_after(killed))
         noted += kept(load, record, noted)
+        # Here and now, as far as this machine allows: how late it was in this round is forgotten in the next.
+        assert load.problems() == []
+        assert took[-1] <= allowed(DOWN_AFTER + PATIENCE)
     figures(18, f"{times} primaries killed: served again after {max(took):.2f} s at most; {noted:,} events")
-    assert record.problems() == []
-    assert max(took) <= allowed(DOWN_AFTER + PATIENCE)
 
 
 @contextmanager
@@ -77,6 +78,6 @@ async def test_every_primary_of_a_cluster_that_fails_is_replaced_in_time(
                     await load.served()
                 took.append(load.back_after(failed))
         noted += kept(load, record, noted)
+        assert load.problems() == []
+        assert took[-1] <= allowed(WITHIN)
     figures(20, f"{times} primaries {failing.__name__}: served again after {max(took):.2f} s at most; {noted:,} events")
-    assert record.problems() == []
-    assert max(took) <= allowed(4.0)

@@ -10,9 +10,9 @@ import pytest
 from servicebus.testing import checker
 from servicebus.testing.history import read
 
-from .conftest import JOINED, Figures
+from .conftest import JOINED, SUFFIX, Figures
 
-BUSY_MACHINE = 1.0
+BUSY_MACHINE = 5.0
 """Seconds. Each row has seen to it, as it ran, that starts and outcomes were on time; here nothing is known any more of
 how late the machine was then."""
 
@@ -22,7 +22,7 @@ def test_in_all_histories_nothing_ran_twice_or_late_and_no_caller_was_told_a_lie
     histories: Path, figures: Figures
 ) -> None:
     found, seen = list[str](), Counter[str]()
-    for path in sorted(histories.glob("*.jsonl")):
+    for path in sorted(histories.glob(f"*{SUFFIX}")):
         events = read(path)
         seen.update(event.kind for event in events)
         assert all(event.id.startswith(path.stem) for event in events), "IDs of different rows cannot meet"

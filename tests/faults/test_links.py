@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from servicebus import ServiceBus
-from servicebus.layers.redis.receiver import BLOCK
+from servicebus.layers.redis.receiver import BLOCK, SILENCE
 from servicebus.testing.proxy import Proxy, proxied
 
 from ..server import RealServer
@@ -20,6 +20,7 @@ from .site import CHANNEL
 from .sizes import sized
 
 WORKERS = 10
+LARGE, SLOW = 20, 400_000
 
 
 @pytest.mark.row(22)
@@ -61,6 +62,23 @@ async def test_no_reply_on_a_bad_link_is_that_of_another_call(
         assert (bus.counters.late_replies, bus.counters.rejected_frames) == (0, 0)
     figures(24, f"{fault}: {calls}, 0 mismatches")
     assert calls.outcomes == {"ok": count}
+    assert record.problems() == []
+
+
+@pytest.mark.row(24)
+async def test_an_answer_that_takes_longer_than_a_dead_link_to_be_noticed_is_waited_for_as_long_as_it_comes(
+    own_server: RealServer, record: Record, figures: Figures
+) -> None:
+    ids = [record.id(number) for number in range(LARGE)]
+    async with proxied(own_server.path) as proxy, ServiceBus(own_server.url) as bus:
+        for id in ids:
+            with record.recorder.calling(id, channel=CHANNEL, reply=False):
+                await bus.send(CHANNEL, {"type": "run", "id": id, "seconds": 0.0, "padding": bytes(60_000)})
+        proxy.bandwidth = SLOW
+        async with served(proxy.url, site(record)):
+            took = await eventually(lambda: record.count("end") == LARGE, within=20.0)
+    figures(24, f"{LARGE} messages of 60 KB in one answer, {SLOW:,} bytes a second: all ran after {took:.1f} s")
+    assert took > BLOCK + SILENCE, "or this test says nothing"
     assert record.problems() == []
 
 

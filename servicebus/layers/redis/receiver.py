@@ -53,6 +53,7 @@ class Receiver:
         self._list = keys.messages(channel)
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
+        self._again: asyncio.TimerHandle | None = None
         self._stopping = False
         self._left: Connection | None = None
         self._idle = asyncio.Event()
@@ -108,6 +109,7 @@ class Receiver:
 
     async def _stop(self) -> None:
         self._stopping = True
+        self._forget_refusal()
         wait = UNBLOCK_AGAIN
         # The watchdog of the layer bounds this: a pop that does not answer is aborted, and that is an answer too.
         while not self._idle.is_set():
@@ -120,6 +122,7 @@ class Receiver:
         await self._link.close()
 
     def _up(self, connection: Connection) -> None:
+        self._forget_refusal()
         if self.worker_id:
             connection.write(pack(self.register()), self._registered)
         else:
@@ -147,7 +150,7 @@ class Receiver:
 
     def _arm(self, connection: Connection) -> None:
         count = min(self._credit.available, MOST_AT_ONCE)
-        if self._stopping or count <= 0 or not self._idle.is_set() or connection is self._left:
+        if self._stopping or count <= 0 or not self._idle.is_set() or connection is self._left or self._again:
             return
         sending = self._nodes.pipeline(self.channel)
         at_home = sending is not None and sending.link.connection is not None
@@ -184,14 +187,28 @@ class Receiver:
 
     def _not_popped(self, connection: Connection, error: str) -> None:
         if error.startswith(("ASK", "TRYAGAIN")):
-            self._loop.call_later(AGAIN, self.wake)  # the slot is on its way elsewhere, but still ours
+            self._ask_again_in(AGAIN)  # the slot is on its way elsewhere, but still ours
             return
         logger.warning("cannot receive from %s: %s", self.channel, error)
         if error.startswith("NOPERM"):
-            self._loop.call_later(DENIED_AGAIN, self.wake)  # another connection of this user may do no more
+            self._ask_again_in(DENIED_AGAIN)  # another connection of this user may do no more
             return
         # UNBLOCKED, READONLY, MOVED and so on: this connection is of no use now, the next one may be.
         self._leave(connection)
+
+    def _ask_again_in(self, seconds: float) -> None:
+        """Until then nothing is asked for, whatever else would be a reason to."""
+        if self._again is None:
+            self._again = self._loop.call_later(seconds, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._forget_refusal()
+        self.wake()
+
+    def _forget_refusal(self) -> None:
+        again, self._again = self._again, None
+        if again is not None:
+            again.cancel()
 
     def _leave(self, connection: Connection) -> None:
         """Drop a connection soon, and take nothing on it until then: it would be lost."""

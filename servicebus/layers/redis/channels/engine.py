@@ -207,7 +207,6 @@ class Engine:
         for reader in self._open_readers():
             await reader.settled()
         self.mailboxes.clear()
-        self.underway.clear()
         self.groups.clear()
 
     def _tell_soon(self, _: None) -> None:

@@ -50,6 +50,7 @@ class Outgoing:
     """One ``send``: the ticket that the I/O thread settles, and the future that its caller's loop waits for."""
 
     __slots__ = (
+        "_as_sent",
         "_handoff",
         "_underway",
         "channel",
@@ -76,6 +77,7 @@ class Outgoing:
         self.server, self.channel, self.counted = server, channel, counted
         self._handoff, self._underway = handoff, underway
         self.fence, self.frame = fence, frame
+        self._as_sent = frame  # the other may be stamped anew
         self.error: ServiceBusError | None = None
         self.on_full: Callable[[Outgoing], None] | None = None
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -86,7 +88,7 @@ class Outgoing:
             on_full(self)  # nothing that this loop sent after it may come before it
             return
         if error is not None and not isinstance(error, SendUnknown):
-            self._underway.ended(self.frame)
+            self._underway.ended(self._as_sent)
         self.error = error
         self._handoff.post(self._done, None)
 
@@ -181,6 +183,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         _check_message(message)
         target, local = self._destination(channel)
         server = self._backend.known_server(target) or await self._backend.server(target)
+        engine = self._backend.engine or await self._backend.started()
         fence = server.fence_of(target)
         frame = self._frame(server, fence, local, self._messages.body(message))
         underway = self._backend.underway
@@ -190,7 +193,6 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
             underway.sent(frame)
         handoff = to_running_loop()
         outgoing = Outgoing(server, target, channel, fence, frame, handoff, underway)
-        engine = self._backend.engine or await self._backend.started()
         handoff.sending += 1
         if handoff.sending > 1 or not engine.push_through(outgoing):
             engine.portal.post(engine.push, outgoing)

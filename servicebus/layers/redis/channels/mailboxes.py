@@ -23,22 +23,25 @@ class Item(NamedTuple):
         expires: the instant on the monotonic clock of this machine after which it must not be delivered.
         frame: the message, still encoded.
         counted: the server counts it against the capacity of its channel until it is handed to a consumer.
+        turn: of one that was handed to a waiter and came back: when that was, as against others.
     """
 
     expires: float
     frame: bytes
     counted: bool
+    turn: int = 0
 
 
 class Waiter:
     """One ``receive`` that found nothing. ``future`` ends, on the loop of that ``receive``, when its item has come."""
 
-    __slots__ = ("future", "handoff", "item")
+    __slots__ = ("future", "handoff", "item", "turn")
 
     def __init__(self, handoff: Handoff) -> None:
         self.handoff = handoff
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.item: Item | None = None
+        self.turn = 0
 
     def wake(self, _: None) -> None:
         """On the waiter's loop: its item has come."""
@@ -67,6 +70,7 @@ class Mailboxes:
         self._lock = Lock()
         self._boxes: dict[str, Mailbox] = {}
         self._changes: dict[str, int] = {}
+        self._turns = 0
 
     def take(self, channel: str, handoff: Handoff) -> Item | Waiter:
         """The oldest message that has not expired; else a waiter, in line for the next one."""
@@ -89,8 +93,9 @@ class Mailboxes:
             box = self._box(channel)
             if waiter.item is not None:
                 item, waiter.item = waiter.item, None
+                item = item._replace(turn=waiter.turn)
                 if not self._handed(channel, box, item):
-                    box.items.appendleft(item)
+                    self._take_back(box, item)
             elif waiter in box.waiters:
                 box.waiters.remove(waiter)
             self._tidy(channel, box)
@@ -230,7 +235,7 @@ class Mailboxes:
         if not item.counted:
             return item
         self._change(channel, 1)
-        return Item(item.expires, item.frame, False)
+        return Item(item.expires, item.frame, False, item.turn)
 
     def _change(self, channel: str, count: int) -> None:
         if not self._changes:
@@ -242,11 +247,25 @@ class Mailboxes:
         while box.waiters:
             waiter = box.waiters.popleft()
             waiter.item = item
+            if item.turn:
+                waiter.turn = item.turn
+            else:
+                self._turns += 1
+                waiter.turn = self._turns
             if waiter.handoff.post(waiter.wake, None):
                 waiter.item = self._uncounted(channel, item)
                 return True
             waiter.item = None
         return False
+
+    def _take_back(self, box: Mailbox, item: Item) -> None:
+        """Before all that was never handed over, and in line with what has come back before it."""
+        at = 0
+        for other in box.items:
+            if not 0 < other.turn < item.turn:
+                break
+            at += 1
+        box.items.insert(at, item)
 
     def _tidy(self, channel: str, box: Mailbox) -> None:
         if not box.items and not box.waiters and self._boxes.get(channel) is box:

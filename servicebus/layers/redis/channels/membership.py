@@ -12,6 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ....errors import ChannelFull, NoWorkers, SendUnknown, ServiceBusError, Unavailable
@@ -97,8 +98,6 @@ class Membership:
         self._remember(group, [member for member in members if member.endswith("!")])
         for member, copy in copies.items():
             error = await copy.future
-            if error is not None and not isinstance(error, SendUnknown):
-                self._engine.underway.ended(copy.frame)
             if error is not None and member in members:
                 failure = await self._settled(group, copy, error) or failure
         if failure is not None:
@@ -190,10 +189,17 @@ class Membership:
             copy = Copy(member, frame_for(server, member, FAN_OUT + group), needs_worker=True)
             if member == self._inbox:
                 self._engine.underway.sent(copy.frame)
+                copy.future.add_done_callback(partial(self._refused, copy.frame))
         else:
             copy = Copy(member, frame_for(server, member, ""), needs_worker=False, counted=member)
         server.push(copy)
         return copy
+
+    def _refused(self, frame: bytes, settled: asyncio.Future[ServiceBusError | None]) -> None:
+        """What may still come is waited for by ``underway``."""
+        error = None if settled.cancelled() else settled.result()
+        if error is not None and not isinstance(error, SendUnknown):
+            self._engine.underway.ended(frame)
 
     async def _settled(self, group: str, copy: Copy, error: ServiceBusError | None) -> ServiceBusError | None:
         """What is to be raised for this copy."""

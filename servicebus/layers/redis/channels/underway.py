@@ -7,40 +7,51 @@ sender sent before, not even to a group, can come after it.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Callable
 from threading import Lock
 
 
 class Underway:
-    """Frames on their way, each until it is read back or refused, and no longer than it may lie unread."""
+    """Frames on their way, each until it is read back or refused, and no longer than it may lie unread.
 
-    def __init__(self, expiry: float) -> None:
-        self._expiry = expiry
+    What went lost, or was stamped anew on its way, is not heard of again, and so kept for ``expiry`` seconds.
+    """
+
+    def __init__(self, expiry: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._expiry, self._clock = expiry, clock
         self._lock = Lock()
-        self._frames: Counter[bytes] = Counter()
-        self._last_sent = 0.0
+        # By hash: large frames are not kept for this. How many there are, and when the last one was sent, oldest first.
+        self._frames: dict[int, tuple[int, float]] = {}
 
     @property
     def is_empty(self) -> bool:
-        """What went lost, or was stamped anew on its way, is not waited for longer than it could be delivered."""
-        return not self._frames or time.monotonic() > self._last_sent + self._expiry
+        if not self._frames:
+            return True
+        with self._lock:
+            self._forget_old()
+            return not self._frames
 
     def sent(self, frame: bytes) -> None:
         with self._lock:
-            if self._frames and time.monotonic() > self._last_sent + self._expiry:
-                self._frames.clear()
-            self._frames[frame] += 1
-            self._last_sent = time.monotonic()
+            self._forget_old()
+            count, _ = self._frames.pop(hash(frame), (0, 0.0))
+            self._frames[hash(frame)] = count + 1, self._clock()
 
     def ended(self, frame: bytes) -> None:
         """It is in its mailbox, or will not come. Frames of others are not known here, and ignored."""
-        if frame not in self._frames:
+        if not self._frames:
             return
         with self._lock:
-            self._frames[frame] -= 1
-            if self._frames[frame] <= 0:
-                del self._frames[frame]
+            count, sent_at = self._frames.get(hash(frame), (0, 0.0))
+            if count > 1:
+                self._frames[hash(frame)] = count - 1, sent_at
+            elif count:
+                del self._frames[hash(frame)]
 
-    def clear(self) -> None:
-        with self._lock:
-            self._frames.clear()
+    def _forget_old(self) -> None:
+        oldest = self._clock() - self._expiry
+        while self._frames:
+            first = next(iter(self._frames))
+            if self._frames[first][1] > oldest:
+                return
+            del self._frames[first]
