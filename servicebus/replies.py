@@ -76,7 +76,7 @@ class Replies:
         try:
             frame = self._encode(fence, expires, local, outcome, self._max_size, origin.channel)
         except Exception as error:  # noqa: BLE001 - whatever is in it, its caller gets an answer
-            frame = self._encode(fence, expires, local, _substitute(error), DEFAULT_MAX_SIZE, origin.channel)
+            frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_SIZE, origin.channel)
         self._layer.push(Reply(origin.channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
@@ -98,10 +98,11 @@ class Replies:
         return origin, unique
 
 
-def _substitute(error: Exception) -> OutgoingError:
+def _substitute(error: Exception, message: IncomingRequest) -> OutgoingError:
     """What a caller gets instead of a reply that cannot be sent."""
     if isinstance(error, MessageTooLarge):
         text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
         return OutgoingError("error", "reply_too_large", "yes", text, {"size": error.size, "limit": error.limit})
-    logger.error("a reply cannot be encoded", exc_info=error)
+    asked = (message.type, message.correlation_id)
+    logger.error("the reply of %r cannot be encoded (correlation ID %r)", *asked, exc_info=error)
     return OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")

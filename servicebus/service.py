@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .bus import ServiceBus
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Policy = TypeVar("Policy", Shedding, Adaptive)
 Background = Callable[["ServiceBus"], Awaitable[None]]
 
 
@@ -58,6 +59,8 @@ class Service:
             for its deadline is served, because a burst alone is no overload.
         adaptive: let each worker find how many messages it had best hold at once, up to its concurrency. None, the
             default: it holds as many as its concurrency says.
+
+    Raises ConfigurationError, which names the argument.
     """
 
     def __init__(
@@ -74,7 +77,8 @@ class Service:
         self.version = version
         self.middleware = tuple(middleware)
         self.around_sync = around_sync
-        self.shedding, self.adaptive = shedding, adaptive
+        self.shedding = _checked_policy("shedding", shedding, Shedding)
+        self.adaptive = _checked_policy("adaptive", adaptive, Adaptive)
         self.operations: dict[str, Handler] = {}
         self.events: dict[str, Handler] = {}
         self.background: list[tuple[float, Background]] = []
@@ -134,6 +138,12 @@ class Service:
             raise ConfigurationError(f"service {self.name!r} has two handlers for {handler.name!r}")
         table[handler.name] = handler
         return function
+
+
+def _checked_policy(field: str, value: Policy | None, kind: type[Policy]) -> Policy | None:
+    if value is None or isinstance(value, kind):
+        return value
+    raise ConfigurationError(f"{field} is {value!r}: give {field}={kind.__name__}(), or None for none")
 
 
 def make_handler(name: str | None, function: Callable[..., Any]) -> Handler:

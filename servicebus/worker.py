@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .bus import ServiceBus
@@ -34,22 +35,10 @@ logger = logging.getLogger(__name__)
 def load_service(target: str) -> Service:
     """The Service at ``MODULE`` or ``MODULE:ATTR``. Sets Django up first when DJANGO_SETTINGS_MODULE is set.
 
-    Raises ConfigurationError when there is no such module, attribute or service.
+    Raises ConfigurationError when there is no such module, attribute or service, or it cannot be imported.
     """
     module_name, _, attribute = target.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    if django_settings_named():
-        import django
-
-        django.setup()
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigurationError(f"no module {error.name!r} (looked in {here} too)") from error
+    module = _imported(module_name)
     if attribute:
         found = getattr(module, attribute, None)
         if not isinstance(found, Service):
@@ -59,6 +48,22 @@ def load_service(target: str) -> Service:
     if len(services) != 1:
         raise ConfigurationError(f"{module_name} holds {len(services)} services: name one as {module_name}:ATTR")
     return services[0]
+
+
+def _imported(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        if django_settings_named():
+            import django
+
+            django.setup()
+        return importlib.import_module(name)
+    except Exception as error:  # whatever a module does when it is imported
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise ConfigurationError(f"no module {error.name!r} (looked in {here} too)") from error
+        raise ConfigurationError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def run(config: WorkerConfig) -> int:

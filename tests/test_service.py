@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from servicebus import ConfigurationError, Context, Service
+from servicebus import Adaptive, ConfigurationError, Context, Service, Shedding
 from servicebus.service import make_handler
 
 from .shop import Count, Placed, Reserve, Reserved
@@ -128,3 +128,26 @@ def test_a_name_that_makes_no_channel_is_refused(name: str) -> None:
 def test_an_event_name_that_is_no_channel_name_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="is no channel name"):
         Service("shop").on("orders placed")(event)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("shedding", Shedding, "shedding is <class 'servicebus.*Shedding'>: give shedding=Shedding()"),
+        ("shedding", True, "shedding is True: give shedding=Shedding()"),
+        ("shedding", Adaptive(), r"shedding is Adaptive\(.*\): give shedding=Shedding()"),
+        ("adaptive", Adaptive, "adaptive is <class 'servicebus.*Adaptive'>: give adaptive=Adaptive()"),
+        ("adaptive", True, "adaptive is True: give adaptive=Adaptive()"),
+        ("adaptive", False, "adaptive is False: give adaptive=Adaptive(), or None"),
+    ],
+)
+def test_a_policy_that_is_none_is_refused_where_it_is_given(field: str, value: object, complaint: str) -> None:
+    policy: dict[str, Any] = {field: value}
+    with pytest.raises(ConfigurationError, match=complaint.replace("()", r"\(\)")):
+        Service("shop", **policy)
+
+
+def test_a_service_keeps_the_policies_that_it_was_given() -> None:
+    service = Service("shop", shedding=Shedding(), adaptive=Adaptive())
+    assert (service.shedding, service.adaptive) == (Shedding(), Adaptive())
+    assert (Service("shop").shedding, Service("shop").adaptive) == (None, None)

@@ -45,7 +45,8 @@ def test_a_module_that_misses_a_module_of_its_own_says_so_itself(
 ) -> None:
     (tmp_path / "needs_another.py").write_text("import not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="not_there"):
+    complaint = "needs_another cannot be imported: ModuleNotFoundError: No module named 'not_there'"
+    with pytest.raises(ConfigurationError, match=complaint):
         load_service("needs_another")
 
 

@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import ServiceBusError
+from ..errors import ConfigurationError, ServiceBusError
 from . import acl, call, demo, gateway, health, logs, worker
 
 COMMANDS = {"demo": demo, "worker": worker, "gateway": gateway, "call": call, "health": health, "acl": acl}
 
 USAGE_ERROR = 2
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,9 @@ def _run(options: argparse.Namespace) -> int:
         status: int = COMMANDS[options.command].run(options)
         return status
     except ServiceBusError as error:
-        print(f"servicebus {options.command}: {error}", file=sys.stderr)
+        print(f"servicebus {options.command}: {_told(error, options)}", file=sys.stderr)
+        if options.verbose:
+            logger.info("this is where it came from", exc_info=error)
         return 1
     except BrokenPipeError:
         # The reader of our output went away; leave nothing for the interpreter to flush into it.
@@ -43,3 +47,12 @@ def _run(options: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _told(error: ServiceBusError, options: argparse.Namespace) -> str:
+    """The text of an error, with the option where it begins with the parameter that the option sets."""
+    text = str(error)
+    name, _, rest = text.partition(" ")
+    if isinstance(error, ConfigurationError) and name in vars(options) and rest.startswith(("is ", "has ")):
+        return f"--{name.replace('_', '-')} {rest}"
+    return text

@@ -7,7 +7,7 @@ import argparse
 from ..bus import ServiceBus
 from ..gateway import Gateway
 from ..protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE
-from .options import add_keys, add_url, keyring_of, positive_int, positive_seconds, url_of
+from .options import add_keys, add_prefix, add_url, keyring_of, positive_int, positive_seconds, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--forward", type=names, default=(), metavar="HEADERS", help="that are let through, such as x-tenant"
     )
-    parser.add_argument("--prefix", default="asgi", help="of every Redis key; that of the workers (default asgi)")
+    add_prefix(parser, "workers")
     add_url(parser)
     add_keys(parser)
 

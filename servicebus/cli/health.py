@@ -6,20 +6,21 @@ import argparse
 import asyncio
 
 from ..bus import ServiceBus
-from .options import add_keys, add_url, keyring_of, positive_seconds, url_of
+from .options import add_keys, add_prefix, add_url, keyring_of, positive_seconds, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``servicebus health``."""
     parser.add_argument("channels", nargs="*", metavar="CHANNEL", help="channels that must have a worker")
     parser.add_argument("--wait", type=positive_seconds, default=0.0, help="seconds to wait for them")
+    add_prefix(parser, "workers")
     add_url(parser)
     add_keys(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """0 when all is well; 1 with one line on standard error."""
-    bus = ServiceBus(url_of(options), service="cli", signing=keyring_of(options))
+    bus = ServiceBus(url_of(options), service="cli", prefix=options.prefix, signing=keyring_of(options))
     asyncio.run(_check(bus, options.channels, options.wait))
     print("ok")
     return 0

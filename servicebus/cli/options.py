@@ -20,6 +20,18 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys", metavar="FILE", default="", help="sign with these; SERVICEBUS_KEYS when not given")
 
 
+def add_prefix(parser: argparse.ArgumentParser, whose: str) -> None:
+    """``--prefix``, for commands that find others on the same server."""
+    parser.add_argument("--prefix", default="asgi", help=f"of every Redis key; that of the {whose} (default asgi)")
+
+
+def add_max_message_size(parser: argparse.ArgumentParser) -> None:
+    """``--max-message-size``, for commands that send or take messages."""
+    parser.add_argument(
+        "--max-message-size", type=positive_int, default=65_536, metavar="BYTES", help="default 65536, at most 1048576"
+    )
+
+
 def keyring_of(options: argparse.Namespace) -> Keyring | None:
     """The keys to sign with, None for the default. Raises ConfigurationError."""
     return Keyring.from_file(options.keys) if options.keys else None

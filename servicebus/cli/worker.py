@@ -6,7 +6,7 @@ import argparse
 
 from ..config import WorkerConfig
 from ..worker import run as run_worker
-from .options import add_keys, add_url, positive_int, positive_seconds, url_of
+from .options import add_keys, add_max_message_size, add_prefix, add_url, positive_int, positive_seconds, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=positive_int, default=1, help="worker processes (default 1)")
     parser.add_argument("--concurrency", type=positive_int, default=256, help="messages a process may hold at once")
     parser.add_argument("--drain", type=positive_seconds, default=25.0, help="seconds to finish in after SIGTERM")
-    parser.add_argument("--prefix", default="asgi", help="of every Redis key; that of the callers (default asgi)")
-    parser.add_argument(
-        "--max-message-size", type=positive_int, default=65_536, metavar="BYTES", help="default 65536, at most 1048576"
-    )
+    add_prefix(parser, "callers")
+    add_max_message_size(parser)
     parser.add_argument("--supervisor", type=positive_int, default=0, help=argparse.SUPPRESS)
     add_url(parser)
     add_keys(parser)

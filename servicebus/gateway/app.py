@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 
 from ..bus import ServiceBus
 from ..context import context
-from ..errors import ConfigurationError, RemoteError, Unavailable
+from ..errors import ConfigurationError, RemoteError, SendUnknown, Unavailable
 from ..text import printable
 from .admission import Admission
 from .bodies import Message, Receive, fields_of, read_body
@@ -20,17 +19,15 @@ from .connection import Connection
 from .exposure import Exposure, Target
 from .heads import CORRELATION_ID, Head, checked_forward
 from .limits import Limits
-from .problems import Response, response_to, row_of
+from .notes import Notes
+from .problems import Response, response_to
 from .refusals import Disconnected, MethodNotAllowed
 from .watching import unless_gone
 
 READY_WITHIN = 2.0
 LIVE, READY = "/livez", "/readyz"
-WORTH_A_LOOK = (500, 502)
 
 Send = Callable[[Message], Awaitable[None]]
-
-logger = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -66,7 +63,7 @@ class Gateway:
         self.limits = Limits(timeout, max_body, body_within, max_requests)
         self._exposure, self._forward = Exposure(expose), checked_forward(forward)
         self._bus = Connection(bus if isinstance(bus, ServiceBus) else ServiceBus(bus, service="gateway"))
-        self._admission = Admission(max_requests)
+        self._admission, self._notes = Admission(max_requests), Notes()
 
     async def open(self) -> None:
         """Open the bus now. Raises Unavailable or ConfigurationError. Cancelling is safe."""
@@ -105,7 +102,7 @@ class Gateway:
         except Disconnected:
             return None
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the client gets an answer
-            _note(error, correlation_id)
+            self._notes.failed(error, correlation_id)
             response = response_to(error)
         response.headers.append((CORRELATION_ID.encode(), correlation_id.encode()))
         return response
@@ -126,8 +123,9 @@ class Gateway:
         return Response(200, _encoded(reply), [(b"content-type", b"application/json")])
 
     async def _call(self, target: Target, fields: dict[str, Any], timeout: float) -> Any:
-        bus = await self._opened(timeout)
-        return await bus.call(target.channel, {"type": target.operation, **fields}, timeout=timeout)
+        with self._notes.calling(target):
+            bus = await self._opened(timeout)
+            return await bus.call(target.channel, {"type": target.operation, **fields}, timeout=timeout)
 
     async def _opened(self, within: float) -> ServiceBus:
         try:
@@ -146,12 +144,13 @@ class Gateway:
     async def _check_ready(self) -> None:
         if self._admission.closed:
             raise Unavailable("the gateway is stopping")
-        try:
-            async with asyncio.timeout(READY_WITHIN):
-                bus = await self._bus.opened()
-                await bus.workers(self._exposure.some_channel)
-        except TimeoutError:
-            raise Unavailable("the server does not answer") from None
+        with self._notes.asking("the server"):
+            try:
+                async with asyncio.timeout(READY_WITHIN):
+                    bus = await self._bus.opened()
+                    await bus.workers(self._exposure.some_channel)
+            except (TimeoutError, SendUnknown):  # a probe changes nothing: that it may have run is no matter
+                raise Unavailable("the server does not answer") from None
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -177,14 +176,3 @@ def _encoded(reply: Any) -> bytes:
         return msgspec.json.encode(reply)
     except (TypeError, ValueError, RecursionError) as error:
         raise RemoteError("reply_invalid", f"the reply is nothing that JSON can say: {error}") from error
-
-
-def _note(error: Exception, correlation_id: str) -> None:
-    """Whose business it is to look: the client is told less. What it sent is in its correlation ID alone."""
-    row = row_of(error)
-    if row.code == "gateway_failed":
-        logger.error("the gateway failed (correlation ID %s)", correlation_id, exc_info=error)
-    elif row.status in WORTH_A_LOOK:
-        logger.warning("%d %s (correlation ID %s)", row.status, error, correlation_id)
-    else:
-        logger.debug("%d %s (correlation ID %s)", row.status, error, correlation_id)

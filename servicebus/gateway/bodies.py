@@ -49,6 +49,8 @@ def fields_of(body: bytes) -> dict[str, Any]:
 
     Raises InvalidRequest.
     """
+    if not body:
+        raise InvalidRequest("the body is empty: send a JSON object, {} if the operation has no fields")
     try:
         fields = _decode(body)
     except UNDECODABLE as error:

@@ -33,7 +33,7 @@ def _plain(value: Any) -> Any:
     """A mapping that is no dict goes as one; nothing else that msgpack does not know goes at all."""
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"a {type(value).__name__} is nothing that msgpack knows")
+    raise TypeError(f"objects of type {type(value).__name__!r} are nothing that msgpack knows")
 
 
 encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode

@@ -110,7 +110,7 @@ def _digest(request: Any) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"a {type(value).__name__} is nothing that msgpack knows")
+    raise TypeError(f"objects of type {type(value).__name__!r} are nothing that msgpack knows")
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,85 @@ def test_what_went_wrong_is_said_in_one_line_and_the_exit_code_is_one(
     assert complaint in printed.err
     assert printed.err.count("\n") == 1
     assert "secret" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("channel", "message", "fate"),
+    [
+        (CHANNEL, {"type": "closed"}, "(executed: yes)"),
+        (CHANNEL, {"type": "nothing"}, "(executed: no)"),
+        ("nobody.request", {"type": "x"}, "(executed: no, retryable)"),
+        (CHANNEL, {"type": "wait", "seconds": 5}, "(executed: maybe)"),
+    ],
+)
+def test_a_call_that_failed_says_whether_the_handler_ran(
+    capsys: pytest.CaptureFixture[str], channel: str, message: dict[str, Any], fate: str
+) -> None:
+    assert main(["call", channel, json.dumps(message), "--timeout", "0.3"]) == 1
+    assert capsys.readouterr().err.endswith(f" {fate}\n")
+
+
+def test_a_call_may_be_as_large_as_the_option_says(capsys: pytest.CaptureFixture[str]) -> None:
+    large = json.dumps({"type": "echo", "text": "x" * 2000})
+    assert main(["call", CHANNEL, large, "--max-message-size", "1000"]) == 1
+    assert "is over the limit of 1000" in capsys.readouterr().err
+    assert main(["call", CHANNEL, large, "--max-message-size", "1048577"]) == 1
+    assert "--max-message-size is 1048577: at most 1048576 bytes" in capsys.readouterr().err
+
+
+def test_callers_and_probes_find_the_workers_of_their_prefix(
+    own_server: RealServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["--url", own_server.url]
+    with worker(tmp_path, own_server.url, "--prefix", "blue"):
+        assert main(["health", CHANNEL, *here, "--prefix", "blue"]) == 0
+        assert main(["call", CHANNEL, '{"type": "echo"}', *here, "--prefix", "blue"]) == 0
+        assert main(["health", CHANNEL, *here, "--prefix", "green"]) == 1
+        assert main(["call", CHANNEL, '{"type": "echo"}', *here]) == 1
+    assert capsys.readouterr().err.count("no worker serves") == 2
+
+
+BROKEN = {
+    "not_set_up": (
+        "from django.core.exceptions import ImproperlyConfigured\nraise ImproperlyConfigured('no\\nsettings')\n",
+        "not_set_up cannot be imported: ImproperlyConfigured: no\\nsettings",
+    ),
+    "not_python": ("def\n", "not_python cannot be imported: SyntaxError: invalid syntax"),
+    "not_complete": ("import not_there\n", "not_complete cannot be imported: ModuleNotFoundError: No module named"),
+    "not_meant": (
+        "from servicebus import Service\nService('shop', adaptive=True)\n",
+        "not_meant cannot be imported: ConfigurationError: adaptive is True",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["worker", "acl"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_module_that_cannot_be_imported_is_said_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    command: str,
+) -> None:
+    source, complaint = BROKEN[name]
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main([command, name]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"servicebus {command}: {complaint}")
+    assert printed.count("\n") == 1
+
+
+def test_where_it_went_wrong_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    for asked in ((), ("--verbose",)):
+        ended = servicebus(*asked, "acl", "broken", PYTHONPATH=str(tmp_path))
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(
+            "servicebus acl: broken cannot be imported: ZeroDivisionError: division by zero\n"
+        )
+        assert ("Traceback" in ended.stderr, 'broken.py", line 1' in ended.stderr) == (bool(asked), bool(asked))
 
 
 def test_health_is_ok_when_the_server_answers_and_the_channels_have_workers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,11 +40,12 @@ class Answer:
 class Exchange:
     """One request that is being made."""
 
-    def __init__(self, app: Gateway, method: str, path: str, headers: Headers) -> None:
+    def __init__(self, app: Gateway, method: str, path: str, headers: Headers, query: bytes = b"") -> None:
         self._incoming: asyncio.Queue[Any] = asyncio.Queue()
         self.sent: list[Any] = []
         self.chunks_read = 0
-        scope = {"type": "http", "method": method, "path": path, "headers": list(headers), "root_path": ""}
+        where = {"path": path, "query_string": query, "root_path": ""}
+        scope = {"type": "http", "method": method, "headers": list(headers), **where}
         self.task = asyncio.create_task(app(scope, self._receive, self._send))
 
     def feed(self, body: bytes, *, more: bool = False) -> None:
@@ -67,8 +68,8 @@ class Exchange:
         self.sent.append(message)
 
 
-def begin(app: Gateway, path: str, *headers: tuple[bytes, bytes], method: str = "POST") -> Exchange:
-    return Exchange(app, method, path, [JSON, *headers])
+def begin(app: Gateway, path: str, *headers: tuple[bytes, bytes], method: str = "POST", query: bytes = b"") -> Exchange:
+    return Exchange(app, method, path, [JSON, *headers], query)
 
 
 async def post(app: Gateway, path: str, body: bytes = b"{}", *headers: tuple[bytes, bytes]) -> Answer:

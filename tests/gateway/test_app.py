@@ -145,6 +145,10 @@ async def test_a_body_that_is_no_fitting_object_is_refused(app: Gateway, desk: D
     assert not desk.seen
 
 
+async def test_a_body_that_is_empty_is_called_so(app: Gateway) -> None:
+    assert (await post(app, "/shop/echo", b"")).json["detail"].startswith("the body is empty")
+
+
 async def test_a_body_that_is_nested_deeper_than_anybody_reads_is_refused(bus: ServiceBus) -> None:
     answer = await post(Gateway(bus, expose=["shop"]), "/shop/echo", b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}")
     assert (answer.status, answer.code) == (400, "invalid_request")
@@ -376,6 +380,17 @@ async def test_a_server_that_stands_still_makes_the_gateway_not_ready_in_bounded
             assert (await get(app, "/readyz")).status == 503
 
 
+async def test_a_server_that_is_lost_in_the_middle_of_a_probe_makes_the_gateway_not_ready(own_server: Server) -> None:
+    async with closing(Gateway(own_server.url, expose=["shop"])) as app:
+        assert (await get(app, "/readyz")).status == 200
+        with own_server.standing_still():
+            probe = asyncio.create_task(get(app, "/readyz"))
+            await asyncio.sleep(50 * MS)
+            own_server.kill()
+            answer = await probe
+        assert (answer.status, answer.json["executed"]) == (503, "no")
+
+
 async def test_probes_are_read_only(app: Gateway) -> None:
     assert ((await get(app, "/livez", "HEAD")).status, (await get(app, "/livez")).body) == (200, b"ok\n")
     answer = await get(app, "/readyz", "POST")
@@ -417,3 +432,9 @@ async def test_what_others_send_is_one_line_of_the_log(app: Gateway, caplog: pyt
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("servicebus.gateway")]
     assert len(messages) == 3
     assert all(message.isprintable() and "forged" not in message for message in messages)
+
+
+async def test_what_the_path_and_the_operation_have_no_place_for_is_ignored(app: Gateway) -> None:
+    exchange = begin(app, "/shop/reserve", query=b"order_id=o-2")
+    exchange.feed(b'{"order_id": "o-1", "lines": [], "color": "red"}')
+    assert (await exchange.answer()).json == {"order_id": "o-1", "units": 0}

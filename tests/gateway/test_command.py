@@ -195,9 +195,9 @@ def test_a_port_that_is_taken_is_named(edge: GatewayProcess, server: RealServer)
     [
         (["--expose", "workshop", "--url", "redis://127.0.0.1:1"], "no server at redis://127.0.0.1:1"),
         (["--expose", "workshop", "--url", "memory://"], "ends with this process"),
-        (["--expose", "work shop", "--url", "redis://h"], "expose has 'work shop' in it"),
-        (["--expose", "workshop", "--url", "redis://h", "--forward", "X-Tenant"], "forward has 'X-Tenant' in it"),
-        (["--expose", "workshop", "--url", "redis://h", "--max-body", "2000000"], "max_body is 2000000"),
+        (["--expose", "work shop", "--url", "redis://h"], "--expose has 'work shop' in it"),
+        (["--expose", "workshop", "--url", "redis://h", "--forward", "X-Tenant"], "--forward has 'X-Tenant' in it"),
+        (["--expose", "workshop", "--url", "redis://h", "--max-body", "2000000"], "gateway: --max-body is 2000000"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], complaint: str) -> None:
