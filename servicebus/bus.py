@@ -22,7 +22,7 @@ from .counters import Counters
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
-from .middleware import BusMiddleware, Outgoing, around_bus
+from .middleware import BusMiddleware, Outgoing, around_bus, checked
 from .protocol import faults
 from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Codec
 from .protocol.deadline import deadline_of
@@ -107,7 +107,7 @@ class ServiceBus:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._limits = Limits(capacity, dict(channel_capacity or {}), expiry, presence_ttl)
         self._prefix, self._max_pending = prefix, max_pending
-        self._proceed = around_bus(middleware, self._leave) if middleware else None
+        self._proceed = around_bus(checked(middleware), self._leave) if middleware else None
         self._servings: list[Serving] = []
         self._server: EmbeddedServer | None = None
         self._layer: Layer | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .context import Context
+from .errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,17 @@ BusMiddleware = Callable[[Outgoing, Proceed], Awaitable[Any]]
 Endpoint = Callable[[Any, Context], Awaitable[Any]]
 ServiceMiddleware = Callable[[Any, Context, Endpoint], Awaitable[Any]]
 """``async def log(request, context, call_next)``, given to ``Service(middleware=[log])``. The first is outermost."""
+
+
+def checked(middleware: Iterable[Any]) -> tuple[Any, ...]:
+    """``middleware``, when all of it can be called. Raises ConfigurationError, which names what cannot."""
+    found = tuple(middleware)
+    for number, wrap in enumerate(found):
+        if isinstance(wrap, type):
+            raise ConfigurationError(f"middleware[{number}] is the class {wrap.__name__}: give {wrap.__name__}()")
+        if not callable(wrap):
+            raise ConfigurationError(f"middleware[{number}] is {wrap!r}, which cannot be called")
+    return found
 
 
 def around_bus(middleware: Iterable[BusMiddleware], innermost: Proceed) -> Proceed:

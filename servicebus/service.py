@@ -13,7 +13,7 @@ import msgspec
 
 from .context import Context
 from .errors import ConfigurationError
-from .middleware import ServiceMiddleware
+from .middleware import ServiceMiddleware, checked
 from .protocol.adaptive import Adaptive
 from .protocol.names import checked_channel, checked_service, events_channel, request_channel
 from .protocol.shedding import Shedding
@@ -75,7 +75,7 @@ class Service:
     ) -> None:
         self.name = checked_service(name)
         self.version = version
-        self.middleware = tuple(middleware)
+        self.middleware: tuple[ServiceMiddleware, ...] = checked(middleware)
         self.around_sync = around_sync
         self.shedding = _checked_policy("shedding", shedding, Shedding)
         self.adaptive = _checked_policy("adaptive", adaptive, Adaptive)

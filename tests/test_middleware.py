@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import servicebus
-from servicebus import Context, NoWorkers, RemoteError, Service, ServiceBus
+from servicebus import ConfigurationError, Context, NoWorkers, RemoteError, Service, ServiceBus
 from servicebus.middleware import BusMiddleware, Endpoint, Outgoing, Proceed, ServiceMiddleware
 
 from .shop import Count, Placed, calling
@@ -132,3 +132,10 @@ async def test_what_middleware_of_a_service_raises_reaches_the_caller_and_no_han
             await bus.call("shop.request", Count())
     assert (caught.value.code, caught.value.message, caught.value.details) == ("teapot", "short", {"stout": True})
     assert notes == []
+
+
+@pytest.mark.parametrize("wrong", [Outgoing, None, "name"])
+def test_what_is_no_middleware_is_refused_by_its_place(wrong: Any) -> None:
+    for make in (ServiceBus, lambda **options: Service("shop", **options)):
+        with pytest.raises(ConfigurationError, match=r"middleware\[1\] is"):
+            make(middleware=[outgoing_notes("a", []), wrong])

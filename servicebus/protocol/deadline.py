@@ -14,7 +14,11 @@ def deadline_of(now_ms: int, timeout: float, outer_ms: int) -> int:
 
     Raises ConfigurationError unless ``0 < timeout <= 86400``.
     """
-    if not 0 < timeout <= MAX_TIMEOUT:
+    try:
+        legal = 0 < timeout <= MAX_TIMEOUT
+    except TypeError:
+        legal = False
+    if not legal:
         raise ConfigurationError(f"timeout is {timeout!r}: give seconds, more than 0 and at most {MAX_TIMEOUT:.0f}")
     deadline = now_ms + math.ceil(timeout * 1000)
     return min(deadline, outer_ms) if outer_ms else deadline

@@ -24,7 +24,7 @@ def test_an_outer_deadline_is_only_ever_shortened(timeout: float, outer_ms: int)
     assert deadline_of(NOW, timeout, outer_ms) == min(outer_ms, deadline_of(NOW, timeout, 0))
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 86_400.1, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("timeout", [0, -1, 86_400.1, math.inf, -math.inf, math.nan, "1", []])
 def test_a_timeout_without_meaning_is_refused(timeout: Any) -> None:
     with pytest.raises(ConfigurationError, match="timeout is"):
         deadline_of(NOW, timeout, 0)

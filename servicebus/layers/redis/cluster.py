@@ -179,7 +179,7 @@ class ClusterNodes:
             try:
                 if pipeline is None:
                     raise Redirected(f"no primary of the cluster holds the slot of {name!r}")
-                return await pipeline.execute(*command)
+                return await pipeline.execute(*command, name=name)
             except Redirected:
                 if self._loop.time() > give_up:
                     raise

@@ -138,7 +138,7 @@ class OneNode:
         return self._locator
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
-        return await self._only.execute(*command)
+        return await self._only.execute(*command, name=name)
 
     def write(self, name: str, data: bytes, answer: Callable[[Any], None]) -> None:
         self._only.write(data, answer)

@@ -145,8 +145,8 @@ class Pipeline:
         else:
             self.link.connection.write(data, answer)
 
-    async def execute(self, *command: bytes | str | int) -> Any:
-        """One command behind everything pushed so far.
+    async def execute(self, *command: bytes | str | int, name: str = "") -> Any:
+        """One command behind everything pushed so far; ``name`` is that of the channel, inbox or group it concerns.
 
         Raises Unavailable when it was not sent or the server refused it (Redirected when another node should be asked),
         SendUnknown when its answer was lost. Cancelling is safe: the command may or may not run.
@@ -160,7 +160,7 @@ class Pipeline:
             # A copy: the refusal holds for as long as the outage, and would collect the traceback of everybody here.
             raise copy(self._refusal) or Unavailable(f"not connected to {self.link.locator}") from reply
         if isinstance(reply, ConnectionLost):
-            raise SendUnknown(str(command[0])) from reply
+            raise SendUnknown(name or str(self.link.locator)) from reply
         if isinstance(reply, hiredis.ReplyError):
             raise self.refused(reply) from reply
         return reply
