@@ -23,7 +23,7 @@ demo: .venv/.installed
 	@$(BIN)/servicebus demo
 
 test: .venv/.installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 soak: .venv/.installed
 	@SERVICEBUS_SOAK=1 SERVICEBUS_SOAK_SECONDS=$(SECONDS) SERVICEBUS_SOAK_COUNT=$(COUNT) \

@@ -23,7 +23,7 @@ from .sizes import SOAK
 Figures = Callable[[int, str], None]
 JOINED = 39
 SUFFIX = ".json-seq"
-FIGURES: pytest.StashKey[dict[int, list[str]]] = pytest.StashKey()
+FIGURE = "figure"
 
 
 class Record:
@@ -52,10 +52,6 @@ class Record:
         return checker.problems(self.events(), grace=allowed(grace), late_start=allowed(LATE_START))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[FIGURES] = {}
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long rows wait for a long run, and the row that joins all histories for the others."""
     if not SOAK:
@@ -65,13 +61,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: JOINED in rows_of(item))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    found = config.stash.get(FIGURES, {})
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # They come with the reports of the tests, whichever process ran them.
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    found = [value for report in reports for name, value in report.user_properties if name == FIGURE]
     if found:
         terminalreporter.section("the fault plan: figures of this run")
-    for row, texts in sorted(found.items()):
-        for text in texts:
-            terminalreporter.write_line(f"{row or '-':>3}  {text}")
+    for row, text in sorted(found, key=lambda figure: figure[0]):
+        terminalreporter.write_line(f"{row or '-':>3}  {text}")
 
 
 def rows_of(item: pytest.Item) -> list[int]:
@@ -81,8 +78,7 @@ def rows_of(item: pytest.Item) -> list[int]:
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
     """``figures(row, text)`` notes what a row showed."""
-    found = request.config.stash[FIGURES]
-    return lambda row, text: found.setdefault(row, []).append(text)
+    return lambda row, text: request.node.user_properties.append((FIGURE, (row, text)))
 
 
 @pytest.fixture(scope="session")
