@@ -245,7 +245,9 @@ async def moved(cluster: Cluster, channel: str) -> None:
     await cluster.move_slot(cluster.slot_of(key), target)
 
 
-async def test_signed_frames_follow_their_slots_and_none_is_taken_for_a_copy(bare_cluster: Cluster) -> None:
+async def test_signed_frames_follow_their_slots_and_none_is_taken_for_a_copy(
+    bare_cluster: Cluster, patient: None
+) -> None:
     done = asyncio.Event()
 
     async def calling(numbers: Iterator[int]) -> None:
@@ -255,13 +257,14 @@ async def test_signed_frames_follow_their_slots_and_none_is_taken_for_a_copy(bar
 
     async with signing(bare_cluster.url) as (bus, worker, shop):
         numbers = count()
-        calls = [asyncio.create_task(calling(numbers)) for _ in range(8)]
-        assert bus._caller is not None
-        for name in (CHANNEL, bus._caller._inbox, CHANNEL):
-            await more(shop, 100)
-            await moved(bare_cluster, name)
-        done.set()
-        await asyncio.gather(*calls)
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(8):
+                callers.create_task(calling(numbers))
+            assert bus._caller is not None
+            for name in (CHANNEL, bus._caller._inbox, CHANNEL):
+                await more(shop, 100)
+                await moved(bare_cluster, name)
+            done.set()
         assert sorted(shop.ran) == list(range(next(numbers)))
         assert (worker.counters.rejected_frames, worker.counters.fenced_frames, bus.counters.rejected_frames) == (
             0,

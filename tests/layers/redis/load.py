@@ -35,6 +35,7 @@ class Load:
         self.services = tuple(self._service(f"shop{number}") for number in range(channels))
         self.channels = [service.request_channel for service in self.services]
         self.errors: Counter[str] = Counter()
+        self.fenced = 0
         self._ids = count(1)
         self._rows: Counter[str] = Counter()
         self._pending: set[asyncio.Task[None]] = set()
@@ -49,6 +50,7 @@ class Load:
                     await self.served()
                     await from_now_on()
                     yield bus
+                self.fenced = worker.counters.fenced_frames + bus.counters.fenced_frames
 
     @property
     def events(self) -> list[Event]:

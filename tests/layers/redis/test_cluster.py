@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servicebus import SendUnknown, Service, ServiceBus, ServiceBusError, Unavailable
-from servicebus.layers.redis import RedisChannelLayer, cluster, pipeline
+from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.servers import Cluster, Server
 
 from ...shop import calling, serving_all
@@ -46,13 +46,6 @@ def bare_cluster() -> Iterator[Cluster]:
         yield started
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Senders wait out whatever time the servers take on a busy machine; how long that was is asked on its own."""
-    for module in (cluster, pipeline):
-        monkeypatch.setattr(module, "PATIENCE", FAR)
-
-
 @pytest.mark.row(20)
 async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, patient: None) -> None:
     load = Load(timeout=FAR)
@@ -72,13 +65,17 @@ async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, 
 
 
 @pytest.mark.row(20)
-async def test_a_failover_by_hand_is_no_error_to_anybody(own_cluster: Cluster, patient: None) -> None:
+async def test_a_failover_by_hand_costs_what_lay_in_the_channels_at_that_instant_and_nothing_else(
+    own_cluster: Cluster, patient: None
+) -> None:
     load = Load(timeout=FAR)
     async with load.on(own_cluster.url):
         for number in (0, 1):
             await own_cluster.failover(number)
         await load.served()
-    assert load.errors == {}
+    # As a rule that is nothing: the readers are quick. Each frame that was dropped is one call, or one message.
+    assert set(load.errors) <= {"DeadlineExceeded, maybe"}
+    assert load.errors.total() + load.lost() == load.fenced
     assert load.slowest() < allowed(1.0) or LAG.worst > TOO_BUSY
     assert load.problems() == []
 
