@@ -65,11 +65,14 @@ class NoWorkers(ServiceBusError):
     executed: Executed = "no"
     retryable = True
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, *, in_process: bool = False) -> None:
         super().__init__(channel)
-        self.channel = channel
+        self.channel, self.in_process = channel, in_process
 
     def _text(self) -> str:
+        if self.in_process:
+            hint = "memory:// reaches no other: give the bus a URL, or set SERVICEBUS_URL"
+            return f"no worker serves {self.channel!r} in this process, and {hint}"
         return f"no worker serves {self.channel!r}: start one with `servicebus worker`, at the same URL and prefix"
 
 

@@ -13,6 +13,7 @@ from servicebus import (
     Context,
     InvalidRequest,
     MessageTooLarge,
+    NoWorkers,
     Overloaded,
     RemoteError,
     Service,
@@ -143,3 +144,9 @@ async def test_every_subscriber_sees_the_same_correlation_id(bus: ServiceBus) ->
         await bus.publish("shop.opened", {})
         await eventually(lambda: len(seen) == 2)
     assert seen[0] == seen[1] != ""
+
+
+async def test_without_a_url_nobody_is_reached_and_the_error_says_so(no_server: None) -> None:
+    async with ServiceBus() as bus:
+        with pytest.raises(NoWorkers, match=r"in this process.*SERVICEBUS_URL"):
+            await bus.call("shop.request", {"type": "echo"})

@@ -59,7 +59,7 @@ class Hub:
     def put(self, ticket: Ticket, capacity: int, expires: float) -> ServiceBusError | None:
         with self.lock:
             if ticket.needs_worker and not self.workers(ticket.channel):
-                return NoWorkers(ticket.channel)
+                return NoWorkers(ticket.channel, in_process=True)
             queue = self.queues.get(ticket.channel)
             if queue is None:
                 self._sweep()

@@ -32,7 +32,8 @@ class Address:
     tls_options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"unix://{self.path}" if self.path else f"redis://{self.host}:{self.port}"
+        scheme = "redis" if self.tls is None else "rediss"
+        return f"unix://{self.path}" if self.path else f"{scheme}://{self.host}:{self.port}"
 
     @classmethod
     def from_url(cls, url: str) -> Address:

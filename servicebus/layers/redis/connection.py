@@ -168,7 +168,7 @@ async def connect(
             connection.greeting = await _greet(connection, address, name)
     except (OSError, TimeoutError, ConnectionLost) as error:
         connection.abort()
-        raise Unavailable(f"no server at {address}: {_reason(error, within)}") from error
+        raise Unavailable(f"no server at {address}: {_reason(error, address, within)}") from error
     except hiredis.ReplyError as error:
         connection.abort()
         raise _not_greeted(error, address) from error
@@ -248,9 +248,11 @@ def _not_greeted(error: Exception, address: Address) -> ServiceBusError:
     return Unavailable(f"the server at {address} refused: {text}", retryable=not denied)
 
 
-def _reason(error: BaseException, within: float) -> str:
+def _reason(error: BaseException, address: Address, within: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {within:.0f} s"
+        # A server without TLS waits for the rest of what it takes for a command.
+        doubt = ", if it speaks TLS at all" if address.tls else ""
+        return f"no answer within {within:.0f} s{doubt}"
     if isinstance(error, ConnectionLost):
         return "it closed the connection"
     if isinstance(error, ssl.SSLError):

@@ -85,7 +85,7 @@ class SlotMap:
                 if holders
             }
         except (RedisError, RedisClusterException, OSError) as error:
-            raise Unavailable(f"no node answers of {self._target}: {error}") from error
+            raise _unread(self._target, error) from error
         finally:
             await asyncio.gather(nodes.aclose("startup_nodes"), nodes.aclose("nodes_cache"), return_exceptions=True)
         self.readings += 1
@@ -111,3 +111,10 @@ class SlotOwner:
         if owner is None:
             raise Unavailable(f"no primary of the cluster holds slot {self._slot}")
         return owner
+
+
+def _unread(target: ClusterTarget, error: Exception) -> Unavailable:
+    if "Cluster mode is not enabled" in str(error):
+        nodes = ", ".join(map(str, target.nodes))
+        return Unavailable(f"not a node of a cluster: {nodes} (redis:// is for a single server)", retryable=False)
+    return Unavailable(f"no node answers of {target}: {error}")

@@ -199,6 +199,14 @@ async def test_a_socket_that_is_not_there_is_said_in_one_line() -> None:
     assert str(error) == "no server at unix:///nowhere/at-all.sock: No such file or directory"
 
 
+async def test_a_single_server_is_no_cluster() -> None:
+    with RealServer(tcp=True) as single:
+        error = await refused(single.url.replace("redis://", "redis+cluster://"))
+        assert isinstance(error, Unavailable)
+        assert str(error) == f"not a node of a cluster: {single.url} (redis:// is for a single server)"
+        assert (error.executed, error.retryable) == ("no", False)
+
+
 @pytest.fixture
 def unused_port() -> int:
     """Nothing listens there."""

@@ -16,6 +16,7 @@ from .losses import Losses
 from .mailboxes import Item, Mailboxes
 from .portal import Portal
 from .server import Server
+from .turns import Turns
 from .underway import Underway
 
 
@@ -32,6 +33,7 @@ class Backend:
         self._mailboxes = Mailboxes()
         self._groups = GroupTable(group_expiry)
         self.underway = Underway(limits.expiry)
+        self._turns = Turns()
         self.engine: Engine | None = None
 
     async def started(self) -> Engine:
@@ -39,15 +41,20 @@ class Backend:
         engine = self.engine
         return engine if engine is not None else await Portal.current().run(self._start)
 
-    def known_server(self, name: str) -> Server | None:
-        """The server that ``name`` lives on, if it is connected."""
+    def connection(self, name: str) -> tuple[Engine, Server] | None:
+        """The server that ``name`` lives on, if it is connected, and nobody of this loop waits for that."""
         engine = self.engine
-        return engine.servers.get(shard_of(name, self._shards)) if engine is not None else None
+        if engine is None or (self._turns and (to_running_loop(), name) in self._turns):
+            return None
+        server = engine.servers.get(shard_of(name, self._shards))
+        return None if server is None else (engine, server)
 
-    async def server(self, name: str) -> Server:
-        """The server that ``name`` lives on. Raises Unavailable or ConfigurationError."""
-        engine = await self.started()
-        return await engine.portal.run(lambda: engine.opened(name))
+    async def connected(self, name: str) -> tuple[Engine, Server]:
+        """The server that ``name`` lives on: first to whoever of this loop asked first.
+
+        Raises Unavailable or ConfigurationError. Cancelling is safe.
+        """
+        return await self._turns.after_others((to_running_loop(), name), lambda: self._connect(name))
 
     def hand_over(self, channel: str, frame: bytes) -> bool:
         """Give a message to a consumer of this process that waits for it, without the server.
@@ -87,6 +94,10 @@ class Backend:
         if engine is not None:
             close: Callable[[None], None] = lambda _: _detach(engine)  # noqa: E731
             engine.portal.post(close, None)
+
+    async def _connect(self, name: str) -> tuple[Engine, Server]:
+        engine = await self.started()
+        return engine, await engine.portal.run(lambda: engine.opened(name))
 
     async def _start(self) -> Engine:
         """In the I/O thread, so that two loops that come first at once get one engine."""

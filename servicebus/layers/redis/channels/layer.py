@@ -182,8 +182,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         """
         _check_message(message)
         target, local = self._destination(channel)
-        server = self._backend.known_server(target) or await self._backend.server(target)
-        engine = self._backend.engine or await self._backend.started()
+        engine, server = self._backend.connection(target) or await self._backend.connected(target)
         fence = server.fence_of(target)
         frame = self._frame(server, fence, local, self._messages.body(message))
         underway = self._backend.underway
