@@ -121,3 +121,49 @@ async def test_a_thread_that_waits_when_the_bus_closes_gets_an_error(url: str) -
         await bus.close()
         with pytest.raises(servicebus.SendUnknown, match="the bus was closed"):
             await asyncio.wait_for(waiting, 5)
+
+
+def threads_of_the_bus() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("servicebus-wsgi")]
+
+
+async def test_a_program_without_an_event_loop_gives_the_bus_one_of_its_own(url: str) -> None:
+    def work() -> list[int]:
+        with ServiceBus(url, service="wsgi").sync as bus, ThreadPoolExecutor(8) as threads:
+            assert len(threads_of_the_bus()) == 1
+            with pytest.raises(Closed):
+                bus.call(CHANNEL, Reserve(order_id="o-1", lines=[]))
+            return list(threads.map(lambda number: bus.call(CHANNEL, Count(upto=number)), range(100)))
+
+    async with calling(url, shop([])):
+        assert await asyncio.to_thread(work) == list(range(100))
+    assert threads_of_the_bus() == []
+
+
+def test_such_a_bus_is_opened_again_after_it_was_closed() -> None:
+    bus = ServiceBus("memory://", service="wsgi")
+    for _ in range(2):
+        with bus.sync, pytest.raises(NoWorkers):
+            bus.sync.call(CHANNEL, Count())
+        bus.sync.close()
+        with pytest.raises(ConfigurationError, match=r"bus\.sync\.open"):
+            bus.sync.call(CHANNEL, Count())
+
+
+def test_why_it_cannot_be_opened_is_said_and_no_thread_stays() -> None:
+    for _ in range(2):
+        bus = ServiceBus("unix:///nowhere/at-all.sock", service="wsgi")
+        with pytest.raises(servicebus.Unavailable, match="No such file"):
+            bus.sync.open()
+    assert threads_of_the_bus() == []
+    with ServiceBus("memory://", service="wsgi").sync as bus, pytest.raises(ConfigurationError, match="open already"):
+        bus.open()
+
+
+async def test_a_bus_that_a_loop_has_opened_stays_with_it() -> None:
+    async with ServiceBus("memory://", service="wsgi") as bus:
+        with pytest.raises(ConfigurationError, match="open already"):
+            await asyncio.to_thread(bus.sync.open)
+        assert threads_of_the_bus() == []
+        with pytest.raises(NoWorkers):
+            await bus.call(CHANNEL, Count())
