@@ -1,6 +1,6 @@
 """The bus from synchronous code: the same calls, from any thread, on the bus's own event loop.
 
-A program without an event loop, such as a WSGI worker, gives the bus one in a thread of its own: ``with bus.sync: ...``.
+A program without an event loop, such as a WSGI worker, gives the bus one in a thread of its own: `with bus.sync: ...`.
 """
 
 from __future__ import annotations
