@@ -156,7 +156,10 @@ def test_why_it_cannot_be_opened_is_said_and_no_thread_stays() -> None:
         with pytest.raises(servicebus.Unavailable, match="No such file"):
             bus.sync.open()
     assert threads_of_the_bus() == []
-    with ServiceBus("memory://", service="wsgi").sync as opened, pytest.raises(ConfigurationError, match="open already"):
+    with (
+        ServiceBus("memory://", service="wsgi").sync as opened,
+        pytest.raises(ConfigurationError, match="open already"),
+    ):
         opened.open()
 
 
