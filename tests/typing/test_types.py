@@ -18,7 +18,13 @@ def check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def mypy(file: Path) -> tuple[str, int]:
     """What it says, and its exit code."""
-    options = ["--strict", "--config-file=", "--follow-imports=silent", "--cache-dir=.mypy_cache/typing"]
+    options = [
+        "--strict",
+        "--config-file=",
+        "--follow-imports=silent",
+        "--cache-dir=.mypy_cache/typing",
+        "--no-sqlite-cache",
+    ]
     said, _, code = api.run([*options, str(file)])
     return said, code
 
