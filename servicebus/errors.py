@@ -14,6 +14,9 @@ import msgspec
 
 from .text import printable
 
+LARGEST = 1_048_576
+"""Bytes: the largest ``max_message_size``."""
+
 Executed = Literal["no", "maybe", "yes"]
 Stage = Literal["queued", "dispatched"]
 
@@ -166,7 +169,7 @@ class InvalidRequest(ServiceBusError):
         return self.reason if self.field == "$" else f"{self.reason} (field {self.field})"
 
 
-class MessageTooLarge(ServiceBusError):
+class MessageTooLarge(ServiceBusError, channels.exceptions.MessageTooLarge):  # type: ignore[misc] # as above
     """The encoded message is over the size cap, in bytes. Nothing was sent."""
 
     executed: Executed = "no"
@@ -176,7 +179,9 @@ class MessageTooLarge(ServiceBusError):
         self.size, self.limit = size, limit
 
     def _text(self) -> str:
-        advice = "send less, or raise max_message_size here and at the worker"
+        advice = "send less"
+        if self.limit < LARGEST:
+            advice += ", or raise max_message_size here and at the worker"
         return f"message of {self.size} bytes is over the limit of {self.limit}: {advice}"
 
 

@@ -33,12 +33,14 @@ class Limits:
         channel_capacity: glob or compiled pattern to messages; the first that matches the whole name wins.
         expiry: seconds that a message may lie unread.
         presence_ttl: seconds after which a silent worker no longer counts as one.
+        capacity_of: asked for the capacity of a channel instead of the first two, from any thread. It may not raise.
     """
 
     capacity: int = DEFAULT_CAPACITY
     channel_capacity: Mapping[str | re.Pattern[str], int] = field(default_factory=dict)
     expiry: float = DEFAULT_EXPIRY
     presence_ttl: float = 5.0
+    capacity_of: Callable[[str], int] | None = None
 
     def capacity_rules(self) -> list[tuple[re.Pattern[str], int]]:
         """The patterns of ``channel_capacity``, compiled, in order."""
@@ -52,6 +54,7 @@ class CapacityOf:
     """Capacity by the name of a channel or inbox, remembered for the names seen last."""
 
     def __init__(self, limits: Limits) -> None:
+        self._ask = limits.capacity_of
         self._default = limits.capacity
         self._rules = limits.capacity_rules()
         self._known: dict[str, int] = {}
@@ -61,6 +64,8 @@ class CapacityOf:
 
     def of_channel(self, channel: str) -> int:
         """The capacity of a channel by its full name, which may end with the ``!`` of an inbox."""
+        if self._ask is not None:
+            return self._ask(channel)
         if not self._rules:
             return self._default
         known = self._known.get(channel)

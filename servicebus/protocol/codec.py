@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from ..errors import MessageTooLarge
+from ..errors import LARGEST, MessageTooLarge
 from .envelope import (
     CancellationFrame,
     OutgoingFrame,
@@ -21,7 +21,7 @@ from .replays import Replays
 FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame, CancellationFrame)
 
 DEFAULT_MAX_SIZE = 65_536
-MAX_SIZE = 1_048_576
+MAX_SIZE = LARGEST
 MAX_FRAME = 16 * MAX_SIZE
 """Bytes of a frame of a Channels message, which has no other limit than what a server should be asked to hold."""
 

@@ -77,7 +77,9 @@ def route(channel: str) -> tuple[str, str]:
     name, mark, rest = channel.partition("!")
     if not mark:
         return channel, ""
-    prefix, _, process = name.rpartition(".")
+    prefix, dot, process = name.rpartition(".")
+    if not prefix.strip("."):
+        prefix += dot  # nothing, or dots alone: ``.4f2a!c81d`` is not ``4f2a!c81d``
     return process + mark, prefix + mark + rest
 
 
@@ -86,7 +88,7 @@ def full_name(target: str, local: str) -> str:
     if not local:
         return target
     prefix, _, rest = local.partition("!")
-    return f"{prefix}.{target}{rest}" if prefix else f"{target}{rest}"
+    return f"{prefix}.{target}{rest}" if prefix.strip(".") else f"{prefix}{target}{rest}"
 
 
 def caller_of(reply_channel: str) -> str:

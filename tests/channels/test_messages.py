@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
+import decimal
 import enum
+import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -44,6 +48,24 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
+class Plain(enum.Enum):
+    RED = "red"
+
+
+class Floor(enum.IntEnum):
+    SECOND = 2
+
+
+class Metres(float):
+    """A float with a unit."""
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
 @pytest.mark.parametrize("number", range(len(TEXTS)))
 async def test_a_message_arrives_as_it_was_sent(layer: RedisChannelLayer, number: int) -> None:
     message = TEXTS[number]
@@ -74,10 +96,34 @@ async def test_a_group_message_arrives_as_it_was_sent(layer: RedisChannelLayer) 
 
 
 async def test_subclasses_arrive_as_what_they_are(layer: RedisChannelLayer) -> None:
-    await layer.send("a", {"type": "a", "html": mark_safe("<b>"), "colour": Colour.RED, "pair": (1, 2)})
+    message = {"html": mark_safe("<b>"), "colour": Colour.RED, "pair": (1, 2), "far": Metres(1.5), "nth": Floor.SECOND}
+    await layer.send("a", {"type": "a", **message})
     got = await received(layer, "a")
-    assert got == {"type": "a", "html": "<b>", "colour": "red", "pair": [1, 2]}
-    assert type(got["html"]) is str
+    assert got == {"type": "a", "html": "<b>", "colour": "red", "pair": [1, 2], "far": 1.5, "nth": 2}
+    assert (type(got["html"]), type(got["far"]), type(got["nth"])) == (str, float, int)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1, 2},
+        decimal.Decimal(1),
+        uuid.UUID(int=1),
+        datetime.datetime(2026, 1, 1),
+        datetime.date(2026, 1, 1),
+        datetime.timedelta(1),
+        Plain.RED,
+        Point(1, 2),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_what_a_channel_layer_need_not_carry_is_refused_and_not_changed(
+    layer: RedisChannelLayer, value: Any
+) -> None:
+    with pytest.raises(TypeError):
+        await layer.send("a", {"type": "a", "value": value})
+    with pytest.raises(TypeError):
+        await layer.group_send("g", {"type": "a", "value": [value]})
 
 
 async def test_what_cannot_be_held_is_refused_before_anything_is_sent(layer: RedisChannelLayer) -> None:
@@ -170,11 +216,12 @@ values = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_message_survives_its_frame(message: dict[str, Any], secret: bool) -> None:
     messages = Messages("msgpack", ["k"] if secret else None, 12, 60)
-    assert messages.message(encode_frame(1, 2, "", messages.body(message), 1 << 24)) == message
+    frame = encode_frame(1, 2, "", messages.body(message, messages.serialize), 1 << 24)
+    assert messages.message(frame, messages.deserialize) == message
 
 
 @given(frame=st.binary(max_size=64), secret=st.booleans())
 def test_any_bytes_are_a_message_or_malformed(frame: bytes, secret: bool) -> None:
     messages = Messages("msgpack", ["k"] if secret else None, 12, 60)
     with contextlib.suppress(MalformedFrame):
-        assert isinstance(messages.message(frame), dict)
+        assert isinstance(messages.message(frame, messages.deserialize), dict)

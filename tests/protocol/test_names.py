@@ -14,6 +14,7 @@ from servicebus.protocol.names import (
     checked_channel,
     checked_service,
     events_channel,
+    full_name,
     is_channel,
     reply_prefix,
     request_channel,
@@ -78,7 +79,17 @@ def test_all_channels_of_a_process_share_its_inbox_under_local_names_of_their_ow
 
 @given(legal_names, legal_names)
 def test_two_channels_never_share_a_list_and_a_local_name(one: str, other: str) -> None:
-    assert (route(one) == route(other)) is (one == other) or one.startswith(".") or other.startswith(".")
+    assert (route(one) == route(other)) is (one == other)
+
+
+@given(legal_names)
+def test_list_and_local_name_are_the_channel_again(name: str) -> None:
+    assert full_name(*route(name)) == name
+
+
+def test_a_channel_that_begins_with_a_dot_is_another() -> None:
+    assert route(".4f2a!c81d") == ("4f2a!", ".!c81d")
+    assert route("..4f2a!c81d") == ("4f2a!", "..!c81d")
 
 
 def test_a_channel_that_is_not_process_local_has_a_list_of_its_own() -> None:

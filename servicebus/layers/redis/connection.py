@@ -180,6 +180,8 @@ async def connect(
 
 async def _greet(connection: Connection, address: Address, name: str) -> Greeting:
     credentials = ("AUTH", address.username or "default", address.password) if address.password else ()
+    # A server takes printable ASCII; the name may end with that of a channel, and sites may allow others.
+    name = re.sub("[^!-~]", "?", name)
     commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", name)]
     commands += [("SELECT", address.db)] if address.db else []
     commands += [("INFO", "server", "replication"), ("SCRIPT", "EXISTS", *(script.sha for script in scripts.ALL))]

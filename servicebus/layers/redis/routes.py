@@ -41,10 +41,9 @@ class Routes:
 
     def counted(self, channel: str) -> Route:
         """The route of a channel whose own capacity is kept, by its full name."""
-        known = self._counted.get(channel)
-        if known is None:
+        known, capacity = self._counted.get(channel), self._capacity.of_channel(channel)
+        if known is None or known.capacity != capacity:
             keys, (inbox, local) = self._keys, route(channel)
-            capacity = self._capacity.of_channel(channel)
             known = Route(keys.messages(inbox), keys.counts(inbox), capacity, self._ttl_ms, local)
             _remember(self._counted, channel, known)
         return known

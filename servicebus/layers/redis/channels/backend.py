@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ...base import Limits
 from ..target import Target
-from .engine import Engine, Profile
+from .engine import Closed, Engine, Profile
 from .groups import GroupTable
 from .handoff import to_running_loop
 from .hosts import shard_of
@@ -96,8 +96,14 @@ class Backend:
             engine.portal.post(close, None)
 
     async def _connect(self, name: str) -> tuple[Engine, Server]:
-        engine = await self.started()
-        return engine, await engine.portal.run(lambda: engine.opened(name))
+        while True:
+            engine = await self.started()
+            try:
+                return engine, await engine.portal.run(lambda engine=engine: engine.opened(name))  # type: ignore[misc]
+            except Closed:
+                if engine is self.engine:
+                    raise
+                # Somebody else has closed the layer, and here it is used again.
 
     async def _start(self) -> Engine:
         """In the I/O thread, so that two loops that come first at once get one engine."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ....errors import ConfigurationError, ServiceBusError
+from ....errors import ConfigurationError, ServiceBusError, Unavailable
 from ....protocol.codec import restamped
 from ....protocol.credit import Credit
 from ....protocol.names import full_name, route
@@ -37,6 +37,10 @@ LEAST_CARE = 0.05
 TELL_AFTER = 0.002
 
 logger = logging.getLogger(__name__)
+
+
+class Closed(Unavailable):
+    """This engine ends. The next one can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Engine:
         self._opening: dict[int, asyncio.Task[Server]] = {}
         self._readers: dict[str, asyncio.Task[ChannelReader]] = {}
         self._inbox: asyncio.Task[Receiver] | None = None
-        self._inbox_is_read = False
+        self._inbox_is_read = self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.own(self._take_care())
         mailboxes.on_change = lambda: portal.post(self._tell_soon, None)
@@ -186,14 +190,14 @@ class Engine:
     async def close(self) -> None:
         """Give back what nobody took, then disconnect. What is in mailboxes of this process stays there. Idempotent."""
         self.portal.closers.discard(self.close)
+        self._closing = True
         await asyncio.gather(*(reader.stop() for reader in self._open_readers()))
         self.tell()
         self.mailboxes.on_change = _nobody
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._end_tasks()
         servers, self.servers = self.servers, {}
         await asyncio.gather(*(server.close() for server in servers.values()))
+        await self._end_tasks()  # those that the last frames of a connection began
 
     async def flush(self) -> None:
         """Remove every message and group, here, on the servers, and in the other processes."""
@@ -208,6 +212,11 @@ class Engine:
             await reader.settled()
         self.mailboxes.clear()
         self.groups.clear()
+
+    async def _end_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _tell_soon(self, _: None) -> None:
         """Most of what is kept is taken a moment later, and need not be told at all."""
@@ -227,9 +236,17 @@ class Engine:
     async def _shard(self, shard: int) -> Server:
         if shard in self.servers:
             return self.servers[shard]
+        if self._closing:
+            raise Closed("this layer was closed")
         if shard not in self._opening:
             self._opening[shard] = self.own(self._open(shard))
-        return await asyncio.shield(self._opening[shard])
+        opening = self._opening[shard]
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled():  # by ``close``
+                raise Closed("this layer was closed") from None
+            raise
 
     async def _open(self, shard: int) -> Server:
         profile = self.profile
@@ -268,9 +285,7 @@ class Engine:
         """Into the mailbox of one channel, or to membership what concerns groups."""
         if local[:1] in "*+" and self.membership.take(local, item):
             return
-        prefix, _, rest = local.partition("!")
-        name = f"{prefix}.{self.profile.client}" if prefix else self.profile.client
-        self.mailboxes.put(f"{name}!{rest}", item._replace(counted=True))
+        self.mailboxes.put(full_name(self.profile.inbox, local), item._replace(counted=True))
 
     async def _read(self, channel: str) -> ChannelReader:
         server = await self._until_opened(channel)

@@ -6,6 +6,7 @@ Delivery guarantee: at most once, FIFO per channel and sender, exact capacity, n
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import uuid
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
-from ....errors import ChannelFull, SendUnknown, ServiceBusError, own
+from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusError, own
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from ....protocol.names import route
 from ...base import Limits
@@ -29,6 +30,8 @@ from .server import Server
 from .underway import Underway
 
 REMEMBERED = 10_000
+
+logger = logging.getLogger(__name__)
 
 
 class Destination(NamedTuple):
@@ -126,6 +129,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
     """
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
+    ChannelFull, MessageTooLarge = ChannelFull, MessageTooLarge
 
     def __init__(
         self,
@@ -151,28 +155,76 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self.group_expiry, self.prefix = group_expiry, prefix
         self.counters = Losses(on_group_drop)
         self._targets = read_hosts(hosts)
-        self._limits = Limits(capacity, dict(channel_capacity or {}), expiry)
+        self._channel_capacity = dict(channel_capacity or {})
         self._messages = Messages(serializer_format, symmetric_encryption_keys, random_prefix_length, expiry)
-        self.serialize, self.deserialize = self._messages.serialize, self._messages.deserialize
-        self._expiry_ms = int(expiry * 1000)
+        kind = type(self)
+        if (kind.serialize, kind.deserialize) != (RedisChannelLayer.serialize, RedisChannelLayer.deserialize):
+            self._messages.plain = False
         self._destinations: dict[str, Destination] = {}
         self._start_afresh()
         _layers.add(self)
 
     def _start_afresh(self) -> None:
         """No connection, no message, and a name of its own: a new object, or one that a fork has doubled."""
-        self._backend = Backend(self._targets, self.prefix, self._limits, self.group_expiry, self.counters)
+        limits = self._limits()
+        self._longest = limits.expiry
+        self._backend = Backend(self._targets, self.prefix, limits, self.group_expiry, self.counters)
         self.client_prefix = self._backend.client
         self._inbox = f"{self.client_prefix}!"
         self._finalizer = weakref.finalize(self, self._backend.abandon)
         self._finalizer.atexit = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy: what it was configured with. It has connections, messages and a ``client_prefix`` of its own."""
+        own = ("_backend", "_finalizer", "_inbox", "client_prefix")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_afresh()
+        _layers.add(self)
+
+    @property
+    def expiry(self) -> float:
+        """Seconds that a message may lie unread. It may become less later, for what is sent from then on."""
+        return self._expiry
+
+    @expiry.setter
+    def expiry(self, seconds: float) -> None:
+        longest = self.__dict__.get("_longest", seconds)
+        if seconds > longest:
+            raise ValueError(f"expiry is {seconds!r}: servers keep messages for {longest} s, as CONFIG says")
+        self._expiry, self._expiry_ms = seconds, int(seconds * 1000)
 
     @property
     def native(self) -> Native | None:
         """What the bus needs to meet this layer's users without it. None for shards, or another form of messages."""
         if len(self._targets) > 1 or not self._messages.plain:
             return None
-        return Native(self._targets[0], self.prefix, self._limits)
+        return Native(self._targets[0], self.prefix, self._limits())
+
+    def _limits(self) -> Limits:
+        """Those of now. Capacities are asked for at every send: sites change them, and override ``get_capacity``."""
+        default: int = self.capacity
+        asked = weakref.WeakMethod(self.get_capacity)
+
+        def capacity_of(channel: str) -> int:
+            get_capacity = asked()
+            try:
+                return default if get_capacity is None else int(get_capacity(channel))
+            except Exception:
+                logger.exception("get_capacity raised: %s has room for %d messages", channel, default)
+                return default
+
+        return Limits(self.capacity, self._channel_capacity, self.expiry, capacity_of=capacity_of)
+
+    def serialize(self, message: dict[str, Any]) -> bytes:
+        """A message in the form of this layer's serializer. A subclass may have a form of its own."""
+        return self._messages.serialize(message)
+
+    def deserialize(self, message: bytes) -> dict[str, Any]:
+        """The message in what ``serialize`` has returned."""
+        return self._messages.deserialize(message)
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message. Never waits for room.
@@ -181,10 +233,11 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         servicebus.Unavailable or SendUnknown without a server. Cancelling is safe: the message may or may not be sent.
         """
         _check_message(message)
+        channel = _plain(channel)
         target, local = self._destination(channel)
         engine, server = self._backend.connection(target) or await self._backend.connected(target)
         fence = server.fence_of(target)
-        frame = self._frame(server, fence, local, self._messages.body(message))
+        frame = self._frame(server, fence, local, self._messages.body(message, self.serialize))
         underway = self._backend.underway
         if target == self._inbox:
             if self._backend.hand_over(channel, frame):
@@ -203,12 +256,13 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         Raises TypeError for a bad name, AssertionError for a process-local channel of another process. Cancelling is
         safe at any instant: a message that was on its way goes to the next receive.
         """
+        channel = _plain(channel)
         target, local = self._destination(channel)
         _check(not local or target == self._inbox, "Wrong client prefix")
         while True:
             item = await self._backend.next_item(channel)
             try:
-                return self._messages.message(item.frame)
+                return self._messages.message(item.frame, self.deserialize)
             except MalformedFrame as error:
                 self.counters.poison(channel, str(error))
 
@@ -221,15 +275,13 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
         Raises TypeError for a bad name, Unavailable or SendUnknown. Cancelling is safe: it may or may not be added.
         """
-        self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
+        group, channel = self._member(group, channel)
         engine = await self._backend.started()
         await engine.portal.run(lambda: engine.membership.add(group, channel))
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Remove a channel from a group; no error when it is not in it. Raises and is cancelled as ``group_add``."""
-        self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
+        group, channel = self._member(group, channel)
         engine = await self._backend.started()
         await engine.portal.run(lambda: engine.membership.discard(group, channel))
 
@@ -240,7 +292,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         """
         self.require_valid_group_name(group)
         _check_message(message)
-        body = self._messages.body(message)
+        group, body = _plain(group), self._messages.body(message, self.serialize)
         engine = await self._backend.started()
         await engine.portal.run(
             lambda: engine.membership.send(
@@ -259,6 +311,11 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
     close = close_pools
 
+    def _member(self, group: str, channel: str) -> tuple[str, str]:
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        return _plain(group), _plain(channel)
+
     def _destination(self, channel: str) -> Destination:
         found = self._destinations.get(channel)
         if found is None:
@@ -271,6 +328,11 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
     def _frame(self, server: Server, fence: int, local: str, body: Any) -> bytes:
         now_ms = server.now_ms()
         return encode_sent(fence, now_ms + self._expiry_ms, local, body, now_ms, MAX_FRAME)
+
+
+def _plain(name: str) -> str:
+    """A name is sometimes a member of an Enum, which is formatted as something else."""
+    return str.__str__(name) if isinstance(name, str) else name
 
 
 def _check(condition: bool, reason: str) -> None:

@@ -11,9 +11,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ....errors import ChannelFull, NoWorkers, SendUnknown, ServiceBusError, Unavailable
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
@@ -216,7 +216,7 @@ class Membership:
     def _fan_out(self, group: str, item: Item) -> None:
         members = self._table.members(group, time.monotonic(), self._is_live)
         if not members:
-            self._engine.own(self._quietly(self._leave_if_empty(group)))
+            self._engine.own(self._quietly(lambda: self._leave_if_empty(group)))
         for channel in self._engine.mailboxes.put_to_all(members, item, self._engine.capacity.of_channel):
             self._engine.losses.group_drop(group, channel)
 
@@ -230,11 +230,11 @@ class Membership:
             self._table.add(word.group, word.channel, time.monotonic())
         elif word.type == LEAVE:
             self._table.discard(word.group, word.channel)
-            self._engine.own(self._quietly(self._leave_if_empty(word.group)))
+            self._engine.own(self._quietly(lambda: self._leave_if_empty(word.group)))
         elif word.type == LOST:
-            self._engine.own(self._quietly(self._join(word.group)))
+            self._engine.own(self._quietly(lambda: self._join(word.group)))
         elif word.type == FLUSH:
-            self._engine.own(self._quietly(self._forget(word)))
+            self._engine.own(self._quietly(lambda: self._forget(word)))
         else:
             self._hear(word)
 
@@ -272,9 +272,9 @@ class Membership:
         if error is not None:
             raise error
 
-    async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _quietly(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except ServiceBusError as error:
             logger.info("the server's knowledge of the groups is late: %s", error)
 

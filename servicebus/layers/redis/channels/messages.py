@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgpack
 import msgspec
-from channels_redis.serializers import registry
+from channels_redis.serializers import MsgPackSerializer, registry
 
 from ....protocol.codec import UNDECODABLE, MalformedFrame
 
 Keys = Sequence[str | bytes]
+Serialize = Callable[[dict[str, Any]], bytes]
+Deserialize = Callable[[bytes], dict[str, Any]]
 
 
 class AnyFrame(msgspec.Struct, frozen=True, array_like=True):
@@ -26,21 +29,17 @@ class AnyFrame(msgspec.Struct, frozen=True, array_like=True):
     message: Any
 
 
-def _base(value: Any) -> Any:
-    """Subclasses go as what they are, as with the msgpack package: Django's SafeString is a str."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes):
-        return bytes(memoryview(value))
-    raise TypeError(f"a message cannot hold a {type(value).__name__}")
-
-
-_encode = msgspec.msgpack.Encoder(enc_hook=_base).encode
+# The package itself and not msgspec: what no channel layer has to carry (dates, Decimal, sets) it refuses instead of
+# changing it, and subclasses go as what they are: Django's SafeString is a str.
+_encode: Callable[[dict[str, Any]], bytes] = msgpack.packb
 _decode = msgspec.msgpack.Decoder(AnyFrame).decode
 
 
 class Messages:
-    """The serializer of one layer, from channels_redis's registry. Raises ValueError for keys that are not a list."""
+    """The serializer of one layer, from channels_redis's registry. Raises ValueError for keys that are not a list.
+
+    ``plain``: messages are what the bus reads and writes too. A layer that serializes by other means sets it to False.
+    """
 
     def __init__(self, serializer_format: str, keys: Keys | None, random_prefix_length: int, expiry: float) -> None:
         self._serializer = registry.get_serializer(
@@ -50,23 +49,23 @@ class Messages:
             expiry=expiry,
         )
         self._secret = bool(keys)
-        self.plain = serializer_format == "msgpack" and not keys
-        self.serialize: Callable[[dict[str, Any]], bytes] = self._serializer.serialize
-        self.deserialize: Callable[[bytes], dict[str, Any]] = self._serializer.deserialize
+        self.plain = type(self._serializer) is MsgPackSerializer and not keys
+        self.serialize: Serialize = self._serializer.serialize
+        self.deserialize: Deserialize = self._serializer.deserialize
 
-    def body(self, message: dict[str, Any]) -> Any:
+    def body(self, message: dict[str, Any], serialize: Serialize) -> Any:
         """What goes into a frame. Raises TypeError or ValueError for what the serializer cannot hold."""
         try:
-            return msgspec.Raw(_encode(message)) if self.plain else self.serialize(message)
+            return msgspec.Raw(_encode(message)) if self.plain else serialize(message)
         except RecursionError as error:
             raise ValueError("a message is nested too deeply, or holds itself") from error
 
-    def message(self, frame: bytes) -> dict[str, Any]:
+    def message(self, frame: bytes, deserialize: Deserialize) -> dict[str, Any]:
         """The message in a frame. Raises MalformedFrame for anything that is none."""
         try:
             message = _decode(frame).message
             if isinstance(message, bytes):
-                message = self.deserialize(message)
+                message = deserialize(message)
             elif self._secret:
                 raise MalformedFrame("it is not encrypted, and this layer has keys")
         except MalformedFrame:
