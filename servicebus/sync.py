@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, SendUnknown, Unavailable
 from .loops import loop_factory
 from .request import Request
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from .bus import ServiceBus
 
 Result = TypeVar("Result")
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether a loop that should have answered is still there."""
 
 
 class SyncBus:
@@ -32,6 +37,7 @@ class SyncBus:
     def __init__(self, bus: ServiceBus) -> None:
         self._bus = bus
         self._thread: BusThread | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         self.open()
@@ -45,22 +51,29 @@ class SyncBus:
     def open(self) -> None:
         """Open the bus on an event loop in a thread of its own. Raises as ``ServiceBus.open``.
 
-        A thread does not survive a fork: a server that forks its workers opens the bus in each of them.
+        A thread does not survive a fork: a server that forks its workers opens the bus in each of them, not before.
         """
-        if self._thread is not None:
-            raise ConfigurationError("this bus is open already")
-        self._thread = BusThread(self._bus)
-        try:
-            self._thread.opened.result()
-        except BaseException:
-            self.close()
-            raise
+        self._check_process()
+        with self._lock:
+            if self._thread is not None:
+                raise ConfigurationError("this bus is open already")
+            thread = BusThread(self._bus)
+            try:
+                thread.opened.result()
+            except BaseException:
+                thread.end()
+                raise
+            self._thread = thread
 
     def close(self) -> None:
-        """Close what ``open`` has opened, and end its thread. Idempotent."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.end()
+        """Close what ``open`` has opened, and end its thread. Idempotent. Not for the thread of the bus's own loop."""
+        self._check_process()
+        if _running_loop() is not None and _running_loop() is self._bus.loop:
+            raise ConfigurationError("bus.sync.close() waits for the bus's event loop: call it from another thread")
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                thread.end()
 
     @overload
     def call(self, channel: str, request: Request[Result], *, timeout: float | None = None) -> Result: ...
@@ -70,28 +83,45 @@ class SyncBus:
 
     def call(self, channel: str, request: Any, *, timeout: float | None = None) -> Any:
         """See ``ServiceBus.call``."""
-        return self._run(self._bus.call(channel, request, timeout=timeout))
+        return self._run(channel, self._bus.call(channel, request, timeout=timeout))
 
     def send(self, channel: str, message: Request[Any] | Mapping[str, Any]) -> None:
         """See ``ServiceBus.send``."""
-        self._run(self._bus.send(channel, message))
+        self._run(channel, self._bus.send(channel, message))
 
     def publish(self, event: str, body: Any) -> None:
         """See ``ServiceBus.publish``."""
-        self._run(self._bus.publish(event, body))
+        self._run(event, self._bus.publish(event, body))
 
-    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+    def _run(self, name: str, work: Coroutine[Any, Any, Result]) -> Result:
+        """Await ``work`` on the loop of the bus; ``name`` is that of the channel or event it concerns."""
         loop = self._bus.loop
-        if loop is None or _running_loop() is loop:
+        try:
+            self._check_process()
+            if loop is None or _running_loop() is loop:
+                raise ConfigurationError(
+                    "bus.sync needs an open bus, and a thread other than that of its event loop;"
+                    " where there is no event loop, bus.sync.open() starts one"
+                )
+            outcome: Future[Result] = Future()
+            loop.call_soon_threadsafe(partial(_begin, loop, work, contextvars.copy_context(), outcome, name))
+        except (ConfigurationError, RuntimeError) as error:
             work.close()
-            raise ConfigurationError(
-                "bus.sync needs an open bus, and a thread other than that of its event loop;"
-                " where there is no event loop, bus.sync.open() starts one"
-            )
-        outcome: Future[Result] = Future()
-        context = contextvars.copy_context()
-        loop.call_soon_threadsafe(lambda: loop.create_task(_into(outcome, work), context=context))
-        return outcome.result()
+            if isinstance(error, RuntimeError):
+                raise Unavailable("the event loop of the bus was closed", retryable=False) from error
+            raise
+        while True:
+            try:
+                return outcome.result(timeout=LOOK_EVERY)
+            except TimeoutError:
+                if outcome.done():  # it may have ended in one
+                    return outcome.result()
+                if loop.is_closed():
+                    raise SendUnknown(name, "the event loop of the bus was closed") from None
+
+    def _check_process(self) -> None:
+        if self._thread is not None and self._thread.process != os.getpid():
+            raise ConfigurationError("bus.sync was opened before a fork: open it in each worker instead")
 
 
 class BusThread:
@@ -99,6 +129,7 @@ class BusThread:
 
     def __init__(self, bus: ServiceBus) -> None:
         self.opened: Future[None] = Future()
+        self.process = os.getpid()
         self._bus = bus
         self._ending: Future[None] = Future()
         # A daemon: a program that forgets to close the bus ends all the same.
@@ -106,20 +137,21 @@ class BusThread:
         self._thread.start()
 
     def end(self) -> None:
-        """Close the bus and wait for that."""
+        """Close the bus and wait for that. Once."""
         self._ending.set_result(None)
         self._thread.join()
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            if self.opened.done():
+                raise
+            self.opened.set_exception(error)
 
     async def _serve(self) -> None:
-        try:
-            await self._bus.open()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the thread that waits is told
-            self.opened.set_exception(error)
-            return
+        await self._bus.open()
         self.opened.set_result(None)
         try:
             await asyncio.wrap_future(self._ending)
@@ -127,13 +159,22 @@ class BusThread:
             await self._bus.close()
 
 
-async def _into(outcome: Future[Result], work: Coroutine[Any, Any, Result]) -> None:
-    try:
-        outcome.set_result(await work)
-    except BaseException as error:
-        outcome.set_exception(error)
-        if not isinstance(error, Exception):
-            raise
+def _begin(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, Result],
+    context: contextvars.Context,
+    outcome: Future[Result],
+    name: str,
+) -> None:
+    def over(task: asyncio.Task[Result]) -> None:
+        if task.cancelled():  # before it began, or later: the loop ends
+            outcome.set_exception(SendUnknown(name, "the event loop of the bus was closed"))
+        elif error := task.exception():
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(task.result())
+
+    loop.create_task(work, context=context).add_done_callback(over)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
+import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -170,3 +173,98 @@ async def test_a_bus_that_a_loop_has_opened_stays_with_it() -> None:
         assert threads_of_the_bus() == []
         with pytest.raises(NoWorkers):
             await bus.call(CHANNEL, Count())
+
+
+def test_threads_that_open_and_close_one_bus_at_once_leave_nothing_open() -> None:
+    for _ in range(30):
+        bus, both = ServiceBus("memory://", service="wsgi"), threading.Barrier(2)
+
+        def use(bus: ServiceBus = bus, both: threading.Barrier = both) -> None:
+            both.wait()
+            with contextlib.suppress(ConfigurationError):
+                bus.sync.open()
+            both.wait()
+            bus.sync.close()
+
+        threads = [threading.Thread(target=use) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert bus.loop is None
+    assert threads_of_the_bus() == []
+
+
+@pytest.mark.parametrize("error", [OSError("no file descriptors"), SystemExit("settings said so")])
+def test_a_loop_that_cannot_run_is_said(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: ServiceBus) -> None:
+        raise error
+
+    monkeypatch.setattr(ServiceBus, "open", fail)
+    with pytest.raises(type(error)):
+        ServiceBus("memory://", service="wsgi").sync.open()
+    assert threads_of_the_bus() == []
+
+
+def test_every_call_of_a_bus_that_is_closed_meanwhile_ends() -> None:
+    ends: list[Any] = []
+
+    def call(bus: ServiceBus) -> None:
+        try:
+            bus.sync.call(CHANNEL, Count(), timeout=5.0)
+        except servicebus.ServiceBusError as error:
+            ends.append(error)
+
+    for _ in range(30):
+        bus = ServiceBus("memory://", service="wsgi")
+        bus.sync.open()
+        threads = [threading.Thread(target=call, args=(bus,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        bus.sync.close()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+    assert len(ends) == 240
+
+
+def test_a_loop_that_is_closed_under_a_call_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servicebus.sync.LOOK_EVERY", 0.02)
+    bus, loop = ServiceBus("memory://", service="wsgi"), asyncio.new_event_loop()
+    loop.run_until_complete(bus.open())
+    with ThreadPoolExecutor(1) as threads:
+        calling = threads.submit(bus.sync.call, CHANNEL, Count())
+        assert not wait([calling], 0.1).done
+        loop.run_until_complete(bus.close())
+        bus.loop = loop  # as it was when the call was made
+        loop.close()
+        with pytest.raises(servicebus.ServiceBusError):
+            calling.result(10)
+        with pytest.raises(servicebus.Unavailable, match="event loop of the bus was closed"):
+            bus.sync.call(CHANNEL, Count())
+
+
+async def test_the_loop_of_the_bus_does_not_wait_for_itself() -> None:
+    async with ServiceBus("memory://") as bus:
+        with pytest.raises(ConfigurationError, match="from another thread"):
+            bus.sync.close()
+
+
+def test_a_bus_that_was_opened_before_a_fork_says_so() -> None:
+    code = """
+import os, servicebus
+bus = servicebus.ServiceBus("memory://")
+bus.sync.open()
+pid = os.fork()
+if pid == 0:
+    for use in (lambda: bus.sync.call("shop.request", {"type": "a"}), bus.sync.open, bus.sync.close):
+        try:
+            use()
+        except servicebus.ConfigurationError as error:
+            print(error, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+bus.sync.close()
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert said.stdout == 3 * "bus.sync was opened before a fork: open it in each worker instead\n"

@@ -27,10 +27,9 @@ class Waiters:
         self.tasks = [asyncio.create_task(self._pass(n, key(n))) for n in range(number)]
 
     async def _pass(self, number: int, key: str) -> None:
-        async def work() -> None:
+        with self.turns.one(key) as turn:
             await self.ready[number]
-
-        await self.turns.after_others(key, work)
+            await turn.comes()
         self.passed.append(number)
 
     async def make_ready(self, *numbers: int) -> None:
@@ -96,3 +95,22 @@ async def test_sends_at_once_on_a_new_layer_keep_their_order(server: RealServer,
         await asyncio.gather(*(layer.send(channel, {"n": n}) for n in range(200)))
         assert [(await layer.receive(channel))["n"] for _ in range(200)] == list(range(200))
         await layer.close_pools()
+
+
+def test_a_loop_that_ends_with_all_who_wait_leaves_nothing() -> None:
+    turns = Turns()
+
+    async def wait() -> None:
+        with turns.one(KEY) as turn:
+            await asyncio.sleep(30)
+            await turn.comes()
+
+    async def program() -> None:
+        waiting = [asyncio.create_task(wait()) for _ in range(50)]
+        await asyncio.sleep(0)
+        assert len(waiting) == 50
+        assert turns
+
+    for _ in range(5):
+        asyncio.run(program())
+        assert not turns

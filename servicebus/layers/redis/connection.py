@@ -103,6 +103,10 @@ class Connection(asyncio.Protocol):
             raise reply
         return reply
 
+    def greeted(self, greeting: Greeting) -> None:
+        """The server has answered: the connection is in use from now on, and will be told of its end."""
+        self.greeting = greeting
+
     def abort(self) -> None:
         """Drop the connection now; whatever is outstanding is answered with ConnectionLost."""
         if self._transport is not None:
@@ -165,7 +169,7 @@ async def connect(
                 await loop.create_connection(
                     lambda: connection, address.host, address.port, ssl=address.tls, server_hostname=host
                 )
-            connection.greeting = await _greet(connection, address, name)
+            connection.greeted(await _greet(connection, address, name))
     except (OSError, TimeoutError, ConnectionLost) as error:
         connection.abort()
         raise Unavailable(f"no server at {address}: {_reason(error, address, within)}") from error

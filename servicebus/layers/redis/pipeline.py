@@ -187,12 +187,16 @@ class Pipeline:
         with contextlib.suppress(TimeoutError, ServiceBusError):
             async with asyncio.timeout(PATIENCE):
                 await self.execute("PING")
-                while self._queue or self._unscripted:
+                while self._queue or self._unscripted or self._owed:
                     await self.execute("PING")
         await self.link.close()
         self._drop_commands()
         self._cancel_impatience()
         self._refuse(Unavailable("the bus was closed before the message was sent"))
+
+    @property
+    def _owed(self) -> bool:
+        return self.link.connection is not None and self.link.connection.outstanding > 0
 
     @property
     def owing(self) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from ...base import Limits
 from ..target import Target
@@ -14,10 +17,12 @@ from .handoff import to_running_loop
 from .hosts import shard_of
 from .losses import Losses
 from .mailboxes import Item, Mailboxes
-from .portal import Portal
+from .portal import Portal, ended
 from .server import Server
 from .turns import Turns
 from .underway import Underway
+
+T = TypeVar("T")
 
 
 class Backend:
@@ -41,10 +46,23 @@ class Backend:
         engine = self.engine
         return engine if engine is not None else await Portal.current().run(self._start)
 
+    async def run(self, work: Callable[[Engine], Awaitable[T]]) -> T:
+        """Await ``work(engine)`` in the I/O thread; again when somebody closes the layer meanwhile.
+
+        Cancelling is safe: the work goes on to its end there.
+        """
+        while True:
+            engine = await self.started()
+            try:
+                return await engine.portal.run(partial(work, engine))
+            except Closed:
+                if engine is self.engine:
+                    raise
+
     def connection(self, name: str) -> tuple[Engine, Server] | None:
         """The server that ``name`` lives on, if it is connected, and nobody of this loop waits for that."""
         engine = self.engine
-        if engine is None or (self._turns and (to_running_loop(), name) in self._turns):
+        if engine is None or (self._turns and (asyncio.get_running_loop(), name) in self._turns):
             return None
         server = engine.servers.get(shard_of(name, self._shards))
         return None if server is None else (engine, server)
@@ -54,14 +72,23 @@ class Backend:
 
         Raises Unavailable or ConfigurationError. Cancelling is safe.
         """
-        return await self._turns.after_others((to_running_loop(), name), lambda: self._connect(name))
 
-    def hand_over(self, channel: str, frame: bytes) -> bool:
+        async def opened(engine: Engine) -> tuple[Engine, Server]:
+            return engine, await engine.opened(name)
+
+        with self._turns.one((asyncio.get_running_loop(), name)) as turn:
+            found = await self.run(opened)
+            await turn.comes()
+            while found[0] is not self.engine:  # closed since
+                found = await self.run(opened)
+            return found
+
+    def hand_over(self, channel: str, frame: bytes, expiry: float) -> bool:
         """Give a message to a consumer of this process that waits for it, without the server.
 
         False: nobody waits, or something that this process sent here before it has not arrived yet.
         """
-        item = Item(time.monotonic() + self._profile.limits.expiry, frame, counted=False)
+        item = Item(time.monotonic() + expiry, frame, counted=False)
         return self.underway.is_empty and self._mailboxes.hand_over(channel, item)
 
     async def next_item(self, channel: str) -> Item:
@@ -71,8 +98,8 @@ class Backend:
             return found
         try:
             engine = self.engine or await self.started()
-            if not engine.is_read(channel):
-                engine.portal.post(engine.wanted, channel)
+            if not engine.is_read(channel) and not engine.portal.post(self._wanted, channel):
+                raise ended()
             await found.future
         except BaseException:
             self._mailboxes.give_up(channel, found)
@@ -95,17 +122,15 @@ class Backend:
             close: Callable[[None], None] = lambda _: _detach(engine)  # noqa: E731
             engine.portal.post(close, None)
 
-    async def _connect(self, name: str) -> tuple[Engine, Server]:
-        while True:
-            engine = await self.started()
-            try:
-                return engine, await engine.portal.run(lambda engine=engine: engine.opened(name))  # type: ignore[misc]
-            except Closed:
-                if engine is self.engine:
-                    raise
-                # Somebody else has closed the layer, and here it is used again.
-
     async def _start(self) -> Engine:
+        return self._engine()
+
+    def _wanted(self, channel: str) -> None:
+        """In the I/O thread. Somebody may have closed the engine that was asked for, or waits no more."""
+        if self._mailboxes.waiting(channel):
+            self._engine().wanted(channel)
+
+    def _engine(self) -> Engine:
         """In the I/O thread, so that two loops that come first at once get one engine."""
         engine = self.engine
         if engine is None:

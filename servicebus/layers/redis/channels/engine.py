@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ....errors import ConfigurationError, ServiceBusError, Unavailable
 from ....protocol.codec import restamped
@@ -35,8 +35,12 @@ IDLE_FOR = 10.0
 CARE = 2.0
 LEAST_CARE = 0.05
 TELL_AFTER = 0.002
+CLOSED = "this layer was closed"
 
 logger = logging.getLogger(__name__)
+
+
+T = TypeVar("T")
 
 
 class Closed(Unavailable):
@@ -94,7 +98,8 @@ class Engine:
         self._inbox_is_read = self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.own(self._take_care())
-        mailboxes.on_change = lambda: portal.post(self._tell_soon, None)
+        self._on_change: Callable[[], object] = lambda: portal.post(self._tell_soon, None)
+        mailboxes.on_change = self._on_change
         portal.closers.add(self.close)
         self._resume()
 
@@ -135,6 +140,8 @@ class Engine:
 
     def wanted(self, channel: str) -> None:
         """Somebody waits for ``channel``: read it."""
+        if self._closing:
+            return
         if "!" in channel:
             if self._inbox is None:
                 self._inbox = self.own(self._open_inbox())
@@ -154,8 +161,9 @@ class Engine:
     async def read_inbox(self) -> None:
         """Return once the inbox is being read and this process is known to be alive. Cancelling is safe."""
         self.wanted(self.profile.inbox)
-        assert self._inbox is not None
-        await asyncio.shield(self._inbox)
+        if self._inbox is None:
+            raise Closed(CLOSED)
+        await _result_of(self._inbox)
 
     def own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run ``work`` as a task of this engine."""
@@ -193,7 +201,8 @@ class Engine:
         self._closing = True
         await asyncio.gather(*(reader.stop() for reader in self._open_readers()))
         self.tell()
-        self.mailboxes.on_change = _nobody
+        if self.mailboxes.on_change is self._on_change:  # and not the next engine's
+            self.mailboxes.on_change = _nobody
         await self._end_tasks()
         servers, self.servers = self.servers, {}
         await asyncio.gather(*(server.close() for server in servers.values()))
@@ -237,16 +246,10 @@ class Engine:
         if shard in self.servers:
             return self.servers[shard]
         if self._closing:
-            raise Closed("this layer was closed")
+            raise Closed(CLOSED)
         if shard not in self._opening:
             self._opening[shard] = self.own(self._open(shard))
-        opening = self._opening[shard]
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            if opening.cancelled():  # by ``close``
-                raise Closed("this layer was closed") from None
-            raise
+        return await _result_of(self._opening[shard])
 
     async def _open(self, shard: int) -> Server:
         profile = self.profile
@@ -298,6 +301,8 @@ class Engine:
         while True:
             try:
                 return await self.opened(name)
+            except Closed:
+                raise asyncio.CancelledError from None  # as all tasks of this engine are
             except ServiceBusError as error:
                 level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
                 logger.log(level, "cannot receive: %s", error)
@@ -308,6 +313,7 @@ class Engine:
         while True:
             await asyncio.sleep(self.profile.care)
             self.mailboxes.sweep()
+            self.tell()
             try:
                 await self._close_idle()
                 await self.membership.keep()
@@ -320,6 +326,17 @@ class Engine:
             if task.done() and task.result().wanted_at < idle_since and not self.mailboxes.waiting(channel):
                 del self._readers[channel]
                 await task.result().stop()
+
+
+async def _result_of(task: asyncio.Task[T]) -> T:
+    """What a task of an engine gives, or Closed when that has ended it. Cancelling is safe: the task goes on."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if task.cancelled() and not (current and current.cancelling()):
+            raise Closed(CLOSED) from None
+        raise
 
 
 def _nobody() -> None:

@@ -12,6 +12,7 @@ import re
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
@@ -19,13 +20,14 @@ from channels.layers import BaseChannelLayer
 from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusError, own
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from ....protocol.names import route
-from ...base import Limits
+from ...base import CapacityOf, Limits
 from ..target import Target
 from .backend import Backend
 from .handoff import Handoff, to_running_loop
 from .hosts import Host, read_hosts
 from .losses import Losses
 from .messages import Keys, Messages
+from .portal import ended
 from .server import Server
 from .underway import Underway
 
@@ -155,7 +157,8 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self.group_expiry, self.prefix = group_expiry, prefix
         self.counters = Losses(on_group_drop)
         self._targets = read_hosts(hosts)
-        self._channel_capacity = dict(channel_capacity or {})
+        self._longest = expiry
+        self._configured = Limits(capacity, dict(channel_capacity or {}), expiry)
         self._messages = Messages(serializer_format, symmetric_encryption_keys, random_prefix_length, expiry)
         kind = type(self)
         if (kind.serialize, kind.deserialize) != (RedisChannelLayer.serialize, RedisChannelLayer.deserialize):
@@ -166,9 +169,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
     def _start_afresh(self) -> None:
         """No connection, no message, and a name of its own: a new object, or one that a fork has doubled."""
-        limits = self._limits()
-        self._longest = limits.expiry
-        self._backend = Backend(self._targets, self.prefix, limits, self.group_expiry, self.counters)
+        self._backend = Backend(self._targets, self.prefix, self._limits(), self.group_expiry, self.counters)
         self.client_prefix = self._backend.client
         self._inbox = f"{self.client_prefix}!"
         self._finalizer = weakref.finalize(self, self._backend.abandon)
@@ -193,7 +194,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
     def expiry(self, seconds: float) -> None:
         longest = self.__dict__.get("_longest", seconds)
         if seconds > longest:
-            raise ValueError(f"expiry is {seconds!r}: servers keep messages for {longest} s, as CONFIG says")
+            raise ValueError(f"expiry is {seconds!r}: servers keep messages for {longest} s, as configured")
         self._expiry, self._expiry_ms = seconds, int(seconds * 1000)
 
     @property
@@ -204,19 +205,19 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         return Native(self._targets[0], self.prefix, self._limits())
 
     def _limits(self) -> Limits:
-        """Those of now. Capacities are asked for at every send: sites change them, and override ``get_capacity``."""
-        default: int = self.capacity
-        asked = weakref.WeakMethod(self.get_capacity)
+        """Capacities are asked for at every send: sites change them, and override ``get_capacity``."""
+        layer, configured = weakref.ref(self), CapacityOf(self._configured)
 
         def capacity_of(channel: str) -> int:
-            get_capacity = asked()
+            asked = layer()
             try:
-                return default if get_capacity is None else int(get_capacity(channel))
+                return configured.of_channel(channel) if asked is None else int(asked.get_capacity(channel))
             except Exception:
-                logger.exception("get_capacity raised: %s has room for %d messages", channel, default)
-                return default
+                room = configured.of_channel(channel)
+                logger.exception("get_capacity raised: %s has room for %d messages", channel, room)
+                return room
 
-        return Limits(self.capacity, self._channel_capacity, self.expiry, capacity_of=capacity_of)
+        return replace(self._configured, capacity_of=capacity_of)
 
     def serialize(self, message: dict[str, Any]) -> bytes:
         """A message in the form of this layer's serializer. A subclass may have a form of its own."""
@@ -240,14 +241,16 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         frame = self._frame(server, fence, local, self._messages.body(message, self.serialize))
         underway = self._backend.underway
         if target == self._inbox:
-            if self._backend.hand_over(channel, frame):
+            if self._backend.hand_over(channel, frame, self._expiry):
                 return
             underway.sent(frame)
         handoff = to_running_loop()
         outgoing = Outgoing(server, target, channel, fence, frame, handoff, underway)
         handoff.sending += 1
-        if handoff.sending > 1 or not engine.push_through(outgoing):
-            engine.portal.post(engine.push, outgoing)
+        at_once = handoff.sending == 1 and engine.push_through(outgoing)
+        if not at_once and not engine.portal.post(engine.push, outgoing):
+            handoff.sending -= 1
+            raise ended()
         await outgoing.future
 
     async def receive(self, channel: str) -> dict[str, Any]:
@@ -276,14 +279,12 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         Raises TypeError for a bad name, Unavailable or SendUnknown. Cancelling is safe: it may or may not be added.
         """
         group, channel = self._member(group, channel)
-        engine = await self._backend.started()
-        await engine.portal.run(lambda: engine.membership.add(group, channel))
+        await self._backend.run(lambda engine: engine.membership.add(group, channel))
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Remove a channel from a group; no error when it is not in it. Raises and is cancelled as ``group_add``."""
         group, channel = self._member(group, channel)
-        engine = await self._backend.started()
-        await engine.portal.run(lambda: engine.membership.discard(group, channel))
+        await self._backend.run(lambda engine: engine.membership.discard(group, channel))
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send to every member. A member that is full misses it: counted, and told to ``on_group_drop``.
@@ -293,17 +294,15 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self.require_valid_group_name(group)
         _check_message(message)
         group, body = _plain(group), self._messages.body(message, self.serialize)
-        engine = await self._backend.started()
-        await engine.portal.run(
-            lambda: engine.membership.send(
-                group, lambda server, target, local: self._frame(server, server.fence_of(target), local, body)
-            )
-        )
+
+        def frame_for(server: Server, target: str, local: str) -> bytes:
+            return self._frame(server, server.fence_of(target), local, body)
+
+        await self._backend.run(lambda engine: engine.membership.send(group, frame_for))
 
     async def flush(self) -> None:
         """Remove every message and group of this prefix, here and on the servers. The layer stays usable."""
-        engine = await self._backend.started()
-        await engine.portal.run(engine.flush)
+        await self._backend.run(lambda engine: engine.flush())
 
     async def close_pools(self) -> None:
         """Disconnect. What was received and not read stays; the next use connects again."""

@@ -66,7 +66,7 @@ class Mailboxes:
     """
 
     def __init__(self) -> None:
-        self.on_change: Callable[[], None] = _nobody
+        self.on_change: Callable[[], object] = _nobody
         self._lock = Lock()
         self._boxes: dict[str, Mailbox] = {}
         self._changes: dict[str, int] = {}

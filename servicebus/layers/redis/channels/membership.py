@@ -93,13 +93,21 @@ class Membership:
         home = await self._engine.opened(group)
         copies: dict[str, Copy] = {}
         failure = await self._push_all(copies, group, self._seen.get(group, ()), frame_for)
-        members = await home.subscribers(group)
-        failure = await self._push_all(copies, group, members, frame_for) or failure
-        self._remember(group, [member for member in members if member.endswith("!")])
+        members: list[str] = []
+        try:
+            members = await home.subscribers(group)
+            failure = await self._push_all(copies, group, members, frame_for) or failure
+            self._remember(group, [member for member in members if member.endswith("!")])
+        except ServiceBusError as unknown:
+            failure = unknown
+        somebody_has_it = False
         for member, copy in copies.items():
             error = await copy.future
+            somebody_has_it = somebody_has_it or error is None or error.executed != "no"
             if error is not None and member in members:
                 failure = await self._settled(group, copy, error) or failure
+        if failure is not None and somebody_has_it:
+            raise SendUnknown(group, f"some members have it, others do not: {failure}") from failure
         if failure is not None:
             raise failure
 

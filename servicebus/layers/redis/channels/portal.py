@@ -12,8 +12,10 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
+from ....errors import Unavailable
 from ....loops import loop_factory
 from .handoff import Handoff, to_running_loop
 
@@ -38,9 +40,12 @@ class Portal:
         """The portal of this process."""
         return _process.portal or _process.started()
 
-    def post(self, callback: Callable[[Any], None], argument: Any) -> None:
-        """Call ``callback(argument)`` in the I/O thread, in the order of posting. It must not raise."""
-        self._inward.post(callback, argument)
+    def post(self, callback: Callable[[Any], None], argument: Any) -> bool:
+        """Call ``callback(argument)`` in the I/O thread, in the order of posting. It must not raise.
+
+        False: that thread has ended, as the interpreter does, and it will not be called.
+        """
+        return self._inward.post(callback, argument)
 
     @property
     def quiet(self) -> bool:
@@ -48,15 +53,22 @@ class Portal:
         return self._inward.quiet
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await ``work()`` in the I/O thread. Cancelling is safe: the work goes on to its end there."""
+        """Await ``work()`` in the I/O thread. Raises Unavailable when that has ended, and as ``work`` does.
+
+        Cancelling is safe: the work goes on to its end there.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         handoff = to_running_loop()
 
-        def start(_: None) -> None:
-            task = self.spawn(_awaited(work))
-            task.add_done_callback(lambda done: handoff.post(lambda done: _copy(done, future), done))
+        def over(task: asyncio.Task[T]) -> None:
+            if not handoff.post(partial(_copy, future), task):
+                _retrieved(task)  # the loop that waited for it is closed
 
-        self.post(start, None)
+        def start(_: None) -> None:
+            self.spawn(_awaited(work)).add_done_callback(over)
+
+        if not self.post(start, None):
+            raise ended()
         return await future
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -91,6 +103,11 @@ class Portal:
             async with asyncio.timeout(LAST_WORDS):
                 work = [*(close() for close in list(self.closers)), *self._tasks]
                 await asyncio.gather(*work, return_exceptions=True)
+
+
+def ended() -> Unavailable:
+    """What comes too late: the interpreter ends, and the I/O thread is no more."""
+    return Unavailable("the interpreter ends", retryable=False)
 
 
 class _Process:
@@ -128,10 +145,15 @@ async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
-def _copy(done: asyncio.Task[T], future: asyncio.Future[T]) -> None:
+def _retrieved(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for it any more: that it failed is nothing that the event loop need tell."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _copy(future: asyncio.Future[T], done: asyncio.Task[T]) -> None:
     if future.done():
-        if not done.cancelled():
-            done.exception()  # retrieved: nobody waits for it any more
+        _retrieved(done)
     elif done.cancelled():
         future.cancel()
     elif error := done.exception():

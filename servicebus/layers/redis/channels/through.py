@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from ..connection import Answer, Connection
+from ..connection import Answer, Connection, Greeting
 
 MOST = 16_384
 """Bytes. So little always fits in the socket's buffer when everything before it has been answered."""
@@ -53,9 +52,11 @@ class ThroughConnection(Connection):
                 return
         super().write(data, *answers)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if transport.get_extra_info("sslcontext") is None:
+    def greeted(self, greeting: Greeting) -> None:
+        # Not as soon as it is made: of one whose opening is cancelled just then, uvloop does not tell the end.
+        super().greeted(greeting)
+        transport = self._transport
+        if transport is not None and transport.get_extra_info("sslcontext") is None:
             self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
             self._socket.setblocking(False)
 

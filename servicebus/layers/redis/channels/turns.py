@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
-from typing import TypeVar
+import contextlib
+from collections import deque
+from collections.abc import Hashable, Iterator
 
-T = TypeVar("T")
+
+class Turn:
+    """A place in a line. In the thread of its loop only."""
+
+    __slots__ = ("_line", "_woken", "over")
+
+    def __init__(self, line: deque[Turn]) -> None:
+        self._line = line
+        self._woken: asyncio.Future[None] | None = None
+        self.over = False
+
+    async def comes(self) -> None:
+        """Return when all who came before have gone. Cancelling is safe."""
+        if self._line[0] is not self:
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
+
+    def wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and whoever waited is gone
+                self._woken.set_result(None)
 
 
 class Turns:
-    """Those who wait, by key. All that share a key are of one loop."""
+    """The lines, by key. All in one line are of one loop."""
 
     def __init__(self) -> None:
-        self._last: dict[Hashable, asyncio.Future[None]] = {}
+        self._lines: dict[Hashable, deque[Turn]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._last)
+        return bool(self._lines)
 
     def __contains__(self, key: Hashable) -> bool:
         """Whether somebody waits whom the next one may not overtake."""
-        return key in self._last
+        return key in self._lines
 
-    async def after_others(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
-        """What ``work()`` gives, once all who came before have theirs, or have gone.
+    @contextlib.contextmanager
+    def one(self, key: Hashable) -> Iterator[Turn]:
+        """A place at the end of the line, until the block ends.
 
-        What the caller does with it before its next ``await`` comes before what the next one does. Cancelling is safe.
+        What its owner does between that and its next ``await`` comes before what the next in line does.
         """
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        before, self._last[key] = self._last.get(key), turn
+        line = self._lines.setdefault(key, deque())
+        turn = Turn(line)
+        line.append(turn)
         try:
-            result = await work()
-            if before is not None and not before.done():
-                await asyncio.shield(before)
-            return result
+            yield turn
         finally:
-            if before is None or before.done():
-                self._end(key, turn)
-            else:  # whoever comes next still waits for those before this one
-                before.add_done_callback(lambda _: self._end(key, turn))
-
-    def _end(self, key: Hashable, turn: asyncio.Future[None]) -> None:
-        if self._last.get(key) is turn:
-            del self._last[key]
-        turn.set_result(None)
+            turn.over = True
+            while line and line[0].over:
+                line.popleft()
+            if line:
+                line[0].wake()
+            else:
+                self._lines.pop(key, None)
