@@ -13,6 +13,17 @@ from cryptography.x509.oid import NameOID
 
 HOUR = datetime.timedelta(hours=1)
 PEM = serialization.Encoding.PEM
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +38,9 @@ class Authority:
     def made(cls, directory: Path, name: str) -> Authority:
         key, subject = ec.generate_private_key(ec.SECP256R1()), _named(name)
         signed = (
-            _begun(subject, subject, key, HOUR)
+            _begun(subject, subject, key, key, HOUR)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(SIGNS_CERTIFICATES, critical=True)
             .sign(key, hashes.SHA256())
         )
         file = directory / f"{name}.pem"
@@ -40,7 +51,7 @@ class Authority:
         """A key and a certificate for ``host`` in one file. One that is valid for less than no time has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         signed = (
-            _begun(_named(host), self.name, key, valid_for)
+            _begun(_named(host), self.name, key, self.key, valid_for)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
             .sign(self.key, hashes.SHA256())
         )
@@ -55,8 +66,18 @@ def _named(name: str) -> x509.Name:
 
 
 def _begun(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, valid_for: datetime.timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    valid_for: datetime.timedelta,
 ) -> x509.CertificateBuilder:
+    """With the identifiers of both keys, on which Python insists from 3.13 on."""
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
-    return builder.not_valid_before(now - 2 * HOUR).not_valid_after(now + valid_for)
+    return (
+        builder.not_valid_before(now - 2 * HOUR)
+        .not_valid_after(now + valid_for)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
