@@ -31,7 +31,8 @@ LOOK_EVERY = 1.0
 class SyncBus:
     """``bus.sync``: blocking forms of ``call``, ``send`` and ``publish``, for threads other than the bus's own.
 
-    The context in force in the calling thread (correlation ID, headers, deadline) goes with the message.
+    The context in force in the calling thread (correlation ID, headers, deadline) goes with the message. They block,
+    so in the thread of any event loop use the bus itself.
     """
 
     def __init__(self, bus: ServiceBus) -> None:
@@ -98,10 +99,13 @@ class SyncBus:
         loop = self._bus.loop
         try:
             self._check_process()
-            if loop is None or _running_loop() is loop:
+            if loop is None:
                 raise ConfigurationError(
-                    "bus.sync needs an open bus, and a thread other than that of its event loop;"
-                    " where there is no event loop, bus.sync.open() starts one"
+                    "bus.sync needs an open bus: where no event loop has opened it, `with bus.sync:` or bus.sync.open()"
+                )
+            if _running_loop() is loop:
+                raise ConfigurationError(
+                    "bus.sync needs a thread other than that of its event loop: here, `await bus.call(...)`"
                 )
             outcome: Future[Result] = Future()
             loop.call_soon_threadsafe(partial(_begin, loop, work, contextvars.copy_context(), outcome, name))
@@ -121,7 +125,7 @@ class SyncBus:
 
     def _check_process(self) -> None:
         if self._thread is not None and self._thread.process != os.getpid():
-            raise ConfigurationError("bus.sync was opened before a fork: open it in each worker instead")
+            raise ConfigurationError("bus.sync was opened before a fork: make a ServiceBus in each worker")
 
 
 class BusThread:

@@ -267,4 +267,4 @@ os.waitpid(pid, 0)
 bus.sync.close()
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert said.stdout == 3 * "bus.sync was opened before a fork: open it in each worker instead\n"
+    assert said.stdout == 3 * "bus.sync was opened before a fork: make a ServiceBus in each worker\n"

@@ -19,6 +19,7 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels_redis.serializers import MsgPackSerializer, registry
 
+from servicebus import ConfigurationError
 from servicebus.layers.redis import RedisChannelLayer
 
 from ..server import RealServer
@@ -207,3 +208,35 @@ async def test_a_layer_that_is_closed_while_it_is_used_goes_on(make: Make) -> No
             await layer.close_pools()
 
     await asyncio.gather(*(send() for _ in range(5)), close())
+
+
+class Text(RedisChannelLayer):
+    def serialize(self, message: dict[str, Any]) -> Any:
+        return str(message)
+
+
+async def test_a_serializer_that_makes_no_bytes_is_told_at_the_sender(server: RealServer) -> None:
+    layer = Text([server.url])
+    with pytest.raises(TypeError, match="serialize must return bytes, not str"):
+        await layer.send("a", {"type": "a"})
+    await layer.close_pools()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"expiry": "60"}, "expiry is '60': a number of seconds"),
+        ({"expiry": 0}, "expiry is 0"),
+        ({"expiry": None}, "expiry is None"),
+        ({"group_expiry": "86400"}, "group_expiry is '86400'"),
+        ({"group_expiry": float("inf")}, "group_expiry is inf"),
+        ({"capacity": "5"}, "whole number of messages, not '5'"),
+        ({"capacity": -1}, "whole number of messages, not -1"),
+        ({"channel_capacity": [("a*", 5)]}, "channel_capacity is .*: a dict"),
+        ({"hosts": ("localhost", 6379)}, "hosts must be a list"),
+        ({"hosts": ["localhost:6379"]}, "not a server URL: localhost:6379 "),
+    ],
+)
+def test_a_setting_that_is_none_is_said_when_the_layer_is_made(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises((ValueError, ConfigurationError), match=complaint):
+        RedisChannelLayer(**options)

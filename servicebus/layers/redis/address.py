@@ -102,7 +102,7 @@ def _check_path(url: str) -> None:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown: without its query, where passwords may stand too."""
-    scheme, _, rest = url.partition("://")
+    scheme, mark, rest = url.rpartition("://")
     where, _, query = rest.partition("?")
     # With an "@" behind it, the "?" may be part of a password.
-    return f"{scheme}://{'...' if '@' in query else where.rpartition('@')[2]}"
+    return f"{scheme}{mark}{'...' if '@' in query else where.rpartition('@')[2]}"

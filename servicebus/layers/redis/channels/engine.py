@@ -319,6 +319,8 @@ class Engine:
                 await self.membership.keep()
             except ServiceBusError as error:
                 logger.info("the groups were not refreshed: %s", error)
+            except Exception:
+                logger.exception("the groups were not refreshed")
 
     async def _close_idle(self) -> None:
         idle_since = asyncio.get_running_loop().time() - IDLE_FOR

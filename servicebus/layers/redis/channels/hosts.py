@@ -27,9 +27,10 @@ def read_hosts(hosts: Sequence[Host] | None) -> tuple[Target, ...]:
 
     An entry is a URL, ``(host, port)``, or a dict of redis-py connection keywords with ``address``, ``host`` and
     ``port``, ``path``, or ``master_name`` and ``sentinels`` (and ``sentinel_kwargs``). Raises ValueError for a bare
-    str, as channels_redis does, ConfigurationError for an entry it cannot read.
+    str, as channels_redis does, or pair, ConfigurationError for an entry it cannot read.
     """
-    if isinstance(hosts, str | bytes):
+    is_one = isinstance(hosts, tuple) and len(hosts) == 2 and isinstance(hosts[1], int)
+    if is_one or isinstance(hosts, str | bytes):
         raise ValueError("hosts must be a list of servers, such as ['redis://localhost:6379/0']")
     return tuple(_read(host) for host in hosts or [("localhost", DEFAULT_PORT)])
 

@@ -13,6 +13,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
@@ -146,9 +147,12 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         serializer_format: str = "msgpack",
         on_group_drop: Callable[[str, str], None] | None = None,
     ) -> None:
+        if not isinstance(channel_capacity, Mapping | None):
+            raise ValueError(f"channel_capacity is {channel_capacity!r}: a dict of patterns and capacities")
         for value in (capacity, *(channel_capacity or {}).values()):
-            if not isinstance(value, int):
+            if not isinstance(value, int) or value < 0:
                 raise ValueError(f"a capacity is a whole number of messages, not {value!r}")
+        _check_seconds("group_expiry", group_expiry)
         rules = self.compile_capacities(channel_capacity or {})
         super().__init__(expiry=expiry, capacity=capacity, channel_capacity=rules)
         if isinstance(symmetric_encryption_keys, str | bytes):
@@ -192,6 +196,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
     @expiry.setter
     def expiry(self, seconds: float) -> None:
+        _check_seconds("expiry", seconds)
         longest = self.__dict__.get("_longest", seconds)
         if seconds > longest:
             raise ValueError(f"expiry is {seconds!r}: servers keep messages for {longest} s, as configured")
@@ -338,6 +343,11 @@ def _check(condition: bool, reason: str) -> None:
     """What the specification has raised as AssertionError, under ``python -O`` too."""
     if not condition:
         raise AssertionError(reason)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not 0 < value < inf:
+        raise ValueError(f"{name} is {value!r}: a number of seconds, more than 0")
 
 
 def _check_message(message: object) -> None:

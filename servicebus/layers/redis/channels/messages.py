@@ -56,9 +56,14 @@ class Messages:
     def body(self, message: dict[str, Any], serialize: Serialize) -> Any:
         """What goes into a frame. Raises TypeError or ValueError for what the serializer cannot hold."""
         try:
-            return msgspec.Raw(_encode(message)) if self.plain else serialize(message)
+            if self.plain:
+                return msgspec.Raw(_encode(message))
+            body = serialize(message)
         except RecursionError as error:
             raise ValueError("a message is nested too deeply, or holds itself") from error
+        if not isinstance(body, bytes | bytearray | memoryview):
+            raise TypeError(f"serialize must return bytes, not {type(body).__name__}")
+        return body
 
     def message(self, frame: bytes, deserialize: Deserialize) -> dict[str, Any]:
         """The message in a frame. Raises MalformedFrame for anything that is none."""
