@@ -63,7 +63,10 @@ class ChannelFull(ServiceBusError, channels.exceptions.ChannelFull):  # type: ig
 
 
 class NoWorkers(ServiceBusError):
-    """No worker consumes the channel; the message was not queued."""
+    """No worker consumes the channel; the message was not queued.
+
+    ``in_process``: only this process was asked, because the bus is on ``memory://``.
+    """
 
     executed: Executed = "no"
     retryable = True

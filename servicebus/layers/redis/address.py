@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_ur
 from ...errors import ConfigurationError
 
 DEFAULT_PORT = 6379
+_SCHEME = re.compile(r"[a-zA-Z+]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ def _check_path(url: str) -> None:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown: without its query, where passwords may stand too."""
-    scheme, mark, rest = url.rpartition("://")
+    scheme, mark, rest = url.partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):  # none: what stands there may be a piece of a password
+        scheme, mark, rest = "", "", url
     where, _, query = rest.partition("?")
     # With an "@" behind it, the "?" may be part of a password.
     return f"{scheme}{mark}{'...' if '@' in query else where.rpartition('@')[2]}"

@@ -32,7 +32,17 @@ def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
         Address.from_url(url)
 
 
-@pytest.mark.parametrize("url", ["redis://ann:secret@cache:port", "http://ann:secret@cache", "redis+x://:secret@h"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ann:secret@cache:port",
+        "http://ann:secret@cache",
+        "redis+x://:secret@h",
+        "redis://ann:secret://x@cache:port",
+        "ann:secret://x@cache",
+        "ann:secret@cache:6379",
+    ],
+)
 async def test_a_refused_url_does_not_show_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         async with ServiceBus(url):

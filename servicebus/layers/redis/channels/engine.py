@@ -313,7 +313,7 @@ class Engine:
         while True:
             await asyncio.sleep(self.profile.care)
             self.mailboxes.sweep()
-            self.tell()
+            self.tell()  # what was put off, too
             try:
                 await self._close_idle()
                 await self.membership.keep()

@@ -153,6 +153,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
             if not isinstance(value, int) or value < 0:
                 raise ValueError(f"a capacity is a whole number of messages, not {value!r}")
         _check_seconds("group_expiry", group_expiry)
+        self._configured = Limits(capacity, dict(channel_capacity or {}), expiry)
         rules = self.compile_capacities(channel_capacity or {})
         super().__init__(expiry=expiry, capacity=capacity, channel_capacity=rules)
         if isinstance(symmetric_encryption_keys, str | bytes):
@@ -161,8 +162,6 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self.group_expiry, self.prefix = group_expiry, prefix
         self.counters = Losses(on_group_drop)
         self._targets = read_hosts(hosts)
-        self._longest = expiry
-        self._configured = Limits(capacity, dict(channel_capacity or {}), expiry)
         self._messages = Messages(serializer_format, symmetric_encryption_keys, random_prefix_length, expiry)
         kind = type(self)
         if (kind.serialize, kind.deserialize) != (RedisChannelLayer.serialize, RedisChannelLayer.deserialize):
@@ -197,8 +196,8 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
     @expiry.setter
     def expiry(self, seconds: float) -> None:
         _check_seconds("expiry", seconds)
-        longest = self.__dict__.get("_longest", seconds)
-        if seconds > longest:
+        if seconds > self._configured.expiry:
+            longest = self._configured.expiry
             raise ValueError(f"expiry is {seconds!r}: servers keep messages for {longest} s, as configured")
         self._expiry, self._expiry_ms = seconds, int(seconds * 1000)
 
