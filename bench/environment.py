@@ -38,13 +38,16 @@ class Meanwhile:
     """What share of the machine everything else used since this was made: the noise in a run's figures."""
 
     def __init__(self) -> None:
-        self._started, self._busy, self._own = time.monotonic(), busy_seconds(), _own_seconds()
+        self._started, self._busy, self._own = time.monotonic(), busy_seconds(), own_seconds()
 
     def others_share(self) -> float:
-        """Of all cores, 0 to 1; to be asked when the children of this process have ended. 0 without ``/proc``."""
+        """Of all cores, 0 to 1; to be asked when the children of this process have ended. 0 without ``/proc``.
+
+        The kernel counts in ticks of some 10 ms, and may add one late: of an instant the answer is a guess.
+        """
         elapsed = max(1e-9, time.monotonic() - self._started)
-        others = busy_seconds() - self._busy - (_own_seconds() - self._own)
-        return max(0.0, others / elapsed / (os.cpu_count() or 1))
+        others = busy_seconds() - self._busy - (own_seconds() - self._own)
+        return min(1.0, max(0.0, others / elapsed / (os.cpu_count() or 1)))
 
 
 def busy_seconds() -> float:
@@ -57,7 +60,8 @@ def busy_seconds() -> float:
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def _own_seconds() -> float:
+def own_seconds() -> float:
+    """Processor time of this process and of those of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
-from bench.environment import Meanwhile, environment
+from bench.environment import Meanwhile, busy_seconds, environment, own_seconds
 from bench.pipes import ChildFailed, answer, ask
 from bench.processes import cpu_seconds, process, resident_bytes
 from bench.quiet import Quiet
@@ -53,10 +54,26 @@ async def test_processor_time_and_memory_are_those_of_the_process() -> None:
         assert 64 << 20 < resident_bytes(child.pid) < 256 << 20
 
 
-async def test_what_others_use_is_not_what_this_process_uses() -> None:
+@pytest.mark.parametrize(("others", "share"), [(0.0, 0.0), (1.0, 0.25), (40.0, 1.0), (-0.01, 0.0)])
+def test_what_others_use_is_not_what_this_process_uses(
+    others: float, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, own, busy = 100.0, 5.0, 60.0
+    monkeypatch.setattr("bench.environment.time.monotonic", lambda: now)
+    monkeypatch.setattr("bench.environment.os.cpu_count", lambda: 2)
+    monkeypatch.setattr("bench.environment.own_seconds", lambda: own)
+    monkeypatch.setattr("bench.environment.busy_seconds", lambda: busy)
     meanwhile = Meanwhile()
-    await asyncio.sleep(20 * MS)
-    assert 0 <= meanwhile.others_share() <= 1
+    now, own, busy = now + 2.0, own + 1.5, busy + 1.5 + others
+    assert meanwhile.others_share() == pytest.approx(share)
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the machine's processor time is read from /proc/stat")
+def test_work_of_this_process_is_work_of_the_machine() -> None:
+    busy, own = busy_seconds(), own_seconds()
+    while own_seconds() < own + 200 * MS:
+        pass
+    assert busy_seconds() >= busy + 100 * MS
 
 
 def test_commands_are_counted_by_what_clients_sent_and_by_what_scripts_called(server: RealServer) -> None:
