@@ -39,7 +39,8 @@ BOMBS = {
 def test_a_bomb_costs_little_memory_and_time(name: str, figures: Figures) -> None:
     bomb = BOMBS[name]
     assert len(bomb) <= DEFAULT_MAX_SIZE
-    seconds = min(cpu_seconds(bomb) for _ in range(15))
+    # Beside busy processes the same instructions take up to twice as long: the least of many is what they cost.
+    seconds = min(cpu_seconds(bomb) for _ in range(100))
     tracemalloc.start()
     try:
         read(bomb)
