@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Credit:
-    """``limit`` messages are held at once; ``on_release`` is called whenever room is made.
+    """``limit`` messages are held at once; ``on_release``, while there is one, is called whenever room is made.
 
     The limit may be changed, up to ``most``, the one of the start. What had been asked for by then still comes, so that
     for a moment more messages than a lowered limit may be held. They are never more than ``most``.
@@ -19,7 +19,7 @@ class Credit:
     def __init__(self, limit: int) -> None:
         self.limit = self.most = limit
         self.held = 0
-        self.on_release: Callable[[], None] = _nobody
+        self.on_release: Callable[[], None] | None = None
 
     @property
     def available(self) -> int:
@@ -30,7 +30,7 @@ class Credit:
         """Hold ``limit`` messages from now on, 1 or more and no more than ``most``."""
         assert 1 <= limit <= self.most, (limit, self.most)
         raised, self.limit = limit > self.limit, limit
-        if raised:
+        if raised and self.on_release is not None:
             self.on_release()
 
     def take(self, count: int) -> None:
@@ -42,8 +42,5 @@ class Credit:
         """``count`` messages have been dealt with."""
         self.held -= count
         assert self.held >= 0
-        self.on_release()
-
-
-def _nobody() -> None:
-    """Until a receiver is interested."""
+        if self.on_release is not None:
+            self.on_release()

@@ -97,9 +97,9 @@ class Pipeline:
             self._queue.append(batch)
             self._schedule()
         self._waiting_bytes += len(ticket.frame)
-        connection = self.link.connection
+        waiting = len(batch.tickets)
         # When nothing is on its way, a lone frame has nothing to wait for.
-        if len(batch.tickets) >= SEND_NOW or (connection is not None and not connection.outstanding):
+        if waiting >= SEND_NOW or (waiting == 1 and self._owes_nothing):
             self._flush()
 
     def unpush(self, ticket: Ticket) -> bool:
@@ -197,6 +197,10 @@ class Pipeline:
     @property
     def _owed(self) -> bool:
         return self.link.connection is not None and self.link.connection.outstanding > 0
+
+    @property
+    def _owes_nothing(self) -> bool:
+        return self.link.connection is not None and not self.link.connection.outstanding
 
     @property
     def owing(self) -> float:

@@ -61,7 +61,6 @@ class Receiver:
         self._ready = asyncio.Event()
         self._stop_task: asyncio.Task[None] | None = None
         self._link = Link(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
-        credit.on_release = self.wake
         self._link.start()
 
     def register(self) -> tuple[bytes | int, ...]:
@@ -150,6 +149,7 @@ class Receiver:
 
     def _arm(self, connection: Connection) -> None:
         count = min(self._credit.available, MOST_AT_ONCE)
+        self._credit.on_release = self.wake
         if self._stopping or count <= 0 or not self._idle.is_set() or connection is self._left or self._again:
             return
         sending = self._nodes.pipeline(self.channel)
@@ -161,6 +161,7 @@ class Receiver:
             self._leave(connection)
             return
         self._idle.clear()
+        self._credit.on_release = None  # it has been asked for what there is room for
         command = (b"BLMPOP", BLOCK_TEXT, b"1", self._list, b"LEFT", b"COUNT", count)
         connection.write(pack(command), self._answered)
 

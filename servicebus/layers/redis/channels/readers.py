@@ -150,7 +150,7 @@ class ChannelReader:
         if self._pace.at_once > 1:
             self._start(self._take())
         else:
-            self._demand.on_release()
+            self._receiver.wake()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._busy = self._own(work)
