@@ -19,6 +19,7 @@ from .context import Context
 from .counters import Counters
 from .errors import InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
+from .protocol.bundles import unbundled
 from .protocol.calls import Calls
 from .protocol.codec import (
     MAX_FRAME,
@@ -185,8 +186,8 @@ class Caller:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 
-    def _deliver(self, frames: list[bytes], fence: int) -> None:
-        for frame in frames:
+    def _deliver(self, elements: list[bytes], fence: int) -> None:
+        for frame in unbundled(elements):
             try:
                 parsed = self._decode(frame, MAX_SIZE)
             except MalformedFrame as error:
@@ -204,7 +205,7 @@ class Caller:
                 call.expire("dispatched")
             else:
                 call.future.set_result(parsed.message)
-        self._credit.release(len(frames))
+        self._credit.release(len(elements))
 
     def _watch_deadlines(self) -> None:
         due_ms = self._calls.next_due_ms

@@ -272,6 +272,26 @@ async def test_a_request_made_by_hand_is_served_and_answered(server: RealServer,
         assert await by_hand.answer() == {"type": "reply", "body": {"order_id": "o-1", "units": 2}}
 
 
+async def test_what_is_answered_at_one_instant_may_be_a_bundle(server: RealServer) -> None:
+    now = server_ms(server)
+    requests = [
+        [0, now + 5_000, "", {"type": "echo", "body": n, "reply_channel": f"response.by-hand.4f2a!c{n}"}]
+        for n in range(30)
+    ]
+    async with calling(server.url, shop()):
+        server.run("RPUSH", f"asgi:{{{CHANNEL}}}", *map(msgpack.packb, requests))
+        frames: list[bytes] = []
+        give_up = time.monotonic() + 5000 * MS
+        while len(frames) < len(requests):
+            assert time.monotonic() < give_up, f"{len(frames)} answers"
+            await asyncio.sleep(2 * MS)
+            if element := server.run("LPOP", "asgi:{4f2a!}"):
+                frames += msgpack.unpackb(element)[0] if element.startswith(b"\x91") else [element]
+    replies = [unpacked(frame) for frame in frames]
+    assert [local for _, _, local, _ in replies] == [f"response.by-hand!c{n}" for n in range(30)]
+    assert [message["body"]["message"] for _, _, _, message in replies] == [*range(30)]
+
+
 async def test_a_flat_message_is_its_own_argument(server: RealServer, by_hand: ByHand) -> None:
     async with calling(server.url, shop()):
         lines = [{"sku": "A", "quantity": 2}]

@@ -7,6 +7,8 @@ from itertools import groupby
 
 import msgspec
 
+from ...protocol.bundles import MARK as BUNDLE
+from ...protocol.bundles import bundle, unbundled
 from ...protocol.codec import MAX_FRAME, MalformedFrame, decode_raw, restamped
 from ...protocol.envelope import SIGNED, UNSIGNED
 from .connection import Greeting
@@ -26,7 +28,14 @@ def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int],
     if greeting.promoted:
         return frames
     ours = _ours(greeting)
-    return [frame if frame.startswith(ours) else _adopted(frame, greeting, is_primary) for frame in frames]
+
+    def one(frame: bytes) -> bytes:
+        return frame if frame.startswith(ours) else _adopted(frame, greeting, is_primary)
+
+    return [
+        bundle([one(part) for part in unbundled([element])]) if element.startswith(BUNDLE) else one(element)
+        for element in frames
+    ]
 
 
 def runs(

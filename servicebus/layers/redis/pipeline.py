@@ -247,20 +247,20 @@ class Pipeline:
             connection.write(b"".join(data), *answers)
 
     def _packed(self, batch: Batch) -> bytes:
-        frames = [ticket.frame for ticket in batch.tickets]
+        elements = batch.elements
         list_key, beside, capacity, ttl_ms, local = self._route_of(batch)
         if batch.counted:
             script = SEND_LOCAL if local else SEND_CHANNEL
-            return pack((b"EVALSHA", script.sha, b"2", list_key, beside, capacity, ttl_ms, local, *frames))
+            return pack((b"EVALSHA", script.sha, b"2", list_key, beside, capacity, ttl_ms, local, *elements))
         flag = b"1" if batch.needs_worker else b"0"
-        return pack((b"EVALSHA", SEND.sha, b"2", list_key, beside, capacity, ttl_ms, flag, *frames))
+        return pack((b"EVALSHA", SEND.sha, b"2", list_key, beside, capacity, ttl_ms, flag, *elements))
 
     def _route_of(self, batch: Batch) -> Route:
         return self._routes.counted(batch.counted) if batch.counted else self._routes.plain(batch.channel)
 
     def _answer_of(self, batch: Batch) -> Callable[[Any], None]:
         def answer(reply: Any) -> None:
-            if reply == len(batch.tickets):
+            if reply == batch.pushed_whole:
                 batch.settle(None)
             else:
                 self._not_taken(batch, reply)

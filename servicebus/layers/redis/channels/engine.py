@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ....errors import ConfigurationError, ServiceBusError, Unavailable
+from ....protocol.bundles import unbundled
 from ....protocol.codec import restamped
 from ....protocol.credit import Credit
 from ....protocol.names import full_name, route
@@ -273,11 +274,11 @@ class Engine:
         server = await self._until_opened(self.profile.inbox)
         credit = Credit(INBOX_AT_ONCE)
 
-        def deliver(frames: list[bytes], fence: int) -> None:
-            for local, item in read_frames(frames, fence, server, self.losses):
+        def deliver(elements: list[bytes], fence: int) -> None:
+            for local, item in read_frames(unbundled(elements), fence, server, self.losses):
                 self._sort(local, item)
                 self.underway.ended(item.frame)
-            credit.release(len(frames))
+            credit.release(len(elements))
 
         receiver = server.consume(self.profile.inbox, deliver, credit, worker_id=self.profile.client)
         await receiver.ready()
