@@ -65,8 +65,8 @@ class Dispatcher:
         layer: Layer,
         credit: Credit,
     ) -> None:
-        self._bus, self._layer, self._credit, self._counters = bus, layer, credit, bus.counters
-        self._max_size = bus.max_message_size
+        self._bus, self._credit, self._counters = bus, credit, bus.counters
+        self._max_size, self._now_ms = bus.max_message_size, layer.now_ms
         self._known = tuple(sorted(handlers))
         self._endpoints = Endpoints(service, handlers, layer.now_ms)
         self._routes = self._endpoints.routes
@@ -87,7 +87,7 @@ class Dispatcher:
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
-        now_ms, largest = self._layer.now_ms(), self._max_size
+        now_ms, largest = self._now_ms(), self._max_size
         suspicious, decode, run = self._looks_at_all or bool(self._cancelled), self._decode, self._run
         for frame in frames:
             message: IncomingRequest | None = None
@@ -197,7 +197,7 @@ class Dispatcher:
                     outcome = self._failed(message, context, error)  # what it awaited was cancelled, not the handler
                 except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
                     outcome = self._failed(message, context, error)
-            if message.reply_channel and self._resurrected:
+            if self._resurrected and message.reply_channel:
                 self._answer(message, outcome)
             elif message.reply_channel:
                 self._reply(origin, unique, message, outcome)
@@ -238,7 +238,7 @@ class Dispatcher:
         except Exception as error:
             logger.exception("reading a %r failed", message.type)
             return faults.refused(InvalidRequest(f"the request was refused by its own check: {type(error).__name__}"))
-        if message.deadline and self._layer.now_ms() >= message.deadline:
+        if message.deadline and self._now_ms() >= message.deadline:
             return self._expired()
         return route, request, context
 

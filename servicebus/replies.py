@@ -71,13 +71,14 @@ class Replies:
             return
         # Once its deadline has passed, nobody reads a reply.
         until = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
-        expires = min(until, LATEST)
-        fence, local = self._layer.fence_of(origin.channel), origin.local + unique
+        expires = until if until < LATEST else LATEST
+        channel = origin.channel
+        fence, local = self._layer.fence_of(channel), origin.local + unique
         try:
-            frame = self._encode(fence, expires, local, outcome, self._max_size, origin.channel)
+            frame = self._encode(fence, expires, local, outcome, self._max_size, channel)
         except Exception as error:  # noqa: BLE001 - whatever is in it, its caller gets an answer
-            frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_SIZE, origin.channel)
-        self._layer.push(Reply(origin.channel, frame, self._counters))
+            frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_SIZE, channel)
+        self._layer.push(Reply(channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
         """Whose reply channel it is, and what is unique in it. It came from outside, and may be no legal name.
