@@ -25,7 +25,7 @@ from .connection import Connection, ConnectionLost, NeverSent, into, pack
 from .link import Link
 from .locate import Locator
 from .routes import Route, Routes
-from .scripts import ALL, MISSING, REGISTER, SEND, SEND_CHANNEL, SEND_LOCAL, SENDING
+from .scripts import ALL, MISSING, REGISTER, SENDING
 
 SEND_NOW = 64
 """Frames of a batch that do not wait for the end of the tick, so that those who take them work meanwhile."""
@@ -89,18 +89,20 @@ class Pipeline:
         if self._refusal is not None or self._waiting_bytes >= MAX_WAITING_BYTES:
             ticket.settle(self._refusal or Overloaded(ticket.channel, f"{MAX_WAITING_BYTES} bytes wait to be sent"))
             return
-        channel = ticket.channel
-        batch = self._open.get(channel)
-        if batch is None or not batch.takes(ticket):
-            batch = self._open[channel] = Batch(ticket)
-            batch.takes(ticket)
-            self._queue.append(batch)
-            self._schedule()
         self._waiting_bytes += len(ticket.frame)
-        waiting = len(batch.tickets)
+        batch = self._open.get(ticket.channel)
+        if batch is not None and batch.takes(ticket):
+            if len(batch.tickets) >= SEND_NOW:
+                self._flush()
+            return
+        batch = self._open[ticket.channel] = Batch(ticket)
+        batch.takes(ticket)
+        self._queue.append(batch)
         # When nothing is on its way, a lone frame has nothing to wait for.
-        if waiting >= SEND_NOW or (waiting == 1 and self._owes_nothing):
+        if self._owes_nothing:
             self._flush()
+        else:
+            self._schedule()
 
     def unpush(self, ticket: Ticket) -> bool:
         """Take back a frame that has not left yet."""
@@ -247,13 +249,8 @@ class Pipeline:
             connection.write(b"".join(data), *answers)
 
     def _packed(self, batch: Batch) -> bytes:
-        elements = batch.elements
-        list_key, beside, capacity, ttl_ms, local = self._route_of(batch)
-        if batch.counted:
-            script = SEND_LOCAL if local else SEND_CHANNEL
-            return pack((b"EVALSHA", script.sha, b"2", list_key, beside, capacity, ttl_ms, local, *elements))
-        flag = b"1" if batch.needs_worker else b"0"
-        return pack((b"EVALSHA", SEND.sha, b"2", list_key, beside, capacity, ttl_ms, flag, *elements))
+        route = self._route_of(batch)
+        return (route.push_to_workers if batch.needs_worker else route.push).packed(batch.elements)
 
     def _route_of(self, batch: Batch) -> Route:
         return self._routes.counted(batch.counted) if batch.counted else self._routes.plain(batch.channel)

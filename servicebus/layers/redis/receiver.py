@@ -50,7 +50,8 @@ class Receiver:
         self.channel, self.worker_id = channel, worker_id
         self._nodes, self._keys, self._sink, self._credit = nodes, keys, sink, credit
         self._presence_ms = presence_ms
-        self._list = keys.messages(channel)
+        pop = pack((b"BLMPOP", BLOCK_TEXT, b"1", keys.messages(channel), b"LEFT", b"COUNT", 0))
+        self._pop = pop[: -len(COUNTS[0])]
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         self._again: asyncio.TimerHandle | None = None
@@ -162,8 +163,7 @@ class Receiver:
             return
         self._idle.clear()
         self._credit.on_release = None  # it has been asked for what there is room for
-        command = (b"BLMPOP", BLOCK_TEXT, b"1", self._list, b"LEFT", b"COUNT", count)
-        connection.write(pack(command), self._answered)
+        connection.write(self._pop + COUNTS[count], self._answered)
 
     def _answered(self, reply: Any) -> None:
         self._idle.set()
@@ -226,6 +226,8 @@ class Receiver:
 
 
 BLOCK_TEXT = str(BLOCK).encode()
+COUNTS = [b"$%d\r\n%d\r\n" % (len(str(count)), count) for count in range(MOST_AT_ONCE + 1)]
+"""How the last argument of a pop is packed."""
 
 
 def _ignored(reply: object) -> None:

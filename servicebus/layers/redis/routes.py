@@ -1,4 +1,4 @@
-"""Where frames go and under what limits: per list, and per process-local channel whose own capacity is kept."""
+"""How frames are pushed, and under what limits: per list, and per process-local channel whose own capacity is kept."""
 
 from __future__ import annotations
 
@@ -6,19 +6,40 @@ from typing import NamedTuple
 
 from ...protocol.names import route
 from ..base import CapacityOf, Limits
+from .connection import pack
 from .keys import Keys
+from .scripts import SEND, SEND_CHANNEL, SEND_LOCAL, Script
 
 REMEMBERED = 10_000
+NOTHING = b"$0\r\n\r\n"
+"""How an empty last argument is packed."""
+
+
+class Push(NamedTuple):
+    """A script call without its frames: its parts, and packed as it begins when there is one frame."""
+
+    parts: tuple[bytes | str | int, ...]
+    before_one: bytes
+
+    @classmethod
+    def by(cls, script: Script, *arguments: bytes | str | int) -> Push:
+        """With two keys and three arguments, which is what the scripts that send have before the frames."""
+        parts = (b"EVALSHA", script.sha, b"2", *arguments)
+        return cls(parts, pack((*parts, b""))[: -len(NOTHING)])
+
+    def packed(self, elements: list[bytes]) -> bytes:
+        if len(elements) > 1:
+            return pack((*self.parts, *elements))
+        (element,) = elements  # most calls have one, and all but that is the same every time
+        return b"%b$%d\r\n%b\r\n" % (self.before_one, len(element), element)
 
 
 class Route(NamedTuple):
-    """The list, the key beside it (workers, or counts when the channel is counted), capacity, TTL, local name."""
+    """The way to one channel: whoever is there, or only when a worker is."""
 
-    list_key: bytes
-    beside: bytes
     capacity: int
-    ttl_ms: int
-    local: str
+    push: Push
+    push_to_workers: Push
 
 
 class Routes:
@@ -34,8 +55,9 @@ class Routes:
         """The route of a channel or an inbox."""
         known = self._plain.get(name)
         if known is None:
-            keys = self._keys
-            known = Route(keys.messages(name), keys.workers(name), self._capacity(name), self._ttl_ms, "")
+            keys, capacity = (self._keys.messages(name), self._keys.workers(name)), self._capacity(name)
+            pushes = (Push.by(SEND, *keys, capacity, self._ttl_ms, flag) for flag in (b"0", b"1"))
+            known = Route(capacity, *pushes)
             _remember(self._plain, name, known)
         return known
 
@@ -43,8 +65,10 @@ class Routes:
         """The route of a channel whose own capacity is kept, by its full name."""
         known, capacity = self._counted.get(channel), self._capacity.of_channel(channel)
         if known is None or known.capacity != capacity:
-            keys, (inbox, local) = self._keys, route(channel)
-            known = Route(keys.messages(inbox), keys.counts(inbox), capacity, self._ttl_ms, local)
+            inbox, local = route(channel)
+            keys = self._keys.messages(inbox), self._keys.counts(inbox)
+            push = Push.by(SEND_LOCAL if local else SEND_CHANNEL, *keys, capacity, self._ttl_ms, local)
+            known = Route(capacity, push, push)
             _remember(self._counted, channel, known)
         return known
 
