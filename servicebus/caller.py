@@ -34,7 +34,8 @@ from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
 from .protocol.names import checked_route, inbox_mark, reply_prefix, route
 from .tickets import Call, OneWay, Word
 
-REPLIES_AT_ONCE = 1024
+REPLIES_AT_ONCE = 16
+"""Elements of the inbox that are taken at once, each of them a reply or a bundle: the loop stands for no longer."""
 WITHDRAW_WITHIN = 0.04
 # Deadlines are kept in slots of 8 ms: together with them this leaves nobody waiting for 20 ms more than he wanted to.
 VERDICT_WITHIN = 0.01
@@ -289,7 +290,7 @@ class Caller:
 
 def _random_name(characters: int) -> str:
     """5.9 random bits for each character: letters and digits."""
-    # Two of 64 characters are taken for others. A name without marks is recognized at a glance by who replies to it.
+    # "+" and "/" become letters: a name of letters and digits is recognized at a glance by who replies to it.
     return base64.b64encode(os.urandom(-(-characters * 3 // 4)), b"AB").decode()[:characters]
 
 

@@ -30,6 +30,7 @@ class Reply(msgspec.Struct, eq=False, gc=False):
     counters: Counters
     needs_worker: ClassVar[bool] = False
     counted: ClassVar[str] = ""
+    bundled: ClassVar[bool] = True
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:

@@ -28,6 +28,7 @@ class Call(msgspec.Struct, eq=False):
     overdue: bool = False
     needs_worker: ClassVar[bool] = True
     counted: ClassVar[str] = ""
+    bundled: ClassVar[bool] = False
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:
@@ -47,6 +48,7 @@ class OneWay:
     __slots__ = ("channel", "frame", "future")
     needs_worker = False
     counted = ""
+    bundled = False
 
     def __init__(self, channel: str, frame: bytes, future: asyncio.Future[None]) -> None:
         self.channel, self.frame, self.future = channel, frame, future
@@ -66,6 +68,7 @@ class Word:
     __slots__ = ("channel", "frame")
     needs_worker = False
     counted = ""
+    bundled = False
 
     def __init__(self, channel: str, frame: bytes) -> None:
         self.channel, self.frame = channel, frame

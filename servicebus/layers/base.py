@@ -21,7 +21,7 @@ Sink = Callable[[list[bytes], int], None]
 DEFAULT_CAPACITY = 10_000
 DEFAULT_EXPIRY = 60.0
 INBOX_CAPACITY = 100_000
-"""Messages that wait for a whole process: it drains its inbox all the time, whatever its consumers do."""
+"""Elements that wait for a whole process, messages and bundles: it drains its inbox all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class Ticket(Protocol):
     ``channel`` is the list it goes to: a channel, or the inbox of a process (see ``protocol.names.route``). With
     ``needs_worker`` it is refused when nobody is registered with that list. ``counted`` is the full name of a
     channel whose own capacity is to be kept, whatever a process has taken and not handed over included, "" for none:
-    its readers must then say what they hold.
+    its readers must then say what they hold. ``bundled``: nobody waits for what becomes of it, so that what goes to
+    one inbox at once may be one element of its list (see ``protocol.bundles``), taken or refused as a whole.
     """
 
     frame: bytes
@@ -96,6 +97,9 @@ class Ticket(Protocol):
 
     @property
     def counted(self) -> str: ...
+
+    @property
+    def bundled(self) -> bool: ...
 
     def settle(self, error: ServiceBusError | None) -> None:
         """Called exactly once: None when the channel took the frame, else why it did not. It must not raise."""

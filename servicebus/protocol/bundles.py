@@ -6,20 +6,30 @@ goes in as bytes, so that one that cannot be read spoils no other.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .codec import UNDECODABLE
 
 MARK = b"\x91"
 """How a bundle begins. No frame does."""
+MOST = 64
+"""Frames in a bundle: what is in one is handled in one go."""
 
-_decode = msgspec.msgpack.Decoder(tuple[list[bytes]]).decode
+_decode = msgspec.msgpack.Decoder(tuple[Annotated[list[bytes], msgspec.Meta(max_length=MOST)]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def bundle(frames: list[bytes]) -> bytes:
-    """Frames, oldest first, as one element."""
+    """``MOST`` frames at most, oldest first, as one element."""
     return _encode((frames,))
+
+
+def bundles(frames: list[bytes]) -> list[bytes]:
+    """Frames as elements, each of ``MOST`` of them but for the last; a lone one is its own element."""
+    parts = (frames[at : at + MOST] for at in range(0, len(frames), MOST))
+    return [bundle(part) if len(part) > 1 else part[0] for part in parts]
 
 
 def unbundled(elements: list[bytes]) -> list[bytes]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 
 class Credit:
-    """``limit`` messages are held at once; ``on_release``, while there is one, is called whenever room is made.
+    """``limit`` messages are held at once; ``on_release`` is called whenever room is made.
+
+    A receiver sets that, and takes it away while it waits for messages.
 
     The limit may be changed, up to ``most``, the one of the start. What had been asked for by then still comes, so that
     for a moment more messages than a lowered limit may be held. They are never more than ``most``.

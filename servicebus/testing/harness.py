@@ -21,6 +21,7 @@ class _Copy:
     frame: bytes
     needs_worker: bool
     counted: str
+    bundled: bool
 
     def settle(self, error: ServiceBusError | None) -> None: ...
 
@@ -99,7 +100,9 @@ class HarnessLayer:
         self._layer.push(ticket)
 
     def _push_twice(self, ticket: Ticket) -> None:
-        copy = self._copies[ticket] = _Copy(ticket.channel, ticket.frame, ticket.needs_worker, ticket.counted)
+        copy = self._copies[ticket] = _Copy(
+            ticket.channel, ticket.frame, ticket.needs_worker, ticket.counted, ticket.bundled
+        )
         self._layer.push(ticket)
         self._layer.push(copy)
 

@@ -24,8 +24,10 @@ class Ticket:
 
     counted = ""
 
-    def __init__(self, layer: Layer, channel: str, number: Any, needs_worker: bool = False) -> None:
-        self.channel, self.number, self.needs_worker = channel, number, needs_worker
+    def __init__(
+        self, layer: Layer, channel: str, number: Any, needs_worker: bool = False, bundled: bool = False
+    ) -> None:
+        self.channel, self.number, self.needs_worker, self.bundled = channel, number, needs_worker, bundled
         fence, expires = layer.fence_of(channel), layer.now_ms() + 60_000
         self.frame = encode_frame(fence, expires, "", {"type": "n", "n": number}, MAX_FRAME)
         self.settled = asyncio.get_running_loop().create_future()

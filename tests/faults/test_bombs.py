@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
 import pytest
 
-from servicebus.protocol.codec import DEFAULT_MAX_SIZE, UNDECODABLE, MalformedFrame, decode_request
+from servicebus.protocol.bundles import unbundled
+from servicebus.protocol.codec import DEFAULT_MAX_SIZE, UNDECODABLE, MalformedFrame, decode_reply, decode_request
 
 from ..timing import MS
 from .conftest import Figures
@@ -40,7 +42,7 @@ def test_a_bomb_costs_little_memory_and_time(name: str, figures: Figures) -> Non
     bomb = BOMBS[name]
     assert len(bomb) <= DEFAULT_MAX_SIZE
     # Beside busy processes the same instructions take up to twice as long: the least of many is what they cost.
-    seconds = min(cpu_seconds(bomb) for _ in range(100))
+    seconds = min(cpu_seconds(bomb, read) for _ in range(100))
     tracemalloc.start()
     try:
         read(bomb)
@@ -52,9 +54,35 @@ def test_a_bomb_costs_little_memory_and_time(name: str, figures: Figures) -> Non
     assert peak <= 8 * MEBIBYTE
 
 
-def cpu_seconds(bomb: bytes) -> float:
+BUNDLES = {
+    "a bundle of empty frames": b"\x91\xdc\x7f\xfa" + b"\xc4\x00" * 32_762,
+    "a bundle that promises four billion frames": b"\x91\xdd\xff\xff\xff\xff",
+    "a bundle of a frame that promises four gigabytes": b"\x91\x91\xc6\xff\xff\xff\xff",
+    "bundles in bundles": b"\x91" * DEFAULT_MAX_SIZE,
+}
+
+
+@pytest.mark.row(29)
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_bundle_that_is_a_bomb_stays_closed(name: str, figures: Figures) -> None:
+    bomb = BUNDLES[name]
+    assert len(bomb) <= DEFAULT_MAX_SIZE
+    seconds = min(cpu_seconds(bomb, opened) for _ in range(100))
+    figures(29, f"{name}: {seconds * 1000:.2f} ms")
+    assert unbundled([bomb]) == [bomb]
+    assert seconds <= 5 * MS
+
+
+def opened(bomb: bytes) -> None:
+    """As a caller does."""
+    for frame in unbundled([bomb]):
+        with suppress(MalformedFrame):
+            decode_reply(frame, DEFAULT_MAX_SIZE)
+
+
+def cpu_seconds(bomb: bytes, how: Callable[[bytes], None]) -> float:
     before = time.thread_time()
-    read(bomb)
+    how(bomb)
     return time.thread_time() - before
 
 

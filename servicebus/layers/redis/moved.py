@@ -32,10 +32,11 @@ def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int],
     def one(frame: bytes) -> bytes:
         return frame if frame.startswith(ours) else _adopted(frame, greeting, is_primary)
 
-    return [
-        bundle([one(part) for part in unbundled([element])]) if element.startswith(BUNDLE) else one(element)
-        for element in frames
-    ]
+    def opened(element: bytes) -> bytes:
+        parts = unbundled([element])
+        return element if all(part.startswith(ours) for part in parts) else bundle([one(part) for part in parts])
+
+    return [opened(element) if element.startswith(BUNDLE) else one(element) for element in frames]
 
 
 def runs(

@@ -98,11 +98,11 @@ class Pipeline:
         batch = self._open[ticket.channel] = Batch(ticket)
         batch.takes(ticket)
         self._queue.append(batch)
+        # Also when this one leaves at once: the answers of a tick go before its receiver asks for more.
+        self._schedule()
         # When nothing is on its way, a lone frame has nothing to wait for.
         if self._owes_nothing:
             self._flush()
-        else:
-            self._schedule()
 
     def unpush(self, ticket: Ticket) -> bool:
         """Take back a frame that has not left yet."""
@@ -256,8 +256,10 @@ class Pipeline:
         return self._routes.counted(batch.counted) if batch.counted else self._routes.plain(batch.channel)
 
     def _answer_of(self, batch: Batch) -> Callable[[Any], None]:
+        whole = batch.whole
+
         def answer(reply: Any) -> None:
-            if reply == batch.pushed_whole:
+            if reply == whole:
                 batch.settle(None)
             else:
                 self._not_taken(batch, reply)
@@ -272,10 +274,11 @@ class Pipeline:
         elif reply == -1:
             batch.settle(NoWorkers(batch.channel))
         else:
-            for ticket in batch.tickets[:reply]:
+            taken = batch.frames_in(reply)
+            for ticket in batch.tickets[:taken]:
                 ticket.settle(None)
             full = ChannelFull(batch.counted or batch.channel, self._route_of(batch).capacity)
-            batch.settle(full, reply)
+            batch.settle(full, taken)
 
     def _not_run(self, batch: Batch, error: hiredis.ReplyError) -> None:
         text = str(error)

@@ -162,7 +162,7 @@ class Receiver:
             self._leave(connection)
             return
         self._idle.clear()
-        self._credit.on_release = None  # it has been asked for what there is room for
+        self._credit.on_release = None  # the server has been asked for all that there is room for
         connection.write(self._pop + COUNTS[count], self._answered)
 
     def _answered(self, reply: Any) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import msgpack
 import pytest
 
 from servicebus import ChannelFull, Service, ServiceBus
+from servicebus.caller import REPLIES_AT_ONCE
 from servicebus.layers import base
 from servicebus.layers.base import Layer
-from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis import RedisChannelLayer, pipeline
 from servicebus.layers.redis.connection import Greeting
 from servicebus.layers.redis.moved import adopted
-from servicebus.protocol.bundles import bundle, unbundled
+from servicebus.protocol.bundles import MOST, bundle, unbundled
 
 from ...conformance.transport import Layers, Ticket, number_of, outcomes
 from ...server import RealServer
@@ -34,7 +36,7 @@ async def pushed(layer: Layer, channel: str, numbers: range, **options: Any) -> 
 async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: RealServer) -> None:
     layers = Layers(server.url)
     layer = await layers.open()
-    assert await outcomes(await pushed(layer, INBOX, range(40))) == {None: 40}
+    assert await outcomes(await pushed(layer, INBOX, range(40), bundled=True)) == {None: 40}
     elements = server.frames(INBOX)
     assert len(elements) == 2
     assert [number_of(frame) for frame in unbundled(elements)] == [*range(40)]
@@ -42,12 +44,17 @@ async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: RealServer
     await layers.close()
 
 
-@pytest.mark.parametrize(("channel", "needs_worker"), [(CHANNEL, False), (CHANNEL, True), (INBOX, True)])
-async def test_anything_else_lies_there_frame_by_frame(server: RealServer, channel: str, needs_worker: bool) -> None:
+@pytest.mark.parametrize(
+    ("channel", "options"),
+    [(CHANNEL, {}), (CHANNEL, {"bundled": True}), (INBOX, {}), (INBOX, {"needs_worker": True})],
+)
+async def test_anything_else_lies_there_frame_by_frame(
+    server: RealServer, channel: str, options: dict[str, bool]
+) -> None:
     layers = Layers(server.url)
     layer = await layers.open()
     server.register(channel)
-    assert await outcomes(await pushed(layer, channel, range(40), needs_worker=needs_worker)) == {None: 40}
+    assert await outcomes(await pushed(layer, channel, range(40), **options)) == {None: 40}
     assert [number_of(frame) for frame in server.frames(channel)] == [*range(40)]
     await layers.close()
 
@@ -56,10 +63,29 @@ async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monk
     monkeypatch.setattr(base, "INBOX_CAPACITY", 2)
     layers = Layers(server.url)
     layer = await layers.open()
-    assert await outcomes(await pushed(layer, INBOX, range(40))) == {None: 40}
-    refused = await pushed(layer, INBOX, range(40, 80))
+    assert await outcomes(await pushed(layer, INBOX, range(40), bundled=True)) == {None: 40}
+    refused = await pushed(layer, INBOX, range(40, 80), bundled=True)
     assert [type(await ticket.outcome()) for ticket in refused] == [ChannelFull] * 40
     assert [number_of(frame) for frame in unbundled(server.frames(INBOX))] == [*range(40)]
+    await layers.close()
+
+
+async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
+    own_server: RealServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "INBOX_CAPACITY", 2)
+    monkeypatch.setattr(pipeline, "SEND_NOW", 1000)
+    monkeypatch.setattr(pipeline, "PATIENCE", 20.0)
+    layers = Layers(own_server.url)
+    layer = await layers.open()
+    own_server.pause()
+    await pushed(layer, CHANNEL, range(1))  # behind which the others wait, so that none leaves alone
+    tickets = await pushed(layer, INBOX, range(300), bundled=True)
+    own_server.resume()
+    found = [await ticket.outcome() for ticket in tickets]
+    assert found[:128] == [None] * 128
+    assert [type(error) for error in found[128:]] == [ChannelFull] * 172
+    assert [number_of(frame) for frame in unbundled(own_server.frames(INBOX))] == [*range(128)]
     await layers.close()
 
 
@@ -129,6 +155,29 @@ async def test_thousands_of_calls_at_once_get_each_its_own_reply(server: RealSer
         calls = (bus.call("echo.request", {"type": "echo", "n": n}, timeout=30.0) for n in range(3000))
         assert await asyncio.gather(*calls) == [*range(3000)]
         assert bus.counters.late_replies == 0
+
+
+async def test_a_caller_that_stood_still_hears_what_came_meanwhile_in_portions(server: RealServer) -> None:
+    server.register(CHANNEL)
+    async with ServiceBus(server.url) as bus:
+        waiting = asyncio.create_task(bus.call(CHANNEL, {"type": "x"}))
+        await eventually(lambda: len(server.frames(CHANNEL)) == 1)
+        inbox, local = bus_route(msgpack.unpackb(server.frames(CHANNEL)[0])[3]["reply_channel"])
+        late = bundle([msgpack.packb([0, 2**62, local + "x", {"type": "reply"}])] * MOST)
+        mine = msgpack.packb([0, 2**62, local, {"type": "reply", "body": 1}])
+        seen: list[int] = []
+
+        async def look() -> None:
+            while True:
+                seen.append(bus.counters.late_replies)
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        server.run("RPUSH", f"asgi:{{{inbox}}}", *[late] * 100, mine)
+        assert await waiting == 1
+        looking.cancel()
+        assert bus.counters.late_replies == 100 * MOST
+        assert max(after - before for before, after in pairwise(seen)) <= REPLIES_AT_ONCE * MOST
 
 
 OURS, THEIRS, DEAD = 70_000, 80_000, 90_000

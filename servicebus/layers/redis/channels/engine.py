@@ -30,7 +30,7 @@ from .readers import ChannelReader, read_frames
 from .server import Server
 from .underway import Underway
 
-INBOX_AT_ONCE = 512
+INBOX_AT_ONCE = 128
 RETRY = 0.2
 IDLE_FOR = 10.0
 CARE = 2.0

@@ -69,6 +69,7 @@ class Outgoing:
         "server",
     )
     needs_worker = False
+    bundled = False
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class Copy:
     """One message of a group, on its way to one member of it."""
 
     __slots__ = ("channel", "counted", "frame", "future", "needs_worker")
+    bundled = False
 
     def __init__(self, channel: str, frame: bytes, *, needs_worker: bool, counted: str = "") -> None:
         self.channel, self.frame, self.needs_worker, self.counted = channel, frame, needs_worker, counted

@@ -9,7 +9,7 @@ local count = #ARGV - 3
 local held = redis.call('HINCRBY', KEYS[2], ARGV[3], count)
 if held > tonumber(ARGV[1]) then
   -- Full: nobody may be reading. What has expired at the head of the inbox takes no room, whosever it is. A frame begins
-  -- with the array's mark, its fence, its expiry and its local name; words to the process ('+') stay.
+  -- with the array's mark, its fence, its expiry and its local name; words to the process ('+') and bundles stay.
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   while true do
