@@ -110,7 +110,7 @@ class Administered(ABC):
         return [key for key in self.all_keys() if self.run("PTTL", key) == -1]
 
     def frames(self, channel: str) -> list[bytes]:
-        """What lies in a channel, oldest first."""
+        """What lies in a channel, oldest first; in an inbox that may be bundles (docs/spec.md, section 5)."""
         found: list[bytes] = self.run("LRANGE", f"asgi:{{{channel}}}", 0, -1)
         return found
 
