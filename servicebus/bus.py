@@ -139,7 +139,7 @@ class ServiceBus:
             self.loop = None
             await self._stop_server()
             raise
-        _opened.add(self)
+        _in_use.add(self)
         self._layer = layer
         self._caller = Caller(
             layer,
@@ -192,7 +192,7 @@ class ServiceBus:
         await layer.close()
         await self._stop_server()
         self._layer = self._caller = self.loop = self._closing = None
-        _opened.discard(self)
+        _in_use.discard(self)
 
     @overload
     async def call(self, channel: str, request: Request[Result], *, timeout: float | None = None) -> Result: ...
@@ -399,12 +399,12 @@ def _not_open() -> ConfigurationError:
     return ConfigurationError("the bus is not open: use `async with ServiceBus(...) as bus:`")
 
 
-_opened: WeakSet[ServiceBus] = WeakSet()
+_in_use: WeakSet[ServiceBus] = WeakSet()
 
 
 def _after_fork() -> None:
     """The child has no thread in which a bus of its parent may be used: it would speak on the parent's connection."""
-    for bus in list(_opened):
+    for bus in list(_in_use):
         bus._thread = 0
 
 
