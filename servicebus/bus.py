@@ -13,10 +13,8 @@ from contextlib import asynccontextmanager
 from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
-from weakref import WeakSet
 
-import msgspec
-
+from . import forks
 from .caller import Caller
 from .config import default_keys, default_url
 from .context import NO_HEADERS, Context, current
@@ -30,7 +28,7 @@ from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Code
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .protocol.names import checked_channel, checked_service
-from .request import Request, operation_of, reply_type
+from .request import Request, operation_of, reply_decoder
 from .security.signing import Keyring, SigningCodec
 from .service import Service
 from .serving import Serving
@@ -139,7 +137,7 @@ class ServiceBus:
             self.loop = None
             await self._stop_server()
             raise
-        _in_use.add(self)
+        forks.tell(self, ServiceBus._disown)
         self._layer = layer
         self._caller = Caller(
             layer,
@@ -192,7 +190,6 @@ class ServiceBus:
         await layer.close()
         await self._stop_server()
         self._layer = self._caller = self.loop = self._closing = None
-        _in_use.discard(self)
 
     @overload
     async def call(self, channel: str, request: Request[Result], *, timeout: float | None = None) -> Result: ...
@@ -330,9 +327,9 @@ class ServiceBus:
         if reply.type != REPLY:
             module = type(request).__module__ if isinstance(request, Request) else None
             raise faults.from_wire(reply, call.channel, call.operation, module)
-        kind = type(request)
+        kind: Any = type(request)
         try:
-            return (_decoders.get(kind) or _decoder_of(kind))(reply.body)
+            return reply_decoder(kind)(reply.body)
         except UNDECODABLE as error:
             raise RemoteError("reply_invalid", f"the reply is not what the contract says: {error}") from error
 
@@ -388,6 +385,10 @@ class ServiceBus:
             raise ConfigurationError("the bus belongs to the event loop that opened it; from elsewhere use bus.sync")
         self._thread = get_ident()  # the loop goes on in another thread
 
+    def _disown(self) -> None:
+        """In the child of a fork: no thread there may use this bus, which would speak on its parent's connection."""
+        self._thread = 0
+
 
 def _check(kind: type[int | float], /, **numbers: Any) -> None:
     for name, value in numbers.items():
@@ -397,24 +398,3 @@ def _check(kind: type[int | float], /, **numbers: Any) -> None:
 
 def _not_open() -> ConfigurationError:
     return ConfigurationError("the bus is not open: use `async with ServiceBus(...) as bus:`")
-
-
-_in_use: WeakSet[ServiceBus] = WeakSet()
-
-
-def _after_fork() -> None:
-    """The child has no thread in which a bus of its parent may be used: it would speak on the parent's connection."""
-    for bus in list(_in_use):
-        bus._thread = 0
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-_decoders: dict[type, Any] = {}
-
-
-def _decoder_of(request: type) -> Any:
-    """Plain values for a message that is no typed request."""
-    declared = reply_type(request) if issubclass(request, Request) else Any
-    decode = _decoders[request] = msgspec.msgpack.Decoder(declared).decode
-    return decode

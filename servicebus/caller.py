@@ -34,7 +34,7 @@ from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
 from .protocol.names import checked_route, inbox_mark, reply_prefix, route
 from .tickets import Call, OneWay, Word
 
-REPLIES_AT_ONCE = 16
+REPLIES_AT_ONCE = 32
 """Elements of the inbox that are taken at once, each of them a reply or a bundle: the loop stands for no longer."""
 WITHDRAW_WITHIN = 0.04
 # Deadlines are kept in slots of 8 ms: together with them this leaves nobody waiting for 20 ms more than he wanted to.

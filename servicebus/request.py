@@ -6,7 +6,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Generic, Literal, TypeVar, dataclass_transform
 
@@ -89,6 +89,13 @@ def reply_type(request: type[Request[Any]]) -> Any:
         elif isinstance(base, type) and issubclass(base, Request) and base is not Request:
             return reply_type(base)
     raise ConfigurationError(f"{request.__qualname__} names no reply type: derive it from Request[Reply]")
+
+
+@cache
+def reply_decoder(request: type) -> Callable[[Any], Any]:
+    """From the body of a reply to the reply type of a request class; to plain values for a message that is none."""
+    declared = reply_type(request) if issubclass(request, Request) else Any
+    return msgspec.msgpack.Decoder(declared).decode
 
 
 def _original_bases(cls: type) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import uuid
 import weakref
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
+from .... import forks
 from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusError, own
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from ....protocol.names import route
@@ -169,7 +169,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
             self._messages.plain = False
         self._destinations: dict[str, Destination] = {}
         self._start_afresh()
-        _layers.add(self)
+        forks.tell(self, RedisChannelLayer._leave_parent)
 
     def _start_afresh(self) -> None:
         """No connection, no message, and a name of its own: a new object, or one that a fork has doubled."""
@@ -179,6 +179,12 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self._finalizer = weakref.finalize(self, self._backend.abandon)
         self._finalizer.atexit = False
 
+    def _leave_parent(self) -> None:
+        """In the child of a fork."""
+        self._finalizer.detach()
+        _parents.append(self._backend)
+        self._start_afresh()
+
     def __getstate__(self) -> dict[str, Any]:
         """Of a copy: what it was configured with. It has connections, messages and a ``client_prefix`` of its own."""
         own = ("_backend", "_finalizer", "_inbox", "client_prefix")
@@ -187,7 +193,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start_afresh()
-        _layers.add(self)
+        forks.tell(self, RedisChannelLayer._leave_parent)
 
     @property
     def expiry(self) -> float:
@@ -355,16 +361,5 @@ def _check_message(message: object) -> None:
     _check("__asgi_channel__" not in message, "__asgi_channel__ is a reserved key")  # type: ignore[operator]
 
 
-_layers: weakref.WeakSet[RedisChannelLayer] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for layer in list(_layers):
-        layer._finalizer.detach()
-        _parents.append(layer._backend)
-        layer._start_afresh()
-
-
 # What a fork has doubled is never closed in the child: its descriptors are the parent's too.
 _parents: list[Backend] = []
-os.register_at_fork(after_in_child=_after_fork)
