@@ -44,6 +44,11 @@ class Server(Daphne):  # type: ignore[misc] # daphne has no types
         self._port: Any = None
         self._ending: asyncio.Task[None] | None = None
 
+    def heed_signals(self) -> None:
+        """From now on a signal is an order to drain, once there is something to be drained."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            twisted_loop.add_signal_handler(number, self._end, number)
+
     def listen(self, address: Address) -> str:
         """Listen, and return the URL. Raises ConfigurationError when that cannot be."""
         try:
@@ -55,8 +60,6 @@ class Server(Daphne):  # type: ignore[misc] # daphne has no types
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, and drain. A second signal ends the process at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            twisted_loop.add_signal_handler(number, self._end, number)
         reactor.callLater(1, self.application_checker)
         reactor.run(installSignalHandlers=False)
 
@@ -98,6 +101,7 @@ def serve(gateway: Gateway, address: Address, what: str) -> None:
     try:
         twisted_loop.run_until_complete(gateway.open())
         server = Server(gateway)
+        server.heed_signals()  # before anybody is told that it serves
         logger.info("serving %s at %s", what, server.listen(address))
         server.run()
     finally:
