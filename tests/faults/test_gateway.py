@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from servicebus import Context, Service, ServiceBus
+from servicebus import Context, ServiceBus
 
+from ..gateway.desk import Sleeper
 from ..gateway.running import GatewayProcess, Reply, gateway, posting, read_reply
 from ..server import RealServer
 from ..timing import MS, allowed, eventually
@@ -36,15 +37,13 @@ ANNOUNCED = HEAD + b"content-length: %d\r\n\r\n" % LARGE
 pytestmark = pytest.mark.row(36)
 
 
-class Site:
+class Site(Sleeper):
     """A service that takes one call at a time, and what it has seen."""
 
     def __init__(self) -> None:
-        self.service = Service("site")
-        self.started = self.cancelled = 0
+        super().__init__("site")
         self.contexts: list[Context] = []
         self.service.handler("echo")(self.echo)
-        self.service.handler("sleep")(self.sleep)
 
     def has_started(self, number: int) -> bool:
         return self.started == number
@@ -55,14 +54,6 @@ class Site:
     async def echo(self, message: dict[str, Any], context: Context) -> dict[str, Any]:
         self.contexts.append(context)
         return message
-
-    async def sleep(self, message: dict[str, Any]) -> None:
-        self.started += 1
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
 
 
 @pytest.fixture

@@ -22,15 +22,31 @@ ODD: dict[str, Any] = {
 }
 
 
-class Desk:
+class Sleeper:
+    """A service with a handler that takes long, and how often that has begun and was cancelled."""
+
+    def __init__(self, name: str) -> None:
+        self.service = Service(name)
+        self.started = self.cancelled = 0
+        self.service.handler("sleep")(self.sleep)
+
+    async def sleep(self, message: dict[str, Any]) -> None:
+        self.started += 1
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+class Desk(Sleeper):
     """A service, and what its handlers have seen."""
 
     def __init__(self) -> None:
-        self.service = Service("shop")
+        super().__init__("shop")
         self.seen: list[Context] = []
-        self.started = self.cancelled = 0
         self.service.handler(self.reserve)
-        for handler in (self.echo, self.odd, self.keys, self.closed, self.sleep):
+        for handler in (self.echo, self.odd, self.keys, self.closed):
             self.service.handler(handler.__name__)(handler)
 
     async def reserve(self, request: Reserve) -> Reserved:
@@ -48,11 +64,3 @@ class Desk:
 
     async def closed(self, message: dict[str, Any]) -> None:
         raise Closed(until="noon")
-
-    async def sleep(self, message: dict[str, Any]) -> None:
-        self.started += 1
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise

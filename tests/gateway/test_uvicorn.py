@@ -6,37 +6,22 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 import uvicorn
 
-from servicebus import Service, ServiceBus
+from servicebus import ServiceBus
 from servicebus.gateway import Gateway
 
 from ..server import RealServer
 from ..timing import MS, eventually
+from .desk import Sleeper
 from .running import posting
-
-
-class Sleeper:
-    def __init__(self) -> None:
-        self.service = Service("site")
-        self.started = self.cancelled = 0
-        self.service.handler("sleep")(self.sleep)
-
-    async def sleep(self, message: dict[str, Any]) -> None:
-        self.started += 1
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
 
 
 @pytest.fixture
 async def sleeper(server: RealServer) -> AsyncIterator[Sleeper]:
-    sleeper = Sleeper()
+    sleeper = Sleeper("site")
     async with ServiceBus(server.url) as bus, bus.serving(sleeper.service, drain=50 * MS):
         yield sleeper
 
