@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from servicebus.loops import loop_factory
+from servicebus.foundation.event_loop import loop_factory
 
 from .environment import Meanwhile, environment
 from .options import add_output

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from servicebus.loops import loop_factory
+from servicebus.foundation.event_loop import loop_factory
 
 from .load import Call, closed_loop, open_loop
 from .peers import load

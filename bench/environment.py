@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from servicebus.loops import loop_factory
+from servicebus.foundation.event_loop import loop_factory
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from servicebus import Service, ServiceBus
-from servicebus.loops import loop_factory
+from servicebus.foundation.event_loop import loop_factory
 
 from . import histogram
 from .pipes import lines_of_stdin, reply

@@ -14,12 +14,12 @@ from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from . import forks
 from .caller import Caller
 from .config import default_keys, default_url
 from .context import NO_HEADERS, Context, current
 from .counters import Counters
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
+from .foundation import forks
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
 from .middleware import BusMiddleware, Outgoing, around_bus, checked

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .errors import ConfigurationError, InvalidRequest
-from .text import CONTROL
+from .foundation.text import CONTROL
 
 if TYPE_CHECKING:
     from .bus import ServiceBus

@@ -26,6 +26,7 @@ from .errors import (
     Unauthorized,
     UnknownOperation,
 )
+from .foundation.text import printable
 from .layers.base import Layer
 from .protocol import faults
 from .protocol.codec import (
@@ -42,7 +43,6 @@ from .protocol.shedding import Codel
 from .replies import Origin, Replies
 from .service import Handler, Service
 from .steering import Handle, Outcome, steered
-from .text import printable
 
 if TYPE_CHECKING:
     from .bus import ServiceBus

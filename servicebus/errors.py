@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
 import channels.exceptions
 import msgspec
 
-from .text import printable
+from .foundation.text import printable
 
 LARGEST = 1_048_576
 """Bytes: the largest ``max_message_size``."""

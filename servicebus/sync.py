@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from .errors import ConfigurationError, SendUnknown, Unavailable
-from .loops import loop_factory
+from .foundation.event_loop import loop_factory
 from .request import Request
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import Any
 from .bus import ServiceBus
 from .config import WorkerConfig, django_settings_named, environment_with
 from .errors import ConfigurationError
-from .loops import loop_factory
+from .foundation.event_loop import loop_factory
 from .security.signing import Keyring
 from .service import Service
 

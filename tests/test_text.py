@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.text import CONTROL, printable
+from servicebus.foundation.text import CONTROL, printable
 
 
 @given(st.text(st.characters()))

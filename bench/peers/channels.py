@@ -8,7 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from servicebus import Service, ServiceBus
-from servicebus.loops import loop_factory
+from servicebus.foundation.event_loop import loop_factory
 
 from ..echo import echo
 from ..pipes import until_stdin_ends

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 
-from servicebus.loops import loop_factory
+from servicebus.foundation.event_loop import loop_factory
 
 from ..pipes import until_stdin_ends
 from . import load

@@ -14,9 +14,9 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 
+from servicebus.foundation.event_loop import loop_factory
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.embedded import EmbeddedServer
-from servicebus.loops import loop_factory
 
 from ..options import positive_int
 from ..peers.channels_redis_layer import host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..text import printable
+from ..foundation.text import printable
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

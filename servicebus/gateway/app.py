@@ -12,7 +12,7 @@ import msgspec
 from ..bus import ServiceBus
 from ..context import context
 from ..errors import ConfigurationError, RemoteError, SendUnknown, Unavailable
-from ..text import printable
+from ..foundation.text import printable
 from .admission import Admission
 from .bodies import Message, Receive, fields_of, read_body
 from .connection import Connection

@@ -17,12 +17,12 @@ from ..errors import (
     Unavailable,
     WorkerLost,
 )
+from ..foundation.lru import Recent
 from ..middleware import Outgoing, Proceed
 from .bulkhead import BulkheadFull
 from .checks import check_numbers, check_whole
 from .circuit import Circuit, State, Tolerance
 from .counters import BreakerCounters
-from .recent import Recent
 
 UNWELL = (Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded, NoWorkers)
 BLINK = 0.001

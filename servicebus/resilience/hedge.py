@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..foundation.lru import Recent
 from ..middleware import Outgoing, Proceed
 from ..request import idempotency_of, operation_of
 from .budget import Budget
 from .checks import check_numbers, check_share, check_whole
 from .counters import HedgeCounters
 from .latencies import Latencies
-from .recent import Recent
 from .remaining import most_executed, time_left
 
 Copy = asyncio.Task[Any]

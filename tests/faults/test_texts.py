@@ -16,8 +16,8 @@ import msgpack
 import pytest
 
 from servicebus import ServiceBus, ServiceBusError, Unavailable
+from servicebus.foundation.text import CONTROL
 from servicebus.layers.redis.address import Address
-from servicebus.text import CONTROL
 
 from ..processes import Worker, environment, servicebus
 from ..server import RealServer

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
-from .... import forks
 from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusError, own
+from ....foundation import forks
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from ....protocol.names import route
 from ...base import CapacityOf, Limits

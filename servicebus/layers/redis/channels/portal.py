@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ....errors import Unavailable
-from ....loops import loop_factory
+from ....foundation.event_loop import loop_factory
 from .handoff import Handoff, to_running_loop
 
 T = TypeVar("T")

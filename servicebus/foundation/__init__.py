@@ -1,0 +1,1 @@
+"""What knows nothing of the bus: text, event loops, forks, bounded tables."""
