@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from .caller import Caller
 from .config import default_keys, default_url
 from .context import NO_HEADERS, Context, current
-from .counters import Counters
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .foundation import forks
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
@@ -33,6 +32,7 @@ from .security.signing import Keyring, SigningCodec
 from .service import Service
 from .serving import Serving
 from .sync import SyncBus
+from .telemetry import Counters
 from .tickets import Call
 
 if TYPE_CHECKING:

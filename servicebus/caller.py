@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .context import Context
-from .counters import Counters
 from .errors import InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.bundles import unbundled
@@ -32,6 +31,7 @@ from .protocol.codec import (
 from .protocol.credit import Credit
 from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
 from .protocol.names import checked_route, inbox_mark, reply_prefix, route
+from .telemetry import Counters
 from .tickets import Call, OneWay, Word
 
 REPLIES_AT_ONCE = 32

@@ -7,12 +7,12 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from .counters import Counters
 from .errors import MessageTooLarge, ServiceBusError
 from .layers.base import Layer
 from .protocol.codec import DEFAULT_MAX_SIZE, Codec
 from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
 from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
+from .telemetry import Counters
 
 KNOWN_ORIGINS = 10_000
 REPLY_OUTLIVES_MS = 1000
