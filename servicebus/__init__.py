@@ -2,6 +2,7 @@
 
 from .bus import ServiceBus
 from .context import Context, context
+from .contract.request import Request
 from .errors import (
     ChannelFull,
     ConfigurationError,
@@ -21,7 +22,6 @@ from .errors import (
 )
 from .protocol.adaptive import Adaptive
 from .protocol.shedding import Shedding
-from .request import Request
 from .service import Service
 
 __all__ = [

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from .caller import Caller
 from .config import default_keys, default_url
 from .context import NO_HEADERS, Context, current
+from .contract.request import Request, operation_of, reply_decoder
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .foundation import forks
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
@@ -27,7 +28,6 @@ from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Code
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .protocol.names import checked_channel, checked_service
-from .request import Request, operation_of, reply_decoder
 from .security.signing import Keyring, SigningCodec
 from .service import Service
 from .serving import Serving

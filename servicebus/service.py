@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 import msgspec
 
 from .context import Context
+from .contract.request import Request, operation_of, reply_type
 from .errors import ConfigurationError
 from .middleware import ServiceMiddleware, checked
 from .protocol.adaptive import Adaptive
 from .protocol.names import checked_channel, checked_service, events_channel, request_channel
 from .protocol.shedding import Shedding
-from .request import Request, operation_of, reply_type
 
 if TYPE_CHECKING:
     from .bus import ServiceBus

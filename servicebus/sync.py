@@ -15,9 +15,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from .contract.request import Request
 from .errors import ConfigurationError, SendUnknown, Unavailable
 from .foundation.event_loop import loop_factory
-from .request import Request
 
 if TYPE_CHECKING:
     from .bus import ServiceBus

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from servicebus import ConfigurationError, InvalidRequest, Request
-from servicebus.request import operation_of, reply_type
+from servicebus.contract.request import operation_of, reply_type
 
 from .shop import Count, Reserve, Reserved
 

@@ -10,10 +10,15 @@ from typing import Any
 import msgspec
 
 from ..context import Context
+from ..contract.request import (
+    Request,
+    idempotency_of,
+    operation_of,
+    reply_type,
+)
 from ..errors import InvalidRequest, RemoteError
 from ..middleware import Endpoint
 from ..protocol import faults
-from ..request import Request, idempotency_of, operation_of, reply_type
 from .counters import DeduplicateCounters
 from .idempotency import HEADER, take_key
 from .outcome import Claim, Outcome, OutcomeStore

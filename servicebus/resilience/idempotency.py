@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from ..context import Context, context, current
+from ..contract.request import idempotency_of
 from ..errors import InvalidRequest
 from ..middleware import Endpoint
-from ..request import idempotency_of
 
 HEADER = "idempotency_key"
 MAX_KEY = 128

@@ -21,7 +21,7 @@ from servicebus import (
     Unavailable,
     WorkerLost,
 )
-from servicebus.request import operation_of
+from servicebus.contract.request import operation_of
 
 if TYPE_CHECKING:
     from servicebus import ServiceBus

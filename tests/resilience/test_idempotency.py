@@ -6,7 +6,7 @@ import pytest
 
 import servicebus
 from servicebus import ConfigurationError, Context, InvalidRequest, Request, Service
-from servicebus.request import idempotency_of
+from servicebus.contract.request import idempotency_of
 from servicebus.resilience import idempotent, without_key
 from servicebus.resilience.idempotency import repeatable
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar, dataclass_transform
 
 import msgspec
 
-from .errors import ConfigurationError, InvalidRequest
+from ..errors import ConfigurationError, InvalidRequest
 
 Reply_co = TypeVar("Reply_co", covariant=True)
 

@@ -1,0 +1,1 @@
+"""What both sides of a call agree on: names, requests, replies and errors."""
