@@ -20,8 +20,8 @@ from .errors import (
     UnknownOperation,
     WorkerLost,
 )
-from .protocol.adaptive import Adaptive
-from .protocol.shedding import Shedding
+from .protocol.codel import Shedding
+from .protocol.concurrency_limit import Adaptive
 from .service import Service
 
 __all__ = [

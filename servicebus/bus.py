@@ -23,11 +23,11 @@ from .foundation import forks
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
 from .middleware import BusMiddleware, Outgoing, around_bus, checked
-from .protocol import faults
+from .protocol import error_codes
+from .protocol.addresses import checked_channel, checked_service
 from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Codec
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
-from .protocol.names import checked_channel, checked_service
 from .security.signing import Keyring, SigningCodec
 from .service import Service
 from .serving import Serving
@@ -326,7 +326,7 @@ class ServiceBus:
     def _result(self, call: Call, request: Any, reply: IncomingReply) -> Any:
         if reply.type != REPLY:
             module = type(request).__module__ if isinstance(request, Request) else None
-            raise faults.from_wire(reply, call.channel, call.operation, module)
+            raise error_codes.from_wire(reply, call.channel, call.operation, module)
         kind: Any = type(request)
         try:
             return reply_decoder(kind)(reply.body)

@@ -18,8 +18,13 @@ from typing import Any
 from .context import Context
 from .errors import InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
+from .protocol.addresses import (
+    checked_route,
+    inbox_mark,
+    reply_prefix,
+    route,
+)
 from .protocol.bundles import unbundled
-from .protocol.calls import Calls
 from .protocol.codec import (
     MAX_FRAME,
     MAX_SIZE,
@@ -28,9 +33,9 @@ from .protocol.codec import (
     decode_cancellation,
     decode_reply,
 )
+from .protocol.correlation import Calls
 from .protocol.credit import Credit
 from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
-from .protocol.names import checked_route, inbox_mark, reply_prefix, route
 from .telemetry import Counters
 from .tickets import Call, OneWay, Word
 

@@ -28,7 +28,7 @@ from .errors import (
 )
 from .foundation.text import printable
 from .layers.base import Layer
-from .protocol import faults
+from .protocol import error_codes
 from .protocol.codec import (
     MAX_SIZE,
     UNDECODABLE,
@@ -36,10 +36,10 @@ from .protocol.codec import (
     decode_raw,
     decode_request,
 )
+from .protocol.codel import Codel
 from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
-from .protocol.replays import Replays
-from .protocol.shedding import Codel
+from .protocol.replay_guard import Replays
 from .replies import Origin, Replies
 from .service import Handler, Service
 from .steering import Handle, Outcome, steered
@@ -152,14 +152,14 @@ class Dispatcher:
             self._resurrected.add(message.reply_channel)
         if now_ms >= parsed.expires or (message.deadline and now_ms >= message.deadline):
             self._counters.expired_messages += 1
-            self._answer(message, faults.expired())
+            self._answer(message, error_codes.expired())
             return None
         if len(frame) > self._max_size:
             self._refuse(message, MessageTooLarge(len(frame), self._max_size))
             return None
         if self._codel is not None and parsed.sent and self._codel.sheds(now_ms - parsed.sent, now_ms):
             self._counters.shed_messages += 1
-            self._answer(message, faults.refused(Overloaded(message.type, "its queue is standing")))
+            self._answer(message, error_codes.refused(Overloaded(message.type, "its queue is standing")))
             return None
         return _flat(frame, parsed) if message.body is NO_BODY else message
 
@@ -204,7 +204,7 @@ class Dispatcher:
             elif isinstance(outcome, OutgoingError):
                 self._nobody_waits(message, outcome)
         except asyncio.CancelledError:
-            self._answer(message, faults.stopped())
+            self._answer(message, error_codes.stopped())
             raise
         finally:
             self._credit.release()
@@ -217,7 +217,7 @@ class Dispatcher:
         """What is to be called with what, or why nothing is. Also makes the context the current one."""
         route = self._routes.get(message.type)
         if route is None:
-            return faults.refused(UnknownOperation(message.type, self._known))
+            return error_codes.refused(UnknownOperation(message.type, self._known))
         context = Context(
             message.correlation_id or unique,
             message.headers or NO_HEADERS,
@@ -232,12 +232,14 @@ class Dispatcher:
                 check_received(context)
             request = route.decode(message.body)
         except InvalidRequest as error:
-            return faults.refused(error)
+            return error_codes.refused(error)
         except UNDECODABLE as error:
-            return faults.refused(faults.invalid(error))
+            return error_codes.refused(error_codes.invalid(error))
         except Exception as error:
             logger.exception("reading a %r failed", message.type)
-            return faults.refused(InvalidRequest(f"the request was refused by its own check: {type(error).__name__}"))
+            return error_codes.refused(
+                InvalidRequest(f"the request was refused by its own check: {type(error).__name__}")
+            )
         if message.deadline and self._now_ms() >= message.deadline:
             return self._expired()
         return route, request, context
@@ -260,23 +262,23 @@ class Dispatcher:
     def _refuse(self, message: IncomingRequest, error: MessageTooLarge) -> None:
         self._counters.rejected_frames += 1
         logger.warning("%r was refused: %s", message.type, error)
-        self._answer(message, faults.refused(error))
+        self._answer(message, error_codes.refused(error))
 
     def _expired(self) -> OutgoingError:
         self._counters.expired_messages += 1
-        return faults.expired()
+        return error_codes.expired()
 
     def _failed(self, message: IncomingRequest, context: Context, error: BaseException) -> OutgoingError:
         if not context.started:
             if isinstance(error, NotStarted):
                 return self._expired()
             if isinstance(error, InvalidRequest | Overloaded | Unauthorized):
-                return faults.refused(error)  # by middleware
+                return error_codes.refused(error)  # by middleware
         self._counters.handled += 1
         self._counters.failed += 1
         if not isinstance(error, RemoteError):
             logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
-        return faults.failed(error)
+        return error_codes.failed(error)
 
 
 def _wrong_reply(route: Route, result: Any) -> TypeError:

@@ -9,9 +9,14 @@ import msgspec
 
 from .errors import MessageTooLarge, ServiceBusError
 from .layers.base import Layer
+from .protocol.addresses import (
+    MAX_LENGTH,
+    caller_of,
+    is_channel,
+    route,
+)
 from .protocol.codec import DEFAULT_MAX_SIZE, Codec
 from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
-from .protocol.names import MAX_LENGTH, caller_of, is_channel, route
 from .telemetry import Counters
 
 KNOWN_ORIGINS = 10_000

@@ -15,9 +15,14 @@ from .context import Context
 from .contract.request import Request, operation_of, reply_type
 from .errors import ConfigurationError
 from .middleware import ServiceMiddleware, checked
-from .protocol.adaptive import Adaptive
-from .protocol.names import checked_channel, checked_service, events_channel, request_channel
-from .protocol.shedding import Shedding
+from .protocol.addresses import (
+    checked_channel,
+    checked_service,
+    events_channel,
+    request_channel,
+)
+from .protocol.codel import Shedding
+from .protocol.concurrency_limit import Adaptive
 
 if TYPE_CHECKING:
     from .bus import ServiceBus

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from .errors import RESERVED_CODES
-from .protocol.adaptive import Adaptive, Limiter
+from .protocol.concurrency_limit import Adaptive, Limiter
 from .protocol.credit import Credit
 from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
 

@@ -15,7 +15,7 @@ import pytest
 
 from servicebus import Context, DeadlineExceeded, Service, ServiceBus, ServiceBusError, caller
 from servicebus.layers.base import Layer
-from servicebus.protocol.names import route
+from servicebus.protocol.addresses import route
 
 from .conformance.transport import Layers, Reader, Ticket, outcomes
 from .server import RealServer

@@ -16,7 +16,7 @@ from .envelope import (
     ReplyFrame,
     RequestFrame,
 )
-from .replays import Replays
+from .replay_guard import Replays
 
 FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame, CancellationFrame)
 

@@ -18,7 +18,7 @@ from ..contract.request import (
 )
 from ..errors import InvalidRequest, RemoteError
 from ..middleware import Endpoint
-from ..protocol import faults
+from ..protocol import error_codes
 from .counters import DeduplicateCounters
 from .idempotency import HEADER, take_key
 from .outcome import Claim, Outcome, OutcomeStore
@@ -100,7 +100,7 @@ def _again(request: Request[Any], outcome: Outcome) -> Any:
 
 def _failure(claim: Claim, error: BaseException) -> Outcome:
     """What the caller of the first one was told."""
-    told = faults.failed(error)
+    told = error_codes.failed(error)
     try:
         details = _encode(told.details)
     except Exception:  # noqa: BLE001 - whatever they are, a claim must not be left without an outcome

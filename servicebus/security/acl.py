@@ -14,7 +14,13 @@ from typing import NamedTuple
 
 from ..errors import ConfigurationError
 from ..layers.redis.keys import Keys
-from ..protocol.names import checked_channel, checked_service, events_channel, inbox_mark, request_channel
+from ..protocol.addresses import (
+    checked_channel,
+    checked_service,
+    events_channel,
+    inbox_mark,
+    request_channel,
+)
 from ..service import Service
 
 SHORTEST_PASSWORD = 16

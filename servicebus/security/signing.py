@@ -23,7 +23,7 @@ import msgspec
 from ..errors import ConfigurationError, MessageTooLarge
 from ..protocol.codec import MAX_FRAME, Decode, FrameT, MalformedFrame, decode_raw, encode
 from ..protocol.envelope import SIGNED, UNSIGNED, OutgoingSignedFrame
-from ..protocol.replays import MAC_BYTES, Replays
+from ..protocol.replay_guard import MAC_BYTES, Replays
 
 SHORTEST_KEY, LONGEST_KEY = 16, 64
 MOST_KEYS = 16

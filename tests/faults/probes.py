@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servicebus.layers.redis import scripts
-from servicebus.protocol.names import inbox_mark
+from servicebus.protocol.addresses import inbox_mark
 
 Probe = tuple[str, tuple[bytes | str | int, ...]]
 """A user, and a command."""

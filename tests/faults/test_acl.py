@@ -13,7 +13,7 @@ import hiredis
 import pytest
 
 from servicebus import ChannelFull, DeadlineExceeded, ServiceBus, ServiceBusError, Unavailable
-from servicebus.protocol.names import inbox_mark
+from servicebus.protocol.addresses import inbox_mark
 from servicebus.security.acl import ServiceUser
 from servicebus.testing.servers import Cluster, SentinelGroup
 from services.inventory.contract import CHANNEL as INVENTORY

@@ -24,8 +24,8 @@ from servicebus import (
 )
 from servicebus.layers.adapter import AdapterLayer, outbox, presence
 from servicebus.layers.base import Limits
+from servicebus.protocol.addresses import full_name, route
 from servicebus.protocol.codec import encode_frame
-from servicebus.protocol.names import full_name, route
 
 from ..conformance.transport import Reader, Ticket, outcomes, push
 from ..shop import CHANNEL, Count, Placed, calling, counter

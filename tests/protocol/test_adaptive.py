@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import ConfigurationError
-from servicebus.protocol.adaptive import PROBE_AFTER, Adaptive, Limiter
+from servicebus.protocol.concurrency_limit import PROBE_AFTER, Adaptive, Limiter
 
 MOST = 256
 UNLIMITED = MOST

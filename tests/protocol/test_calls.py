@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from servicebus.protocol.calls import Calls
+from servicebus.protocol.correlation import Calls
 
 LIMIT = 12
 

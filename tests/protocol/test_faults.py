@@ -25,7 +25,7 @@ from servicebus import (
     WorkerLost,
 )
 from servicebus.errors import RESERVED_CODES
-from servicebus.protocol import faults
+from servicebus.protocol import error_codes
 from servicebus.protocol.envelope import IncomingReply, OutgoingError
 
 from .. import rival, shop
@@ -54,7 +54,7 @@ RAISED = [
 def crossed(sent: OutgoingError, module: str | None = None) -> ServiceBusError:
     """What the caller gets of what the worker sends."""
     reply = msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=IncomingReply)
-    return faults.from_wire(reply, "a.request", "x", module)
+    return error_codes.from_wire(reply, "a.request", "x", module)
 
 
 def test_every_error_class_is_here() -> None:
@@ -65,7 +65,7 @@ def test_every_error_class_is_here() -> None:
 
 @pytest.mark.parametrize("error", RAISED, ids=repr)
 def test_whatever_a_handler_raises_its_caller_learns_that_it_ran(error: ServiceBusError) -> None:
-    received = crossed(faults.failed(error))
+    received = crossed(error_codes.failed(error))
     assert isinstance(received, RemoteError)
     assert received.executed == "yes"
     assert not received.retryable
@@ -77,7 +77,7 @@ def test_whatever_a_handler_raises_its_caller_learns_that_it_ran(error: ServiceB
 
 
 def test_an_unknown_exception_is_named_internal_and_nothing_more() -> None:
-    received = crossed(faults.failed(ValueError("postgres://user:secret@db")))
+    received = crossed(error_codes.failed(ValueError("postgres://user:secret@db")))
     assert isinstance(received, RemoteError)
     assert received.code == "internal"
     assert "secret" not in str(received)
@@ -87,10 +87,10 @@ def test_an_unknown_exception_is_named_internal_and_nothing_more() -> None:
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
-        (faults.refused(InvalidRequest("bad", "$.a[0]")), InvalidRequest("bad", "$.a[0]")),
-        (faults.refused(UnknownOperation("x", ("a", "b"))), UnknownOperation("x", ("a", "b"))),
-        (faults.expired(), DeadlineExceeded("a.request", "x", "queued")),
-        (faults.stopped(), WorkerLost("a.request")),
+        (error_codes.refused(InvalidRequest("bad", "$.a[0]")), InvalidRequest("bad", "$.a[0]")),
+        (error_codes.refused(UnknownOperation("x", ("a", "b"))), UnknownOperation("x", ("a", "b"))),
+        (error_codes.expired(), DeadlineExceeded("a.request", "x", "queued")),
+        (error_codes.stopped(), WorkerLost("a.request")),
         (OutgoingError("error", "unauthorized", "no", "not you"), Unauthorized("x", "not you")),
         (OutgoingError("error", "overloaded", "no", "busy"), Overloaded("a.request", "busy")),
         (OutgoingError("error", "message_too_large", "no", "", {"size": 9, "limit": 5}), MessageTooLarge(9, 5)),
@@ -112,7 +112,7 @@ def test_a_code_of_the_bus_never_means_not_executed_unless_the_worker_says_so(co
 
 
 def test_a_declared_error_is_rebuilt_with_its_attributes() -> None:
-    received = crossed(faults.failed(shop.SoldOut(sku="A", available=3)), shop.__name__)
+    received = crossed(error_codes.failed(shop.SoldOut(sku="A", available=3)), shop.__name__)
     assert isinstance(received, shop.SoldOut)
     assert (received.sku, received.available, received.details) == ("A", 3, {"sku": "A", "available": 3})
 
@@ -120,7 +120,7 @@ def test_a_declared_error_is_rebuilt_with_its_attributes() -> None:
 @pytest.mark.parametrize("contract", [shop, rival])
 def test_of_two_errors_with_one_code_the_one_beside_the_request_is_meant(contract: Any) -> None:
     error = contract.SoldOut(**({"sku": "A"} if contract is shop else {"where": "here"}))
-    received = crossed(faults.failed(error), contract.__name__)
+    received = crossed(error_codes.failed(error), contract.__name__)
     assert type(received) is contract.SoldOut
     assert vars(received) == vars(error)
 
@@ -133,8 +133,8 @@ def test_details_that_are_not_what_the_contract_says_make_a_plain_remote_error(d
 
 
 def test_an_untyped_caller_gets_the_only_class_of_a_code_but_none_of_two() -> None:
-    assert type(crossed(faults.failed(shop.Closed(until="noon")))) is shop.Closed
-    assert type(crossed(faults.failed(shop.SoldOut(sku="A")))) is RemoteError
+    assert type(crossed(error_codes.failed(shop.Closed(until="noon")))) is shop.Closed
+    assert type(crossed(error_codes.failed(shop.SoldOut(sku="A")))) is RemoteError
 
 
 codes = st.sampled_from(["", "sold_out", "tests_shop_closed", *sorted(RESERVED_CODES)]) | st.text(max_size=5)
@@ -152,7 +152,7 @@ def test_any_error_reply_becomes_an_error(code: str, executed: str, message: str
 
 def test_details_that_are_no_msgpack_are_left_out() -> None:
     reply = IncomingReply("error", code="odd", executed="yes", details=msgspec.Raw(b"\xc1"))
-    received = faults.from_wire(reply, "a.request", "x", None)
+    received = error_codes.from_wire(reply, "a.request", "x", None)
     assert isinstance(received, RemoteError)
     assert received.details is None
 
@@ -180,7 +180,7 @@ class Outer(msgspec.Struct):
 def test_an_invalid_request_names_the_path_of_the_field(body: Any, field: str, reason: str) -> None:
     with pytest.raises(msgspec.DecodeError) as caught:
         msgspec.msgpack.decode(msgspec.msgpack.encode(body), type=Outer)
-    error = faults.invalid(caught.value)
+    error = error_codes.invalid(caught.value)
     assert error.field == field
     assert reason in error.reason
     assert "$" not in error.reason, "the path is said once"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import ConfigurationError
-from servicebus.protocol.names import (
+from servicebus.protocol.addresses import (
     caller_of,
     checked_channel,
     checked_service,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.protocol.shedding import Codel, Shedding
+from servicebus.protocol.codel import Codel, Shedding
 
 
 def shed(ages: list[tuple[float, float]], config: Shedding | None = None) -> list[bool]:

@@ -21,7 +21,7 @@ import servicebus
 from servicebus import Context, DeadlineExceeded, RemoteError, Request, Service, ServiceBus
 from servicebus.errors import RESERVED_CODES, InvalidRequest, UnknownOperation
 from servicebus.layers.redis.keys import Keys
-from servicebus.protocol import codec, envelope, faults
+from servicebus.protocol import codec, envelope, error_codes
 
 from ..server import RealServer
 from ..shop import CHANNEL, Closed, Line, Placed, Reserve, Reserved, calling
@@ -69,11 +69,11 @@ def test_the_codes_of_the_bus_are_those_of_the_table() -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        faults.refused(UnknownOperation("x", ("y",))),
-        faults.refused(InvalidRequest("bad", "$.a")),
-        faults.expired(),
-        faults.stopped(),
-        faults.failed(ValueError()),
+        error_codes.refused(UnknownOperation("x", ("y",))),
+        error_codes.refused(InvalidRequest("bad", "$.a")),
+        error_codes.expired(),
+        error_codes.stopped(),
+        error_codes.failed(ValueError()),
     ],
     ids=lambda sent: sent.code,
 )

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from servicebus import ConfigurationError, Service
 from servicebus.layers.redis import scripts
-from servicebus.protocol.names import checked_channel, inbox_mark, reply_prefix, route
+from servicebus.protocol.addresses import (
+    checked_channel,
+    inbox_mark,
+    reply_prefix,
+    route,
+)
 from servicebus.security.acl import ServiceUser, grants, named_lists, rules, users
 
 PASSWORD = "correct horse battery"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.protocol.replays import KEPT_MS, SLOT_MS, Replays
+from servicebus.protocol.replay_guard import KEPT_MS, SLOT_MS, Replays
 
 NOW = 1_800_000_000_000
 macs = (b"\x98" + number.to_bytes(16, "big") for number in count())

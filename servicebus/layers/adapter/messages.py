@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from ...protocol.addresses import full_name
 from ...protocol.codec import MAX_FRAME, UNDECODABLE, MalformedFrame, decode_raw
 from ...protocol.envelope import ERROR, REPLY, OutgoingFrame
-from ...protocol.names import full_name
 from ..base import Ticket
 
 Message = dict[str, Any]

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from ...protocol.addresses import caller_of, route
 from ...protocol.codec import MalformedFrame
 from ...protocol.credit import Credit
-from ...protocol.names import caller_of, route
 from ..base import Sink, Ticket
 from .messages import Message, epoch_ms, frame_of
 from .receiving import patiently

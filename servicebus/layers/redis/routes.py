@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...protocol.names import route
+from ...protocol.addresses import route
 from ..base import CapacityOf, Limits
 from .connection import pack
 from .keys import Keys

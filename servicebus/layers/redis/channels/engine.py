@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ....errors import ConfigurationError, ServiceBusError, Unavailable
+from ....protocol.addresses import full_name, route
 from ....protocol.bundles import unbundled
 from ....protocol.codec import restamped
 from ....protocol.credit import Credit
-from ....protocol.names import full_name, route
 from ...base import CapacityOf, Limits, Ticket
 from ..receiver import Receiver
 from ..target import Target

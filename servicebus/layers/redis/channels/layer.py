@@ -19,8 +19,8 @@ from channels.layers import BaseChannelLayer
 
 from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusError, own
 from ....foundation import forks
+from ....protocol.addresses import route
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
-from ....protocol.names import route
 from ...base import CapacityOf, Limits
 from ..target import Target
 from .backend import Backend

@@ -16,8 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ....errors import ChannelFull, NoWorkers, SendUnknown, ServiceBusError, Unavailable
+from ....protocol.addresses import route
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
-from ....protocol.names import route
 from .hosts import shard_of
 from .mailboxes import Item
 from .server import Server
