@@ -1,7 +1,8 @@
 """A service bus on the ASGI channel layer: calls, one-way messages and events over Redis lists, at most once."""
 
+from .api.context import Context, context
+from .api.service import Service
 from .bus import ServiceBus
-from .context import Context, context
 from .contract.request import Request
 from .errors import (
     ChannelFull,
@@ -22,7 +23,6 @@ from .errors import (
 )
 from .protocol.codel import Shedding
 from .protocol.concurrency_limit import Adaptive
-from .service import Service
 
 __all__ = [
     "Adaptive",

@@ -14,22 +14,27 @@ from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
+from .api.context import NO_HEADERS, Context, current
+from .api.middleware import (
+    BusMiddleware,
+    Outgoing,
+    around_bus,
+    checked,
+)
+from .api.service import Service
 from .caller import Caller
 from .config import default_keys, default_url
-from .context import NO_HEADERS, Context, current
 from .contract.request import Request, operation_of, reply_decoder
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .foundation import forks
 from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
-from .middleware import BusMiddleware, Outgoing, around_bus, checked
 from .protocol import error_codes
 from .protocol.addresses import checked_channel, checked_service
 from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Codec
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .security.signing import Keyring, SigningCodec
-from .service import Service
 from .serving import Serving
 from .sync import SyncBus
 from .telemetry import Counters

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .context import Context
+from .api.context import Context
 from .errors import InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.addresses import (

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .context import NO_HEADERS, Context, check_received, enter
+from .api.context import (
+    NO_HEADERS,
+    Context,
+    check_received,
+    enter,
+)
+from .api.service import Handler, Service
 from .endpoints import Endpoints, NotStarted, Route
 from .errors import (
     InvalidRequest,
@@ -41,7 +47,6 @@ from .protocol.credit import Credit
 from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
 from .protocol.replay_guard import Replays
 from .replies import Origin, Replies
-from .service import Handler, Service
 from .steering import Handle, Outcome, steered
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from .api.service import Background, Handler, Service
 from .dispatch import Dispatcher
 from .errors import ServiceBusError, Unavailable
 from .layers.base import Consumer, Layer
 from .protocol.credit import Credit
-from .service import Background, Handler, Service
 
 if TYPE_CHECKING:
     from .bus import ServiceBus

@@ -8,7 +8,7 @@ import pytest
 
 import servicebus
 from servicebus import ConfigurationError, Context, InvalidRequest, Request, Service, ServiceBus
-from servicebus.context import current
+from servicebus.api.context import current
 
 from .shop import Placed, calling
 from .timing import MS

@@ -7,7 +7,13 @@ import pytest
 
 import servicebus
 from servicebus import ConfigurationError, Context, NoWorkers, RemoteError, Service, ServiceBus
-from servicebus.middleware import BusMiddleware, Endpoint, Outgoing, Proceed, ServiceMiddleware
+from servicebus.api.middleware import (
+    BusMiddleware,
+    Endpoint,
+    Outgoing,
+    Proceed,
+    ServiceMiddleware,
+)
 
 from .shop import Count, Placed, calling
 from .timing import eventually

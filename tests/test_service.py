@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from servicebus import Adaptive, ConfigurationError, Context, Service, Shedding
-from servicebus.service import make_handler
+from servicebus.api.service import make_handler
 
 from .shop import Count, Placed, Reserve, Reserved
 

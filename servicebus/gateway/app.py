@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from ..api.context import context
 from ..bus import ServiceBus
-from ..context import context
 from ..errors import ConfigurationError, RemoteError, SendUnknown, Unavailable
 from ..foundation.text import printable
 from .admission import Admission

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..api.middleware import Outgoing, Proceed
 from ..errors import (
     DeadlineExceeded,
     NoWorkers,
@@ -18,7 +19,6 @@ from ..errors import (
     WorkerLost,
 )
 from ..foundation.lru import Recent
-from ..middleware import Outgoing, Proceed
 from .bulkhead import BulkheadFull
 from .checks import check_numbers, check_whole
 from .circuit import Circuit, State, Tolerance

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..api.middleware import Outgoing, Proceed
 from ..contract.request import operation_of
 from ..errors import DeadlineExceeded, Overloaded
-from ..middleware import Outgoing, Proceed
 from .checks import check_whole
 from .counters import BulkheadCounters
 from .gate import Gate

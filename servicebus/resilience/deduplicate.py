@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ..context import Context
+from ..api.context import Context
+from ..api.middleware import Endpoint
 from ..contract.request import (
     Request,
     idempotency_of,
@@ -17,7 +18,6 @@ from ..contract.request import (
     reply_type,
 )
 from ..errors import InvalidRequest, RemoteError
-from ..middleware import Endpoint
 from ..protocol import error_codes
 from .counters import DeduplicateCounters
 from .idempotency import HEADER, take_key

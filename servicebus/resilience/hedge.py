@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..api.middleware import Outgoing, Proceed
 from ..contract.request import idempotency_of, operation_of
 from ..foundation.lru import Recent
-from ..middleware import Outgoing, Proceed
 from .budget import Budget
 from .checks import check_numbers, check_share, check_whole
 from .counters import HedgeCounters

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-from ..context import Context, context, current
+from ..api.context import Context, context, current
+from ..api.middleware import Endpoint
 from ..contract.request import idempotency_of
 from ..errors import InvalidRequest
-from ..middleware import Endpoint
 
 HEADER = "idempotency_key"
 MAX_KEY = 128

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..context import current
-from ..middleware import Outgoing
+from ..api.context import current
+from ..api.middleware import Outgoing
 
 _SURENESS = {"no": 0, "maybe": 1, "yes": 2}
 

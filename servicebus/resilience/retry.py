@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Literal
 
+from ..api.middleware import Outgoing, Proceed
 from ..errors import ServiceBusError
-from ..middleware import Outgoing, Proceed
 from .breaker import CircuitOpen
 from .budget import Budget
 from .checks import check_numbers, check_share, check_whole

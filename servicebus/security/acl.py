@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
+from ..api.service import Service
 from ..errors import ConfigurationError
 from ..layers.redis.keys import Keys
 from ..protocol.addresses import (
@@ -21,7 +22,6 @@ from ..protocol.addresses import (
     inbox_mark,
     request_channel,
 )
-from ..service import Service
 
 SHORTEST_PASSWORD = 16
 

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Literal
 
 from servicebus import Context, Request, Service, ServiceError, Unauthorized
-from servicebus.middleware import Endpoint
+from servicebus.api.middleware import Endpoint
 
 NASTY = "x\n2026-01-01 00:00:00,000 ERROR root: all is lost\r\x1b[31m\x07\x00\x7f\x85\x9b1m\u2028\u2029\u202e\u2066"
 MARK = "all is lost"

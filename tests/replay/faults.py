@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from servicebus.middleware import Outgoing, Proceed
+from servicebus.api.middleware import Outgoing, Proceed
 
 FOREVER = 1_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from servicebus import Request, Service, ServiceError
-from servicebus.middleware import Outgoing, Proceed, ServiceMiddleware
+from servicebus.api.middleware import Outgoing, Proceed, ServiceMiddleware
 
 CHANNEL = "desk.request"
 

@@ -20,7 +20,7 @@ from servicebus import (
     Unavailable,
     WorkerLost,
 )
-from servicebus.middleware import Outgoing
+from servicebus.api.middleware import Outgoing
 from servicebus.resilience import BulkheadFull, CircuitBreaker, CircuitOpen
 from servicebus.resilience.circuit import State
 

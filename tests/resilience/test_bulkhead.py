@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from servicebus import ConfigurationError, DeadlineExceeded, InvalidRequest, Overloaded
-from servicebus.middleware import Outgoing
+from servicebus.api.middleware import Outgoing
 from servicebus.resilience import Bulkhead, BulkheadFull
 
 from ..shop import calling

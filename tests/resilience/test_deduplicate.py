@@ -15,7 +15,7 @@ from servicebus import (
     Service,
     ServiceBus,
 )
-from servicebus.middleware import Endpoint
+from servicebus.api.middleware import Endpoint
 from servicebus.resilience import Claim, Deduplicate, MemoryStore, Outcome, Retry, idempotent
 from servicebus.testing.harness import HarnessBus
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from servicebus import ChannelFull, ConfigurationError, NoWorkers, SendUnknown
-from servicebus.middleware import Outgoing
+from servicebus.api.middleware import Outgoing
 from servicebus.resilience import Hedge, idempotent
 
 from ..shop import calling

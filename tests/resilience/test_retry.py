@@ -18,7 +18,7 @@ from servicebus import (
     ServiceBusError,
     WorkerLost,
 )
-from servicebus.middleware import Endpoint, Outgoing
+from servicebus.api.middleware import Endpoint, Outgoing
 from servicebus.resilience import Retry, idempotent
 from servicebus.testing.checker import problems
 from servicebus.testing.harness import HarnessBus

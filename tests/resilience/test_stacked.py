@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servicebus import ServiceBus, ServiceBusError
-from servicebus.middleware import BusMiddleware, Outgoing
+from servicebus.api.middleware import BusMiddleware, Outgoing
 from servicebus.resilience import Bulkhead, CircuitBreaker, Deduplicate, Hedge, MemoryStore, Retry, idempotent
 from servicebus.testing.checker import problems
 from servicebus.testing.harness import HarnessBus

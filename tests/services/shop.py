@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 
 from servicebus import Service, ServiceBus
-from servicebus.middleware import Outgoing, Proceed
+from servicebus.api.middleware import Outgoing, Proceed
 from services.inventory import contract as inventory
 from services.inventory.handlers import service as inventory_service
 from services.orders import contract as orders

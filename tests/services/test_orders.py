@@ -17,7 +17,7 @@ from servicebus import (
     Unavailable,
     WorkerLost,
 )
-from servicebus.middleware import Outgoing, Proceed
+from servicebus.api.middleware import Outgoing, Proceed
 from services.inventory.contract import CHANNEL as INVENTORY
 from services.inventory.contract import (
     Commit,

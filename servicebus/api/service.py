@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
 import msgspec
 
-from .context import Context
-from .contract.request import Request, operation_of, reply_type
-from .errors import ConfigurationError
-from .middleware import ServiceMiddleware, checked
-from .protocol.addresses import (
+from ..contract.request import Request, operation_of, reply_type
+from ..errors import ConfigurationError
+from ..protocol.addresses import (
     checked_channel,
     checked_service,
     events_channel,
     request_channel,
 )
-from .protocol.codel import Shedding
-from .protocol.concurrency_limit import Adaptive
+from ..protocol.codel import Shedding
+from ..protocol.concurrency_limit import Adaptive
+from .context import Context
+from .middleware import ServiceMiddleware, checked
 
 if TYPE_CHECKING:
-    from .bus import ServiceBus
+    from ..bus import ServiceBus
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Policy = TypeVar("Policy", Shedding, Adaptive)

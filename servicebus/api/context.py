@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .errors import ConfigurationError, InvalidRequest
-from .foundation.text import CONTROL
+from ..errors import ConfigurationError, InvalidRequest
+from ..foundation.text import CONTROL
 
 if TYPE_CHECKING:
-    from .bus import ServiceBus
+    from ..bus import ServiceBus
 
 FLAG_PREFIX = "flag-"
 MAX_ID = 128

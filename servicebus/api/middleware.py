@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..errors import ConfigurationError
 from .context import Context
-from .errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What users write: contexts, middleware and services."""
