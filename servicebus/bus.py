@@ -22,7 +22,9 @@ from .api.middleware import (
     checked,
 )
 from .api.service import Service
-from .caller import Caller
+from .calling.blocking import SyncBus
+from .calling.caller import Caller
+from .calling.deliveries import Call
 from .config import default_keys, default_url
 from .contract.request import Request, operation_of, reply_decoder
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
@@ -36,9 +38,7 @@ from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .security.signing import Keyring, SigningCodec
 from .serving import Serving
-from .sync import SyncBus
 from .telemetry import Counters
-from .tickets import Call
 
 if TYPE_CHECKING:
     from .layers.redis.embedded import EmbeddedServer

@@ -13,7 +13,14 @@ from typing import Any
 import msgpack
 import pytest
 
-from servicebus import Context, DeadlineExceeded, Service, ServiceBus, ServiceBusError, caller
+from servicebus import (
+    Context,
+    DeadlineExceeded,
+    Service,
+    ServiceBus,
+    ServiceBusError,
+)
+from servicebus.calling import caller
 from servicebus.layers.base import Layer
 from servicebus.protocol.addresses import route
 

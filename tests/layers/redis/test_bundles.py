@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from servicebus import ChannelFull, Service, ServiceBus
-from servicebus.caller import REPLIES_AT_ONCE
+from servicebus.calling.caller import REPLIES_AT_ONCE
 from servicebus.layers import base
 from servicebus.layers.base import Layer
 from servicebus.layers.redis import RedisChannelLayer, pipeline

@@ -15,17 +15,23 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .api.context import Context
-from .errors import InvalidRequest, Overloaded, SendUnknown, ServiceBusError, Unavailable
-from .layers.base import Consumer, Layer
-from .protocol.addresses import (
+from ..api.context import Context
+from ..errors import (
+    InvalidRequest,
+    Overloaded,
+    SendUnknown,
+    ServiceBusError,
+    Unavailable,
+)
+from ..layers.base import Consumer, Layer
+from ..protocol.addresses import (
     checked_route,
     inbox_mark,
     reply_prefix,
     route,
 )
-from .protocol.bundles import unbundled
-from .protocol.codec import (
+from ..protocol.bundles import unbundled
+from ..protocol.codec import (
     MAX_FRAME,
     MAX_SIZE,
     Codec,
@@ -33,11 +39,11 @@ from .protocol.codec import (
     decode_cancellation,
     decode_reply,
 )
-from .protocol.correlation import Calls
-from .protocol.credit import Credit
-from .protocol.envelope import CANCEL, Cancellation, OutgoingRequest
-from .telemetry import Counters
-from .tickets import Call, OneWay, Word
+from ..protocol.correlation import Calls
+from ..protocol.credit import Credit
+from ..protocol.envelope import CANCEL, Cancellation, OutgoingRequest
+from ..telemetry import Counters
+from .deliveries import Call, OneWay, Word
 
 REPLIES_AT_ONCE = 32
 """Elements of the inbox that are taken at once, each of them a reply or a bundle: the loop stands for no longer."""

@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from .errors import DeadlineExceeded, ServiceBusError, Stage, own
+from ..errors import (
+    DeadlineExceeded,
+    ServiceBusError,
+    Stage,
+    own,
+)
 
 logger = logging.getLogger(__name__)
 

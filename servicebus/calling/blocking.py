@@ -15,12 +15,12 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from .contract.request import Request
-from .errors import ConfigurationError, SendUnknown, Unavailable
-from .foundation.event_loop import loop_factory
+from ..contract.request import Request
+from ..errors import ConfigurationError, SendUnknown, Unavailable
+from ..foundation.event_loop import loop_factory
 
 if TYPE_CHECKING:
-    from .bus import ServiceBus
+    from ..bus import ServiceBus
 
 Result = TypeVar("Result")
 
