@@ -22,7 +22,7 @@ from .layers.adapter.messages import frame_of
 from .layers.base import Layer, Sink
 from .protocol.codec import MalformedFrame
 from .protocol.credit import Credit
-from .serving import Serving
+from .serving.service_runner import Serving
 
 URL = "django://default"
 CONCURRENCY = 256

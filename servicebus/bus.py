@@ -37,7 +37,7 @@ from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Code
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .security.signing import Keyring, SigningCodec
-from .serving import Serving
+from .serving.service_runner import Serving
 from .telemetry import Counters
 
 if TYPE_CHECKING:

@@ -22,6 +22,6 @@ async def test_the_log_names_the_operation_the_call_and_the_type_that_cannot_be_
     async with ServiceBus(url) as bus, bus.serving(service):
         with context(correlation_id="c-1"), pytest.raises(RemoteError, match="reply_not_encodable"):
             await bus.call("shop.request", {"type": "thing"})
-    (record,) = [one for one in caplog.records if one.name == "servicebus.replies"]
+    (record,) = [one for one in caplog.records if one.name == "servicebus.serving.replies"]
     assert record.getMessage() == "the reply of 'thing' cannot be encoded (correlation ID 'c-1')"
     assert "objects of type 'object' are nothing that msgpack knows" in caplog.text

@@ -19,12 +19,12 @@ from typing import Any
 import msgspec
 
 from servicebus import Context, Request, Service, ServiceBus
-from servicebus.dispatch import Dispatcher
 from servicebus.layers.base import Limits, Ticket
 from servicebus.layers.memory import MemoryLayer
 from servicebus.protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, decode_request, encode_frame
 from servicebus.protocol.credit import Credit
 from servicebus.protocol.envelope import REPLY, OutgoingReply, OutgoingRequest
+from servicebus.serving.dispatcher import Dispatcher
 
 from ..options import positive_int
 from ..progress import say

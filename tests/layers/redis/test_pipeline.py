@@ -12,7 +12,7 @@ from servicebus.layers.base import Limits
 from servicebus.layers.redis import pipeline
 from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer
-from servicebus.serving import Serving
+from servicebus.serving.service_runner import Serving
 
 from ...conformance.transport import Ticket, outcomes
 from ...proxy import proxied

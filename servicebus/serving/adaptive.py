@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
-from .errors import RESERVED_CODES
-from .protocol.concurrency_limit import Adaptive, Limiter
-from .protocol.credit import Credit
-from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
+from ..errors import RESERVED_CODES
+from ..protocol.concurrency_limit import Adaptive, Limiter
+from ..protocol.credit import Credit
+from ..protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
 
 Outcome = OutgoingReply | OutgoingError
 Handle = Callable[[IncomingRequest], Coroutine[Any, Any, Outcome]]

@@ -11,14 +11,14 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .api.service import Background, Handler, Service
-from .dispatch import Dispatcher
-from .errors import ServiceBusError, Unavailable
-from .layers.base import Consumer, Layer
-from .protocol.credit import Credit
+from ..api.service import Background, Handler, Service
+from ..errors import ServiceBusError, Unavailable
+from ..layers.base import Consumer, Layer
+from ..protocol.credit import Credit
+from .dispatcher import Dispatcher
 
 if TYPE_CHECKING:
-    from .bus import ServiceBus
+    from ..bus import ServiceBus
 
 logger = logging.getLogger(__name__)
 

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .api.context import (
+from ..api.context import (
     NO_HEADERS,
     Context,
     check_received,
     enter,
 )
-from .api.service import Handler, Service
-from .endpoints import Endpoints, NotStarted, Route
-from .errors import (
+from ..api.service import Handler, Service
+from ..errors import (
     InvalidRequest,
     MessageTooLarge,
     Overloaded,
@@ -32,25 +31,33 @@ from .errors import (
     Unauthorized,
     UnknownOperation,
 )
-from .foundation.text import printable
-from .layers.base import Layer
-from .protocol import error_codes
-from .protocol.codec import (
+from ..foundation.text import printable
+from ..layers.base import Layer
+from ..protocol import error_codes
+from ..protocol.codec import (
     MAX_SIZE,
     UNDECODABLE,
     MalformedFrame,
     decode_raw,
     decode_request,
 )
-from .protocol.codel import Codel
-from .protocol.credit import Credit
-from .protocol.envelope import NO_BODY, REPLY, IncomingRequest, OutgoingError, OutgoingReply, RequestFrame
-from .protocol.replay_guard import Replays
+from ..protocol.codel import Codel
+from ..protocol.credit import Credit
+from ..protocol.envelope import (
+    NO_BODY,
+    REPLY,
+    IncomingRequest,
+    OutgoingError,
+    OutgoingReply,
+    RequestFrame,
+)
+from ..protocol.replay_guard import Replays
+from .adaptive import Handle, Outcome, steered
+from .endpoints import Endpoints, NotStarted, Route
 from .replies import Origin, Replies
-from .steering import Handle, Outcome, steered
 
 if TYPE_CHECKING:
-    from .bus import ServiceBus
+    from ..bus import ServiceBus
 
 CANCEL_WITHIN = 1.0
 REMEMBER_CANCELLED = 2.0

@@ -12,9 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from .api.context import Context
-from .api.middleware import Endpoint, around_handler
-from .api.service import Handler, Service
+from ..api.context import Context
+from ..api.middleware import Endpoint, around_handler
+from ..api.service import Handler, Service
 
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 """What a plain handler runs in, for each of a service's channels."""

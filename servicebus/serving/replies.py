@@ -7,17 +7,17 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from .errors import MessageTooLarge, ServiceBusError
-from .layers.base import Layer
-from .protocol.addresses import (
+from ..errors import MessageTooLarge, ServiceBusError
+from ..layers.base import Layer
+from ..protocol.addresses import (
     MAX_LENGTH,
     caller_of,
     is_channel,
     route,
 )
-from .protocol.codec import DEFAULT_MAX_SIZE, Codec
-from .protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
-from .telemetry import Counters
+from ..protocol.codec import DEFAULT_MAX_SIZE, Codec
+from ..protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
+from ..telemetry import Counters
 
 KNOWN_ORIGINS = 10_000
 REPLY_OUTLIVES_MS = 1000
