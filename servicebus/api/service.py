@@ -132,9 +132,9 @@ class Service:
         return register
 
     async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-        """Serve one of its channels as an ASGI application; see ``servicebus.asgi``. Cancelling drains it."""
+        """Serve one of its channels as an ASGI application; see ``servicebus.contrib.asgi``. Cancelling drains it."""
         # What serves a service stands above it, so that it is looked up when it is needed.
-        asgi = import_module("servicebus.asgi")
+        asgi = import_module("servicebus.contrib.asgi")
         await asgi.serve(self, scope, receive)
 
     def _add(self, table: dict[str, Handler], name: str | None, function: Function) -> Function:

@@ -10,7 +10,7 @@ import pytest
 from channels.layers import channel_layers
 
 from servicebus import ConfigurationError, Context, Service, ServiceBus, WorkerLost
-from servicebus.asgi import CONCURRENCY, Host
+from servicebus.contrib.asgi import CONCURRENCY, Host
 
 from ..shop import CHANNEL, Count, Line, Placed, Reserve, Reserved, counter
 from ..timing import MS, eventually
@@ -106,7 +106,7 @@ async def test_an_instance_that_is_ended_drains(bus: ServiceBus, layer: Any) -> 
 async def test_a_handler_that_outlasts_the_drain_is_a_lost_worker(
     bus: ServiceBus, layer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("servicebus.asgi.DRAIN", 20 * MS)
+    monkeypatch.setattr("servicebus.contrib.asgi.DRAIN", 20 * MS)
     service, started = Service("slow"), asyncio.Event()
 
     @service.handler("wait")

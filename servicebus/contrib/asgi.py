@@ -15,14 +15,14 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from .api.service import Service
-from .bus import ServiceBus
-from .errors import ConfigurationError
-from .layers.adapter.messages import frame_of
-from .layers.base import Layer, Sink
-from .protocol.codec import MalformedFrame
-from .protocol.credit import Credit
-from .serving.service_runner import Serving
+from ..api.service import Service
+from ..bus import ServiceBus
+from ..errors import ConfigurationError
+from ..layers.adapter.messages import frame_of
+from ..layers.base import Layer, Sink
+from ..protocol.codec import MalformedFrame
+from ..protocol.credit import Credit
+from ..serving.service_runner import Serving
 
 URL = "django://default"
 CONCURRENCY = 256
