@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..config import WorkerConfig
-from ..worker import run as run_worker
+from ..worker.process import run as run_worker
 from .options import add_keys, add_max_message_size, add_prefix, add_url, positive_int, positive_seconds, url_of
 
 

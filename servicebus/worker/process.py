@@ -17,12 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .api.service import Service
-from .bus import ServiceBus
-from .config import WorkerConfig, django_settings_named, environment_with
-from .errors import ConfigurationError
-from .foundation.event_loop import loop_factory
-from .security.signing import Keyring
+from ..api.service import Service
+from ..bus import ServiceBus
+from ..config import WorkerConfig, django_settings_named, environment_with
+from ..errors import ConfigurationError
+from ..foundation.event_loop import loop_factory
+from ..security.signing import Keyring
 
 RESTART_AFTER = 0.5
 RESTARTS_TO_GIVE_UP = 5
