@@ -29,8 +29,13 @@ from .config import default_keys, default_url
 from .contract.request import Request, operation_of, reply_decoder
 from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
 from .foundation import forks
-from .layers.base import DEFAULT_CAPACITY, DEFAULT_EXPIRY, Layer, Limits
 from .layers.factory import layer_for, start_embedded
+from .layers.layer import (
+    DEFAULT_CAPACITY,
+    DEFAULT_EXPIRY,
+    Layer,
+    Limits,
+)
 from .protocol import error_codes
 from .protocol.addresses import checked_channel, checked_service
 from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Codec

@@ -21,7 +21,7 @@ from servicebus import (
     ServiceBusError,
 )
 from servicebus.calling import caller
-from servicebus.layers.base import Layer
+from servicebus.layers.layer import Layer
 from servicebus.protocol.addresses import route
 
 from .conformance.transport import Layers, Reader, Ticket, outcomes

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from servicebus import Context, Request, Service, ServiceBus
-from servicebus.layers.base import Limits, Ticket
+from servicebus.layers.layer import Limits, Ticket
 from servicebus.layers.memory import MemoryLayer
 from servicebus.protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, decode_request, encode_frame
 from servicebus.protocol.credit import Credit

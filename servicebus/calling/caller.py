@@ -23,7 +23,7 @@ from ..errors import (
     ServiceBusError,
     Unavailable,
 )
-from ..layers.base import Consumer, Layer
+from ..layers.layer import Consumer, Layer
 from ..protocol.addresses import (
     checked_route,
     inbox_mark,

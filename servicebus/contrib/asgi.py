@@ -18,8 +18,8 @@ from typing import Any, cast
 from ..api.service import Service
 from ..bus import ServiceBus
 from ..errors import ConfigurationError
-from ..layers.adapter.messages import frame_of
-from ..layers.base import Layer, Sink
+from ..layers.foreign.messages import frame_of
+from ..layers.layer import Layer, Sink
 from ..protocol.codec import MalformedFrame
 from ..protocol.credit import Credit
 from ..serving.service_runner import Serving

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..protocol.codec import Restamp, restamped
-from .base import Layer, Limits
+from .layer import Layer, Limits
 
 if TYPE_CHECKING:
     from .redis.embedded import EmbeddedServer
@@ -47,7 +47,7 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str, restamp: Restamp
 
 def _layer_of_alias(alias: str, limits: Limits, name: str) -> Layer:
     """An adapter to CHANNEL_LAYERS[alias]; our own layer at full speed where what lies behind the alias is ours."""
-    from .adapter import AdapterLayer, channel_layer
+    from .foreign import AdapterLayer, channel_layer
     from .redis.channels.layer import RedisChannelLayer
     from .redis.layer import RedisLayer
 

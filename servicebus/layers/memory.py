@@ -15,7 +15,12 @@ from threading import Lock
 
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
 from ..protocol.credit import Credit
-from .base import CapacityOf, Limits, Sink, Ticket
+from .layer import (
+    CapacityOf,
+    Limits,
+    Sink,
+    Ticket,
+)
 
 SWEEP_EVERY = 64
 

@@ -32,7 +32,7 @@ from ..errors import (
     UnknownOperation,
 )
 from ..foundation.text import printable
-from ..layers.base import Layer
+from ..layers.layer import Layer
 from ..protocol import error_codes
 from ..protocol.codec import (
     MAX_SIZE,

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from ..errors import MessageTooLarge, ServiceBusError
-from ..layers.base import Layer
+from ..layers.layer import Layer
 from ..protocol.addresses import (
     MAX_LENGTH,
     caller_of,

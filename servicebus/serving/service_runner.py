@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..api.service import Background, Handler, Service
 from ..errors import ServiceBusError, Unavailable
-from ..layers.base import Consumer, Layer
+from ..layers.layer import Consumer, Layer
 from ..protocol.credit import Credit
 from .dispatcher import Dispatcher
 

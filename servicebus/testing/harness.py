@@ -8,7 +8,12 @@ from typing import Any
 
 from ..bus import ServiceBus
 from ..errors import ChannelFull, ServiceBusError, Unavailable
-from ..layers.base import Consumer, Layer, Sink, Ticket
+from ..layers.layer import (
+    Consumer,
+    Layer,
+    Sink,
+    Ticket,
+)
 from ..protocol.credit import Credit
 from .mischief import Mischief
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from servicebus.layers.base import Layer
+from servicebus.layers.layer import Layer
 
 from ..timing import MS, eventually
 from .transport import Everywhere, Layers, Reader, Ticket, left_in, outcomes, push, pushed

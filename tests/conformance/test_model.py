@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from servicebus import ChannelFull, NoWorkers
-from servicebus.layers.base import Layer
+from servicebus.layers.layer import Layer
 
 from ..timing import eventually
 from .transport import Layers, Reader, Ticket, outcomes, push

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from servicebus import ChannelFull, NoWorkers, Unavailable
-from servicebus.layers.base import Layer
+from servicebus.layers.layer import Layer
 
 from ..timing import MS, eventually
 from .transport import Layers, Reader, Ticket, left_in, outcomes, push, pushed

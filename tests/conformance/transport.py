@@ -11,8 +11,8 @@ import msgpack
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from servicebus import ChannelFull, ServiceBusError
-from servicebus.layers.base import Consumer, Layer, Limits
 from servicebus.layers.factory import layer_for
+from servicebus.layers.layer import Consumer, Layer, Limits
 from servicebus.protocol.codec import MAX_FRAME, encode_frame
 from servicebus.protocol.credit import Credit
 

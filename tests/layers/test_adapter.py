@@ -22,8 +22,8 @@ from servicebus import (
     ServiceBus,
     Unavailable,
 )
-from servicebus.layers.adapter import AdapterLayer, outbox, presence
-from servicebus.layers.base import Limits
+from servicebus.layers.foreign import AdapterLayer, outbox, presence
+from servicebus.layers.layer import Limits
 from servicebus.protocol.addresses import full_name, route
 from servicebus.protocol.codec import encode_frame
 

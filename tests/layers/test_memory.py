@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from servicebus import NoWorkers
-from servicebus.layers.base import Layer, Limits
+from servicebus.layers.layer import Layer, Limits
 from servicebus.layers.memory import Hub, MemoryLayer
 
 from ..conformance.transport import Layers, Reader, left_in, outcomes, push, pushed

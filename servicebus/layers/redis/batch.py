@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...errors import ServiceBusError
 from ...protocol.bundles import MOST, bundles
-from ..base import Ticket
+from ..layer import Ticket
 
 BATCH_FRAMES = 512
 BATCH_BYTES = 256 * 1024

@@ -16,7 +16,7 @@ from redis.crc import key_slot
 
 from ...errors import Overloaded, ServiceBusError, Unavailable
 from ...protocol.codec import Restamp, restamped
-from ..base import Sink, Ticket
+from ..layer import Sink, Ticket
 from .address import Address
 from .clock import ServerClock
 from .connection import Connection, Greeting, NeverSent

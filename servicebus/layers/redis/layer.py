@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
 from ...protocol.credit import Credit
-from ..base import Limits, Sink, Ticket
+from ..layer import Limits, Sink, Ticket
 from .cluster import ClusterNodes
 from .connection import Connection, pack
 from .keys import Keys

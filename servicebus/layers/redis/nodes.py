@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...errors import Unavailable
 from ...protocol.codec import Restamp, restamped
-from ..base import Sink, Ticket
+from ..layer import Sink, Ticket
 from .address import Address
 from .clock import ServerClock
 from .connection import Connection, Greeting

@@ -19,7 +19,7 @@ import hiredis
 
 from ...errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
 from ...protocol.codec import Restamp, restamped
-from ..base import Ticket
+from ..layer import Ticket
 from .batch import Batch, Command
 from .connection import Connection, ConnectionLost, NeverSent, into, pack
 from .link import Link

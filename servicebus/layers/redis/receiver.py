@@ -14,7 +14,7 @@ from typing import Any
 import hiredis
 
 from ...protocol.credit import Credit
-from ..base import Sink
+from ..layer import Sink
 from .connection import Connection, ConnectionLost, pack
 from .keys import Keys
 from .link import Link

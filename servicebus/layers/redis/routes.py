@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...protocol.addresses import route
-from ..base import CapacityOf, Limits
+from ..layer import CapacityOf, Limits
 from .connection import pack
 from .keys import Keys
 from .scripts import SEND, SEND_CHANNEL, SEND_LOCAL, Script

@@ -11,8 +11,7 @@ import pytest
 
 from servicebus import ChannelFull, Service, ServiceBus
 from servicebus.calling.caller import REPLIES_AT_ONCE
-from servicebus.layers import base
-from servicebus.layers.base import Layer
+from servicebus.layers.layer import Layer
 from servicebus.layers.redis import RedisChannelLayer, pipeline
 from servicebus.layers.redis.connection import Greeting
 from servicebus.layers.redis.moved import adopted

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from servicebus import ChannelFull, DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
-from servicebus.layers.base import Limits
+from servicebus.layers.layer import Limits
 from servicebus.layers.redis import pipeline
 from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer

@@ -12,7 +12,7 @@ import hiredis
 import pytest
 
 from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, ServiceBus, Unavailable
-from servicebus.layers.base import Limits
+from servicebus.layers.layer import Limits
 from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ...base import Limits
+from ...layer import Limits
 from ..target import Target
 from .engine import Closed, Engine, Profile
 from .groups import GroupTable

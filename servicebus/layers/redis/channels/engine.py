@@ -17,7 +17,7 @@ from ....protocol.addresses import full_name, route
 from ....protocol.bundles import unbundled
 from ....protocol.codec import restamped
 from ....protocol.credit import Credit
-from ...base import CapacityOf, Limits, Ticket
+from ...layer import CapacityOf, Limits, Ticket
 from ..receiver import Receiver
 from ..target import Target
 from .groups import GroupTable

@@ -21,7 +21,7 @@ from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusErro
 from ....foundation import forks
 from ....protocol.addresses import route
 from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
-from ...base import CapacityOf, Limits
+from ...layer import CapacityOf, Limits
 from ..target import Target
 from .backend import Backend
 from .handoff import Handoff, to_running_loop

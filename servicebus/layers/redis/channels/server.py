@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from ...base import Limits, Ticket
+from ...layer import Limits, Ticket
 from ..connection import Connection, pack
 from ..layer import RedisLayer
 from ..pipeline import Pipeline

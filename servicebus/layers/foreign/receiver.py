@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from ...protocol.codec import MalformedFrame
 from ...protocol.credit import Credit
-from ..base import Sink
+from ..layer import Sink
 from .messages import Message, epoch_ms, frame_of
 
 FIRST_DELAY = 0.05

@@ -18,9 +18,9 @@ from typing import Any
 from ...protocol.addresses import caller_of, route
 from ...protocol.codec import MalformedFrame
 from ...protocol.credit import Credit
-from ..base import Sink, Ticket
+from ..layer import Sink, Ticket
 from .messages import Message, epoch_ms, frame_of
-from .receiving import patiently
+from .receiver import patiently
 
 GRACE = 0.25
 """Seconds after its deadline in which a call may still hear that it was not started."""

@@ -10,9 +10,14 @@ from typing import Any
 import msgspec
 
 from ...protocol.addresses import full_name
-from ...protocol.codec import MAX_FRAME, UNDECODABLE, MalformedFrame, decode_raw
+from ...protocol.codec import (
+    MAX_FRAME,
+    UNDECODABLE,
+    MalformedFrame,
+    decode_raw,
+)
 from ...protocol.envelope import ERROR, REPLY, OutgoingFrame
-from ..base import Ticket
+from ..layer import Ticket
 
 Message = dict[str, Any]
 

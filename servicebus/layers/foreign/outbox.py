@@ -21,8 +21,14 @@ from ...errors import (
     Unavailable,
 )
 from ...protocol.codec import MalformedFrame
-from ..base import Ticket
-from .messages import Letter, Message, epoch_ms, letter_of, not_encodable
+from ..layer import Ticket
+from .messages import (
+    Letter,
+    Message,
+    epoch_ms,
+    letter_of,
+    not_encodable,
+)
 
 MOST_WAITING = 64 * 1024 * 1024
 SENDS_AT_ONCE = 32

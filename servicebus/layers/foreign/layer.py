@@ -6,13 +6,18 @@ import asyncio
 from typing import Any
 
 from ...protocol.credit import Credit
-from ..base import Consumer, Limits, Sink, Ticket
-from .groups import Subscriptions
+from ..layer import (
+    Consumer,
+    Limits,
+    Sink,
+    Ticket,
+)
 from .messages import Message, epoch_ms
 from .outbox import GROUP, Outbox
 from .presence import Probes
-from .receiving import Reader, Station
-from .replies import Inbox, ReplyChannels
+from .receiver import Reader, Station
+from .reply_channels import Inbox, ReplyChannels
+from .subscriptions import Subscriptions
 
 
 class AdapterLayer:

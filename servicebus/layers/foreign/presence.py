@@ -8,7 +8,7 @@ from channels.exceptions import ChannelFull
 
 from ...errors import ServiceBusError, Unavailable
 from .messages import Message, epoch_ms
-from .replies import ReplyChannels, Say
+from .reply_channels import ReplyChannels, Say
 
 PROBE_WITHIN = 0.5
 PROBE_LASTS = 10.0
