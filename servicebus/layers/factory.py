@@ -47,8 +47,8 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str, restamp: Restamp
 
 def _layer_of_alias(alias: str, limits: Limits, name: str) -> Layer:
     """An adapter to CHANNEL_LAYERS[alias]; our own layer at full speed where what lies behind the alias is ours."""
+    from ..channel_layer.layer import RedisChannelLayer
     from .foreign import AdapterLayer, channel_layer
-    from .redis.channels.layer import RedisChannelLayer
     from .redis.layer import RedisLayer
 
     found = channel_layer(alias)

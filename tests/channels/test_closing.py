@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from servicebus import ServiceBusError
+from servicebus.channel_layer.engine import Engine
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.channels.engine import Engine
 
 from ..server import RealServer
 from ..timing import allowed

@@ -11,10 +11,10 @@ from channels.layers import BaseChannelLayer, ChannelLayerManager
 from channels_redis.serializers import SerializerDoesNotExist
 from cryptography.fernet import InvalidToken
 
+from servicebus.channel_layer.hosts import read_hosts, shard_of
 from servicebus.errors import ConfigurationError
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.address import Address
-from servicebus.layers.redis.channels.hosts import read_hosts, shard_of
 
 from .tools import Make, received
 

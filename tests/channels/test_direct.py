@@ -8,8 +8,8 @@ import contextlib
 import pytest
 
 from servicebus import SendUnknown, Unavailable
+from servicebus.channel_layer.in_flight import Underway
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.channels.underway import Underway
 
 from ..server import RealServer
 from ..timing import MS, eventually

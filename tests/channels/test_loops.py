@@ -12,8 +12,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 from channels.consumer import AsyncConsumer, SyncConsumer
 from channels.testing import ApplicationCommunicator
 
+from servicebus.channel_layer.loop_bridge import Handoff, to_running_loop
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.channels.handoff import Handoff, to_running_loop
 
 from ..server import RealServer
 from ..timing import eventually_sync

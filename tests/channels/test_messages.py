@@ -14,9 +14,9 @@ from django.utils.safestring import mark_safe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from servicebus.channel_layer.serializer import Messages
 from servicebus.errors import MessageTooLarge
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.channels.messages import Messages
 from servicebus.protocol.codec import MalformedFrame, encode_frame
 
 from .conftest import OPTIONS, PLACES, arguments_of

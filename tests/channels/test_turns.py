@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from servicebus import Unavailable
+from servicebus.channel_layer.send_order import Turns
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.channels.turns import Turns
 
 from ..server import RealServer
 

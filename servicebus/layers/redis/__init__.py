@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .channels.layer import RedisChannelLayer
+    from ...channel_layer.layer import RedisChannelLayer
 
 __all__ = ["RedisChannelLayer"]
 
@@ -13,7 +13,7 @@ __all__ = ["RedisChannelLayer"]
 def __getattr__(name: str) -> Any:
     """The Channels backend brings Django along; the bus, which shares this package, does without."""
     if name == "RedisChannelLayer":
-        from .channels.layer import RedisChannelLayer
+        from ...channel_layer.layer import RedisChannelLayer
 
         return RedisChannelLayer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from servicebus import ConfigurationError
+from servicebus.channel_layer.hosts import read_hosts
 from servicebus.layers.redis.address import Address
-from servicebus.layers.redis.channels.hosts import read_hosts
 from servicebus.layers.redis.target import ClusterTarget, SentinelTarget, Target, target_from_url, with_port
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ....protocol.codec import MalformedFrame
+from ..protocol.codec import MalformedFrame
 
 FAN_OUT = "*"
 """``*<group>``: a copy for the members of the group."""

@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ...layer import Limits
-from ..target import Target
+from ..layers.layer import Limits
+from ..layers.redis.target import Target
+from .drop_counters import Losses
 from .engine import Closed, Engine, Profile
-from .groups import GroupTable
-from .handoff import to_running_loop
+from .group_table import GroupTable
 from .hosts import shard_of
-from .losses import Losses
+from .in_flight import Underway
+from .io_thread import Portal, ended
+from .loop_bridge import to_running_loop
 from .mailboxes import Item, Mailboxes
-from .portal import Portal, ended
-from .server import Server
-from .turns import Turns
-from .underway import Underway
+from .send_order import Turns
+from .shard import Server
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from ....errors import Unavailable
-from ....foundation.event_loop import loop_factory
-from .handoff import Handoff, to_running_loop
+from ..errors import Unavailable
+from ..foundation.event_loop import loop_factory
+from .loop_bridge import Handoff, to_running_loop
 
 T = TypeVar("T")
 

@@ -17,20 +17,26 @@ from typing import Any, ClassVar, NamedTuple
 
 from channels.layers import BaseChannelLayer
 
-from ....errors import ChannelFull, MessageTooLarge, SendUnknown, ServiceBusError, own
-from ....foundation import forks
-from ....protocol.addresses import route
-from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
-from ...layer import CapacityOf, Limits
-from ..target import Target
-from .backend import Backend
-from .handoff import Handoff, to_running_loop
+from ..errors import (
+    ChannelFull,
+    MessageTooLarge,
+    SendUnknown,
+    ServiceBusError,
+    own,
+)
+from ..foundation import forks
+from ..layers.layer import CapacityOf, Limits
+from ..layers.redis.target import Target
+from ..protocol.addresses import route
+from ..protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
+from .drop_counters import Losses
 from .hosts import Host, read_hosts
-from .losses import Losses
-from .messages import Keys, Messages
-from .portal import ended
-from .server import Server
-from .underway import Underway
+from .in_flight import Underway
+from .io_thread import ended
+from .loop_bridge import Handoff, to_running_loop
+from .process import Backend
+from .serializer import Keys, Messages
+from .shard import Server
 
 REMEMBERED = 10_000
 

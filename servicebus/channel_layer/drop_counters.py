@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ....foundation.text import printable
+from ..foundation.text import printable
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,29 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ....errors import ChannelFull, NoWorkers, SendUnknown, ServiceBusError, Unavailable
-from ....protocol.addresses import route
-from ....protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
+from ..errors import (
+    ChannelFull,
+    NoWorkers,
+    SendUnknown,
+    ServiceBusError,
+    Unavailable,
+)
+from ..protocol.addresses import route
+from ..protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
+from .control_messages import (
+    FAN_OUT,
+    FLUSH,
+    FLUSHED,
+    JOIN,
+    LEAVE,
+    LOST,
+    WORDS,
+    Word,
+    read_word,
+)
 from .hosts import shard_of
 from .mailboxes import Item
-from .server import Server
-from .words import FAN_OUT, FLUSH, FLUSHED, JOIN, LEAVE, LOST, WORDS, Word, read_word
+from .shard import Server
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -12,23 +12,23 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from ....errors import ConfigurationError, ServiceBusError, Unavailable
-from ....protocol.addresses import full_name, route
-from ....protocol.bundles import unbundled
-from ....protocol.codec import restamped
-from ....protocol.credit import Credit
-from ...layer import CapacityOf, Limits, Ticket
-from ..receiver import Receiver
-from ..target import Target
-from .groups import GroupTable
+from ..errors import ConfigurationError, ServiceBusError, Unavailable
+from ..layers.layer import CapacityOf, Limits, Ticket
+from ..layers.redis.receiver import Receiver
+from ..layers.redis.target import Target
+from ..protocol.addresses import full_name, route
+from ..protocol.bundles import unbundled
+from ..protocol.codec import restamped
+from ..protocol.credit import Credit
+from .channel_reader import ChannelReader, read_frames
+from .drop_counters import Losses
+from .group_table import GroupTable
+from .groups import Membership
 from .hosts import shard_of
-from .losses import Losses
+from .in_flight import Underway
+from .io_thread import Portal
 from .mailboxes import Item, Mailboxes
-from .membership import Membership
-from .portal import Portal
-from .readers import ChannelReader, read_frames
-from .server import Server
-from .underway import Underway
+from .shard import Server
 
 INBOX_AT_ONCE = 128
 RETRY = 0.2

@@ -6,9 +6,9 @@ from binascii import crc32
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ....errors import ConfigurationError
-from ..address import DEFAULT_PORT, Address, tls_context
-from ..target import SentinelTarget, Target, target_from_url
+from ..errors import ConfigurationError
+from ..layers.redis.address import DEFAULT_PORT, Address, tls_context
+from ..layers.redis.target import SentinelTarget, Target, target_from_url
 
 Host = str | tuple[str, int] | list[Any] | Mapping[str, Any]
 

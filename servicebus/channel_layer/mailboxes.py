@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
 from typing import NamedTuple
 
-from .handoff import Handoff
+from .loop_bridge import Handoff
 
 
 class Item(NamedTuple):

@@ -13,7 +13,7 @@ import msgpack
 import msgspec
 from channels_redis.serializers import MsgPackSerializer, registry
 
-from ....protocol.codec import UNDECODABLE, MalformedFrame
+from ..protocol.codec import UNDECODABLE, MalformedFrame
 
 Keys = Sequence[str | bytes]
 Serialize = Callable[[dict[str, Any]], bytes]

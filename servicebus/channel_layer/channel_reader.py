@@ -13,12 +13,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ....errors import ServiceBusError, Unavailable
-from ....protocol.codec import MAX_FRAME, MalformedFrame, decode_raw
-from ....protocol.credit import Credit
-from .losses import Losses
+from ..errors import ServiceBusError, Unavailable
+from ..protocol.codec import MAX_FRAME, MalformedFrame, decode_raw
+from ..protocol.credit import Credit
+from .drop_counters import Losses
 from .mailboxes import Item, Mailboxes
-from .server import Server
+from .shard import Server
 
 MOST_AT_ONCE = 64
 LONGEST_PATIENCE = 64

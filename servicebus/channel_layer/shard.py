@@ -9,13 +9,20 @@ from typing import Any
 
 import hiredis
 
-from ...layer import Limits, Ticket
-from ..connection import Connection, pack
-from ..layer import RedisLayer
-from ..pipeline import Pipeline
-from ..scripts import REGISTER, RELEASE, RESTORE, TAKE, TAKEN, Script
-from ..target import Target
-from .through import ThroughConnection
+from ..layers.layer import Limits, Ticket
+from ..layers.redis.connection import Connection, pack
+from ..layers.redis.layer import RedisLayer
+from ..layers.redis.pipeline import Pipeline
+from ..layers.redis.scripts import (
+    REGISTER,
+    RELEASE,
+    RESTORE,
+    TAKE,
+    TAKEN,
+    Script,
+)
+from ..layers.redis.target import Target
+from .direct_write import ThroughConnection
 
 SCAN_COUNT = 1000
 JOINING = "joining"
