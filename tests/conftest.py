@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 
 from servicebus.layers.memory import Hub
-from servicebus.layers.redis import cluster as redis_cluster
-from servicebus.layers.redis import pipeline
+from servicebus.layers.redis.sending import pipeline
+from servicebus.layers.redis.topology import cluster as redis_cluster
 from servicebus.testing.servers import Cluster, SentinelGroup
 
 from .server import RealServer, real_server

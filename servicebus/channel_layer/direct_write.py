@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from ..layers.redis.connection import Answer, Connection, Greeting
+from ..layers.redis.connection.connection import Answer, Connection, Greeting
 
 MOST = 16_384
 """Bytes. So little always fits in the socket's buffer when everything before it has been answered."""

@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 from ..errors import ConfigurationError, ServiceBusError, Unavailable
 from ..layers.layer import CapacityOf, Limits, Ticket
-from ..layers.redis.receiver import Receiver
-from ..layers.redis.target import Target
+from ..layers.redis.receiving.receiver import Receiver
+from ..layers.redis.topology.target import Target
 from ..protocol.addresses import full_name, route
 from ..protocol.bundles import unbundled
 from ..protocol.codec import restamped

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..layers.redis.address import DEFAULT_PORT, Address, tls_context
-from ..layers.redis.target import SentinelTarget, Target, target_from_url
+from ..layers.redis.topology.address import DEFAULT_PORT, Address, tls_context
+from ..layers.redis.topology.target import SentinelTarget, Target, target_from_url
 
 Host = str | tuple[str, int] | list[Any] | Mapping[str, Any]
 

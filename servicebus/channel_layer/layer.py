@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..foundation import forks
 from ..layers.layer import CapacityOf, Limits
-from ..layers.redis.target import Target
+from ..layers.redis.topology.target import Target
 from ..protocol.addresses import route
 from ..protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from .drop_counters import Losses

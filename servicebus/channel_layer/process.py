@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..layers.layer import Limits
-from ..layers.redis.target import Target
+from ..layers.redis.topology.target import Target
 from .drop_counters import Losses
 from .engine import Closed, Engine, Profile
 from .group_table import GroupTable

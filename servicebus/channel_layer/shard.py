@@ -10,10 +10,9 @@ from typing import Any
 import hiredis
 
 from ..layers.layer import Limits, Ticket
-from ..layers.redis.connection import Connection, pack
+from ..layers.redis.connection.connection import Connection, pack
 from ..layers.redis.layer import RedisLayer
-from ..layers.redis.pipeline import Pipeline
-from ..layers.redis.scripts import (
+from ..layers.redis.schema.scripts import (
     REGISTER,
     RELEASE,
     RESTORE,
@@ -21,7 +20,8 @@ from ..layers.redis.scripts import (
     TAKEN,
     Script,
 )
-from ..layers.redis.target import Target
+from ..layers.redis.sending.pipeline import Pipeline
+from ..layers.redis.topology.target import Target
 from .direct_write import ThroughConnection
 
 SCAN_COUNT = 1000

@@ -75,8 +75,8 @@ def _rules(user: ServiceUser, options: argparse.Namespace) -> list[str]:
 
 def _load(url: str) -> int:
     # What needs no server does not import its client.
-    from ..layers.redis.loading import load_scripts
-    from ..layers.redis.target import target_from_url
+    from ..layers.redis.topology.script_loader import load_scripts
+    from ..layers.redis.topology.target import target_from_url
 
     for where in asyncio.run(load_scripts(target_from_url(url))):
         print(f"loaded: {where}")

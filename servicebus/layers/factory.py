@@ -37,7 +37,7 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str, restamp: Restamp
         return MemoryLayer(f"{prefix}:{rest}", limits)
     if separator and scheme in REDIS_SCHEMES:
         from .redis.layer import RedisLayer
-        from .redis.target import target_from_url
+        from .redis.topology.target import target_from_url
 
         return RedisLayer(target_from_url(url), prefix, limits, name, restamp)
     if separator and scheme == "django":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..api.service import Service
 from ..errors import ConfigurationError
-from ..layers.redis.keys import Keys
+from ..layers.redis.schema.keys import Keys
 from ..protocol.addresses import (
     checked_channel,
     checked_service,

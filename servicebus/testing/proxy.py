@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from ..layers.redis.address import Address
+from ..layers.redis.topology.address import Address
 from .link import Faults, Link, Pair
 
 HOST = "127.0.0.1"

@@ -14,7 +14,7 @@ from cryptography.fernet import InvalidToken
 from servicebus.channel_layer.hosts import read_hosts, shard_of
 from servicebus.errors import ConfigurationError
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.address import Address
+from servicebus.layers.redis.topology.address import Address
 
 from .tools import Make, received
 

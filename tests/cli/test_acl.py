@@ -11,7 +11,7 @@ import hiredis
 import pytest
 
 from servicebus.cli import main
-from servicebus.layers.redis import scripts
+from servicebus.layers.redis.schema import scripts
 from servicebus.testing.servers import Cluster, SentinelGroup
 
 from ..processes import servicebus

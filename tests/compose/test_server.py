@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from servicebus.layers.redis.receiver import MOST_AT_ONCE
+from servicebus.layers.redis.receiving.receiver import MOST_AT_ONCE
 from servicebus.protocol.codec import DEFAULT_MAX_SIZE
 
 from .deployment import services

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from servicebus.layers.redis import scripts
+from servicebus.layers.redis.schema import scripts
 from servicebus.protocol.addresses import inbox_mark
 
 Probe = tuple[str, tuple[bytes | str | int, ...]]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from servicebus import ServiceBus, ServiceBusError
-from servicebus.layers.redis.scripts import SEND
+from servicebus.layers.redis.schema.scripts import SEND
 
 from ..proxy import Proxy, proxied
 from ..server import RealServer

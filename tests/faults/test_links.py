@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from servicebus import ServiceBus
-from servicebus.layers.redis.receiver import BLOCK, SILENCE
+from servicebus.layers.redis.receiving.receiver import BLOCK, SILENCE
 from servicebus.testing.proxy import Proxy, proxied
 
 from ..server import RealServer

@@ -17,7 +17,7 @@ import pytest
 
 from servicebus import ServiceBus, ServiceBusError, Unavailable
 from servicebus.foundation.text import CONTROL
-from servicebus.layers.redis.address import Address
+from servicebus.layers.redis.topology.address import Address
 
 from ..processes import Worker, environment, servicebus
 from ..server import RealServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from servicebus.layers.redis import scripts
+from servicebus.layers.redis.schema import scripts
 from servicebus.security.acl import ServiceUser, rules
 from servicebus.testing.servers import Server
 

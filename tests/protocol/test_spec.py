@@ -20,7 +20,7 @@ import pytest
 import servicebus
 from servicebus import Context, DeadlineExceeded, RemoteError, Request, Service, ServiceBus
 from servicebus.errors import RESERVED_CODES, InvalidRequest, UnknownOperation
-from servicebus.layers.redis.keys import Keys
+from servicebus.layers.redis.schema.keys import Keys
 from servicebus.protocol import codec, envelope, error_codes
 
 from ..server import RealServer

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import ConfigurationError, Service
-from servicebus.layers.redis import scripts
+from servicebus.layers.redis.schema import scripts
 from servicebus.protocol.addresses import (
     checked_channel,
     inbox_mark,

@@ -21,7 +21,7 @@ from servicebus import (
     ServiceBusError,
     UnknownOperation,
 )
-from servicebus.layers.redis import pipeline
+from servicebus.layers.redis.sending import pipeline
 from servicebus.protocol.codec import MAX_SIZE, encode_sent
 from servicebus.security.signing import Keyring, SigningCodec
 from servicebus.testing.harness import HarnessBus

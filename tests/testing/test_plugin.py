@@ -67,7 +67,7 @@ def test_the_command_line_goes_before_the_ini_file(tmp_path: Path) -> None:
 
 
 def test_a_run_that_does_not_use_it_imports_no_transport(tmp_path: Path) -> None:
-    check = "def test_nothing(): assert 'servicebus.layers.redis.connection' not in sys.modules"
+    check = "def test_nothing(): assert 'servicebus.layers.redis.connection.connection' not in sys.modules"
     run(tmp_path, {"test_it.py": f"import sys\n\n{check}\n"})
 
 

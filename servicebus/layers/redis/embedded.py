@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ...errors import ConfigurationError, Unavailable
-from .address import Address
-from .connection import connect
+from .connection.connection import connect
+from .topology.address import Address
 
 START_TIMEOUT = 10.0
 

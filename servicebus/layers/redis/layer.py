@@ -17,15 +17,20 @@ from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
 from ...protocol.credit import Credit
 from ..layer import Limits, Sink, Ticket
-from .cluster import ClusterNodes
-from .connection import Connection, pack
-from .keys import Keys
-from .nodes import Nodes, OneNode
-from .pipeline import PATIENCE, Pipeline
-from .receiver import Receiver
-from .routes import Routes
-from .scripts import LEAVE, MEMBERS, REGISTER, WITHDRAW
-from .target import ClusterTarget, Target
+from .connection.connection import Connection, pack
+from .receiving.receiver import Receiver
+from .schema.keys import Keys
+from .schema.scripts import (
+    LEAVE,
+    MEMBERS,
+    REGISTER,
+    WITHDRAW,
+)
+from .sending.pipeline import PATIENCE, Pipeline
+from .sending.push_commands import Routes
+from .topology.cluster import ClusterNodes
+from .topology.primaries import Nodes, OneNode
+from .topology.target import ClusterTarget, Target
 
 TICK = 0.25
 WITHDRAWN_AT_ONCE = 1000

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from servicebus import ConfigurationError, ServiceBus
-from servicebus.layers.redis.address import Address
+from servicebus.layers.redis.topology.address import Address
 
 
 @pytest.mark.parametrize(

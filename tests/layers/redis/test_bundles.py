@@ -8,13 +8,14 @@ from typing import Any
 
 import msgpack
 import pytest
+from servicebus.layers.redis.connection.connection.connection import Greeting
 
 from servicebus import ChannelFull, Service, ServiceBus
 from servicebus.calling.caller import REPLIES_AT_ONCE
 from servicebus.layers.layer import Layer
-from servicebus.layers.redis import RedisChannelLayer, pipeline
-from servicebus.layers.redis.connection import Greeting
-from servicebus.layers.redis.moved import adopted
+from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis.sending import pipeline
+from servicebus.layers.redis.topology.migrated_frames import adopted
 from servicebus.protocol.bundles import MOST, bundle, unbundled
 
 from ...conformance.transport import Layers, Ticket, number_of, outcomes

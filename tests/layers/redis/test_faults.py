@@ -18,8 +18,8 @@ from servicebus import (
     ServiceBus,
     Unavailable,
 )
-from servicebus.layers.redis import pipeline
-from servicebus.layers.redis.scripts import SEND
+from servicebus.layers.redis.schema.scripts import SEND
+from servicebus.layers.redis.sending import pipeline
 
 from ...history import History
 from ...proxy import Proxy, proxied

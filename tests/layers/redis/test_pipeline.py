@@ -9,9 +9,9 @@ import pytest
 
 from servicebus import ChannelFull, DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
 from servicebus.layers.layer import Limits
-from servicebus.layers.redis import pipeline
-from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer
+from servicebus.layers.redis.sending import pipeline
+from servicebus.layers.redis.topology.address import Address
 from servicebus.serving.service_runner import Serving
 
 from ...conformance.transport import Ticket, outcomes

@@ -13,8 +13,8 @@ import pytest
 
 from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, ServiceBus, Unavailable
 from servicebus.layers.layer import Limits
-from servicebus.layers.redis.address import Address
 from servicebus.layers.redis.layer import RedisLayer
+from servicebus.layers.redis.topology.address import Address
 
 from ...conformance.transport import Reader, left_in, outcomes, push
 from ...proxy import proxied

@@ -8,8 +8,14 @@ import pytest
 
 from servicebus import ConfigurationError
 from servicebus.channel_layer.hosts import read_hosts
-from servicebus.layers.redis.address import Address
-from servicebus.layers.redis.target import ClusterTarget, SentinelTarget, Target, target_from_url, with_port
+from servicebus.layers.redis.topology.address import Address
+from servicebus.layers.redis.topology.target import (
+    ClusterTarget,
+    SentinelTarget,
+    Target,
+    target_from_url,
+    with_port,
+)
 
 
 def sentinels(*hosts: tuple[str, int], username: str = "", password: str = "") -> tuple[Address, ...]:

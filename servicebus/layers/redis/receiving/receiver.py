@@ -13,14 +13,14 @@ from typing import Any
 
 import hiredis
 
-from ...protocol.credit import Credit
-from ..layer import Sink
-from .connection import Connection, ConnectionLost, pack
-from .keys import Keys
-from .link import Link
-from .nodes import Nodes
-from .pipeline import REDIRECTIONS, Pipeline
-from .scripts import REGISTER
+from ....protocol.credit import Credit
+from ...layer import Sink
+from ..connection.connection import Connection, ConnectionLost, pack
+from ..connection.reconnecting import Link
+from ..schema.keys import Keys
+from ..schema.scripts import REGISTER
+from ..sending.pipeline import REDIRECTIONS, Pipeline
+from ..topology.primaries import Nodes
 
 BLOCK = 1.0
 SILENCE = 0.45

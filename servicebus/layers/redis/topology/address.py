@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
-from ...errors import ConfigurationError
+from ....errors import ConfigurationError
 
 DEFAULT_PORT = 6379
 _SCHEME = re.compile(r"[a-zA-Z+]*")

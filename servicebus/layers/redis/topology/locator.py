@@ -12,7 +12,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from ...errors import Unavailable
+from ....errors import Unavailable
 from .address import Address
 from .target import SentinelTarget
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
-from ...errors import ConfigurationError
+from ....errors import ConfigurationError
 from .address import Address, without_password
 
 SENTINEL_PORT = 26379

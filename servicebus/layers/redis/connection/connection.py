@@ -17,9 +17,9 @@ from typing import Any, cast
 
 import hiredis
 
-from ...errors import ConfigurationError, ServiceBusError, Unavailable
-from . import scripts
-from .address import Address
+from ....errors import ConfigurationError, ServiceBusError, Unavailable
+from ..schema import scripts
+from ..topology.address import Address
 
 Answer = Callable[[Any], None]
 """Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It must not raise."""

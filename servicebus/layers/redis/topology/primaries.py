@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...errors import Unavailable
-from ...protocol.codec import Restamp, restamped
-from ..layer import Sink, Ticket
+from ....errors import Unavailable
+from ....protocol.codec import Restamp, restamped
+from ...layer import Sink, Ticket
+from ..connection.clock import ServerClock
+from ..connection.connection import Connection, Greeting
+from ..sending.pipeline import Pipeline
+from ..sending.push_commands import Routes
 from .address import Address
-from .clock import ServerClock
-from .connection import Connection, Greeting
-from .locate import AskSentinel, Fixed, Locator
-from .pipeline import Pipeline
-from .routes import Routes
+from .locator import AskSentinel, Fixed, Locator
 from .target import SentinelTarget
 
 OnUp = Callable[[Pipeline, Connection], None]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
+
+_FOLDER = Path(__file__).parents[1] / "lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Script:
 
     @classmethod
     def read(cls, name: str) -> Script:
-        source = files(__package__).joinpath("lua", f"{name}.lua").read_bytes()
+        source = (_FOLDER / f"{name}.lua").read_bytes()
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
 

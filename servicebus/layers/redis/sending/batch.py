@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ...errors import ServiceBusError
-from ...protocol.bundles import MOST, bundles
-from ..layer import Ticket
+from ....errors import ServiceBusError
+from ....protocol.bundles import MOST, bundles
+from ...layer import Ticket
 
 BATCH_FRAMES = 512
 BATCH_BYTES = 256 * 1024

@@ -17,15 +17,33 @@ from typing import Any
 
 import hiredis
 
-from ...errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
-from ...protocol.codec import Restamp, restamped
-from ..layer import Ticket
+from ....errors import (
+    ChannelFull,
+    NoWorkers,
+    Overloaded,
+    SendUnknown,
+    ServiceBusError,
+    Unavailable,
+)
+from ....protocol.codec import Restamp, restamped
+from ...layer import Ticket
+from ..connection.connection import (
+    Connection,
+    ConnectionLost,
+    NeverSent,
+    into,
+    pack,
+)
+from ..connection.reconnecting import Link
+from ..schema.scripts import (
+    ALL,
+    MISSING,
+    REGISTER,
+    SENDING,
+)
+from ..topology.locator import Locator
 from .batch import Batch, Command
-from .connection import Connection, ConnectionLost, NeverSent, into, pack
-from .link import Link
-from .locate import Locator
-from .routes import Route, Routes
-from .scripts import ALL, MISSING, REGISTER, SENDING
+from .push_commands import Route, Routes
 
 SEND_NOW = 64
 """Frames of a batch that do not wait for the end of the tick, so that those who take them work meanwhile."""

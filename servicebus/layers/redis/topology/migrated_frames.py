@@ -7,11 +7,16 @@ from itertools import groupby
 
 import msgspec
 
-from ...protocol.bundles import MARK as BUNDLE
-from ...protocol.bundles import bundle, unbundled
-from ...protocol.codec import MAX_FRAME, MalformedFrame, decode_raw, restamped
-from ...protocol.envelope import SIGNED, UNSIGNED
-from .connection import Greeting
+from ....protocol.bundles import MARK as BUNDLE
+from ....protocol.bundles import bundle, unbundled
+from ....protocol.codec import (
+    MAX_FRAME,
+    MalformedFrame,
+    decode_raw,
+    restamped,
+)
+from ....protocol.envelope import SIGNED, UNSIGNED
+from ..connection.connection import Greeting
 
 _encode = msgspec.msgpack.Encoder().encode
 _ARRAYS = (*UNSIGNED, SIGNED)

@@ -14,19 +14,24 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from ...errors import Overloaded, ServiceBusError, Unavailable
-from ...protocol.codec import Restamp, restamped
-from ..layer import Sink, Ticket
+from ....errors import Overloaded, ServiceBusError, Unavailable
+from ....protocol.codec import Restamp, restamped
+from ...layer import Sink, Ticket
+from ..connection.clock import ServerClock
+from ..connection.connection import Connection, Greeting, NeverSent
+from ..schema.keys import Keys
+from ..sending.pipeline import (
+    MAX_WAITING_BYTES,
+    PATIENCE,
+    Pipeline,
+    Redirected,
+)
+from ..sending.push_commands import REMEMBERED, Routes
 from .address import Address
-from .clock import ServerClock
-from .connection import Connection, Greeting, NeverSent
-from .keys import Keys
-from .locate import IMPATIENT, Fixed, Locator
-from .moved import adopted, runs
-from .nodes import IN_DOUBT, OnUp
-from .pipeline import MAX_WAITING_BYTES, PATIENCE, Pipeline, Redirected
-from .routes import REMEMBERED, Routes
-from .slots import SlotMap, SlotOwner
+from .locator import IMPATIENT, Fixed, Locator
+from .migrated_frames import adopted, runs
+from .primaries import IN_DOUBT, OnUp
+from .slot_map import SlotMap, SlotOwner
 from .target import ClusterTarget
 
 RETRY = 0.05

@@ -12,10 +12,10 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisClusterException, RedisError
 
-from ...errors import Unavailable
+from ....errors import Unavailable
+from ..schema.scripts import ALL
 from .address import Address
-from .locate import asking_options
-from .scripts import ALL
+from .locator import asking_options
 from .target import ClusterTarget, SentinelTarget, Target
 
 Place = tuple[str, int]

@@ -7,9 +7,9 @@ import logging
 import random
 from collections.abc import Callable
 
-from ...errors import ConfigurationError, Unavailable
+from ....errors import ConfigurationError, Unavailable
+from ..topology.locator import Locator
 from .connection import Connection, ConnectionLost, connect
-from .locate import Locator
 
 FIRST_DELAY = 0.01
 LONGEST_PART = 0.2

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...protocol.addresses import route
-from ..layer import CapacityOf, Limits
-from .connection import pack
-from .keys import Keys
-from .scripts import SEND, SEND_CHANNEL, SEND_LOCAL, Script
+from ....protocol.addresses import route
+from ...layer import CapacityOf, Limits
+from ..connection.connection import pack
+from ..schema.keys import Keys
+from ..schema.scripts import (
+    SEND,
+    SEND_CHANNEL,
+    SEND_LOCAL,
+    Script,
+)
 
 REMEMBERED = 10_000
 NOTHING = b"$0\r\n\r\n"

@@ -10,9 +10,9 @@ from dataclasses import replace
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
-from ...errors import Unavailable
+from ....errors import Unavailable
 from .address import Address
-from .locate import IMPATIENT, asking_options, ended
+from .locator import IMPATIENT, asking_options, ended
 from .target import ClusterTarget
 
 AGAIN = 0.1

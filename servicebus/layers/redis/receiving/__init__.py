@@ -1,0 +1,1 @@
+"""Frames on their way from the server: one blocking reader for each channel."""

@@ -1,0 +1,1 @@
+"""What the Redis layer keeps on the server: keys and Lua scripts."""

@@ -1,0 +1,1 @@
+"""Which server holds what: one server, Sentinel or Cluster."""
