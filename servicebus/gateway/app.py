@@ -14,15 +14,20 @@ from ..bus import ServiceBus
 from ..errors import ConfigurationError, RemoteError, SendUnknown, Unavailable
 from ..foundation.text import printable
 from .admission import Admission
-from .bodies import Message, Receive, fields_of, read_body
-from .connection import Connection
+from .body import (
+    Message,
+    Receive,
+    fields_of,
+    read_body,
+)
+from .disconnect import unless_gone
 from .exposure import Exposure, Target
-from .heads import CORRELATION_ID, Head, checked_forward
+from .headers import CORRELATION_ID, Head, checked_forward
 from .limits import Limits
-from .notes import Notes
+from .log import Notes
 from .problems import Response, response_to
 from .refusals import Disconnected, MethodNotAllowed
-from .watching import unless_gone
+from .shared_bus import Connection
 
 READY_WITHIN = 2.0
 LIVE, READY = "/livez", "/readyz"

@@ -18,7 +18,7 @@ from twisted.internet.error import CannotListenError
 
 from ..errors import ConfigurationError
 from .app import Gateway
-from .edge import Factory
+from .bounded_http import Factory
 
 LAST_WORDS = 1.0
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from servicebus import ConfigurationError, InvalidRequest
-from servicebus.gateway.heads import Head, checked_forward
+from servicebus.gateway.headers import Head, checked_forward
 from servicebus.gateway.refusals import UnsupportedMediaType
 
 

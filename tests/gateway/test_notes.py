@@ -9,7 +9,7 @@ import pytest
 from servicebus import NoWorkers, Service, ServiceBus, Unavailable, UnknownOperation
 from servicebus.gateway import Gateway
 from servicebus.gateway.exposure import Target
-from servicebus.gateway.notes import MOST_UNKNOWN, SAME_AGAIN, Notes
+from servicebus.gateway.log import MOST_UNKNOWN, SAME_AGAIN, Notes
 from servicebus.security.acl import ServiceUser, rules
 from servicebus.testing.servers import Server
 
@@ -23,7 +23,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The warnings of the gateway since the last time."""
     found = [(one.name, one.levelno, one.getMessage()) for one in caplog.records]
     caplog.clear()
-    return [text for name, level, text in found if name == "servicebus.gateway.notes" and level >= logging.WARNING]
+    return [text for name, level, text in found if name == "servicebus.gateway.log" and level >= logging.WARNING]
 
 
 async def test_a_server_that_forgot_the_scripts_is_named_once_and_so_is_its_return(

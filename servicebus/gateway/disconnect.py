@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from .bodies import Receive
+from .body import Receive
 from .refusals import Disconnected
 
 Result = TypeVar("Result")
