@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from ..layers.redis.topology.address import Address
-from .link import Faults, Link, Pair
+from .proxied_connection import Faults, Link, Pair
 
 HOST = "127.0.0.1"
 

@@ -13,8 +13,8 @@ import pytest
 
 from servicebus import DeadlineExceeded, Service, ServiceBus
 from servicebus.protocol.codec import MAX_SIZE, MalformedFrame, decode_request
-from servicebus.testing.harness import HarnessBus
-from servicebus.testing.mischief import Mischief, Order
+from servicebus.testing.fault_plan import Mischief, Order
+from servicebus.testing.faulty_bus import HarnessBus
 
 from ..server import RealServer
 from ..timing import eventually

@@ -17,7 +17,7 @@ from servicebus import (
 )
 from servicebus.api.middleware import Endpoint
 from servicebus.resilience import Claim, Deduplicate, MemoryStore, Outcome, Retry, idempotent
-from servicebus.testing.harness import HarnessBus
+from servicebus.testing.faulty_bus import HarnessBus
 
 from ..shop import calling
 from ..timing import MS, eventually

@@ -21,7 +21,7 @@ from servicebus import (
 from servicebus.api.middleware import Endpoint, Outgoing
 from servicebus.resilience import Retry, idempotent
 from servicebus.testing.checker import problems
-from servicebus.testing.harness import HarnessBus
+from servicebus.testing.faulty_bus import HarnessBus
 from servicebus.testing.history import Recorder
 
 from ..shop import calling

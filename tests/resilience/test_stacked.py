@@ -13,7 +13,7 @@ from servicebus import ServiceBus, ServiceBusError
 from servicebus.api.middleware import BusMiddleware, Outgoing
 from servicebus.resilience import Bulkhead, CircuitBreaker, Deduplicate, Hedge, MemoryStore, Retry, idempotent
 from servicebus.testing.checker import problems
-from servicebus.testing.harness import HarnessBus
+from servicebus.testing.faulty_bus import HarnessBus
 from servicebus.testing.history import Recorder
 
 from ..shop import calling

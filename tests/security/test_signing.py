@@ -24,8 +24,8 @@ from servicebus import (
 from servicebus.layers.redis.sending import pipeline
 from servicebus.protocol.codec import MAX_SIZE, encode_sent
 from servicebus.security.signing import Keyring, SigningCodec
-from servicebus.testing.harness import HarnessBus
-from servicebus.testing.mischief import Mischief
+from servicebus.testing.fault_plan import Mischief
+from servicebus.testing.faulty_bus import HarnessBus
 from servicebus.testing.servers import Cluster
 
 from ..server import RealServer

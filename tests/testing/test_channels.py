@@ -10,8 +10,8 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
-from servicebus.testing.channels import HarnessChannelLayer, misbehaving
-from servicebus.testing.mischief import Mischief
+from servicebus.testing.fault_plan import Mischief
+from servicebus.testing.faulty_channel_layer import HarnessChannelLayer, misbehaving
 
 from ..timing import MS
 

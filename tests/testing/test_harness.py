@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from servicebus import ChannelFull, DeadlineExceeded, ServiceBus, Unavailable
-from servicebus.testing.harness import HarnessBus
-from servicebus.testing.mischief import Mischief
+from servicebus.testing.fault_plan import Mischief
+from servicebus.testing.faulty_bus import HarnessBus
 
 from ..history import History, Run
 from ..timing import MS, eventually

@@ -15,7 +15,7 @@ from ..layers.layer import (
     Ticket,
 )
 from ..protocol.credit import Credit
-from .mischief import Mischief
+from .fault_plan import Mischief
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 from channels.exceptions import ChannelFull
 from channels.layers import channel_layers
 
-from .mischief import Mischief
+from .fault_plan import Mischief
 
 Go = Callable[[str, dict[str, Any]], Awaitable[None]]
 
