@@ -11,10 +11,10 @@ from typing import Any
 from ..api.middleware import Outgoing, Proceed
 from ..contract.request import operation_of
 from ..errors import DeadlineExceeded, Overloaded
+from .attempts import time_left
 from .checks import check_whole
 from .counters import BulkheadCounters
 from .gate import Gate
-from .remaining import time_left
 
 Place = asyncio.Future[None]
 

@@ -11,11 +11,11 @@ from typing import Any
 from ..api.middleware import Outgoing, Proceed
 from ..contract.request import idempotency_of, operation_of
 from ..foundation.lru import Recent
+from .attempts import most_executed, time_left
 from .budget import Budget
 from .checks import check_numbers, check_share, check_whole
 from .counters import HedgeCounters
 from .latencies import Latencies
-from .remaining import most_executed, time_left
 
 Copy = asyncio.Task[Any]
 

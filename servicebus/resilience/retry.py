@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from ..api.middleware import Outgoing, Proceed
 from ..errors import ServiceBusError
+from .attempts import most_executed, time_left
 from .breaker import CircuitOpen
 from .budget import Budget
 from .checks import check_numbers, check_share, check_whole
 from .counters import RetryCounters
 from .idempotency import repeatable
-from .remaining import most_executed, time_left
 
 GiveUp = Literal["final", "exhausted", "out_of_time"]
 
