@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from servicebus import RemoteError, Service, ServiceBus
-from servicebus.api import context
+from servicebus import RemoteError, Service, ServiceBus, context
 
 
 async def test_the_log_names_the_operation_the_call_and_the_type_that_cannot_be_encoded(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servicebus.worker.process.process import load_service
 
 from servicebus import ConfigurationError, DeadlineExceeded, NoWorkers, ServiceBus, ServiceBusError, WorkerLost
+from servicebus.worker.process import load_service
 
 from . import workshop
 from .processes import Worker, servicebus, worker

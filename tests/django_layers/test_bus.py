@@ -19,8 +19,8 @@ from servicebus import (
     ServiceBusError,
     UnknownOperation,
     WorkerLost,
+    context,
 )
-from servicebus.api import context
 from servicebus.layers.redis.layer import RedisLayer
 
 from ..shop import CHANNEL, Count, Line, Placed, Reserve, Reserved, SoldOut, calling, counter

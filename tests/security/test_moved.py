@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgpack
-from servicebus.layers.redis.connection.connection.connection import Greeting
 
+from servicebus.layers.redis.connection.connection import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted, runs
 from servicebus.protocol.codec import MAX_SIZE, encode_sent
 from servicebus.security.signing import SigningCodec

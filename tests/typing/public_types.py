@@ -19,8 +19,8 @@ from servicebus import (
     ServiceBus,
     ServiceBusError,
     ServiceError,
+    context,
 )
-from servicebus.api import context
 
 
 class Reserved(msgspec.Struct):

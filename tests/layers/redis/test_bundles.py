@@ -8,12 +8,12 @@ from typing import Any
 
 import msgpack
 import pytest
-from servicebus.layers.redis.connection.connection.connection import Greeting
 
 from servicebus import ChannelFull, Service, ServiceBus
 from servicebus.calling.caller import REPLIES_AT_ONCE
 from servicebus.layers.layer import Layer
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis.connection.connection import Greeting
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.migrated_frames import adopted
 from servicebus.protocol.bundles import MOST, bundle, unbundled
@@ -60,7 +60,7 @@ async def test_anything_else_lies_there_frame_by_frame(
 
 
 async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "INBOX_CAPACITY", 2)
+    monkeypatch.setattr("servicebus.layers.layer.INBOX_CAPACITY", 2)
     layers = Layers(server.url)
     layer = await layers.open()
     assert await outcomes(await pushed(layer, INBOX, range(40), bundled=True)) == {None: 40}
@@ -73,7 +73,7 @@ async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monk
 async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
     own_server: RealServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "INBOX_CAPACITY", 2)
+    monkeypatch.setattr("servicebus.layers.layer.INBOX_CAPACITY", 2)
     monkeypatch.setattr(pipeline, "SEND_NOW", 1000)
     monkeypatch.setattr(pipeline, "PATIENCE", 20.0)
     layers = Layers(own_server.url)

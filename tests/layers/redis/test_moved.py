@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from servicebus.layers.redis.connection.connection.connection import Greeting
 
+from servicebus.layers.redis.connection.connection import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted
 
 OURS, THEIRS, DEAD = 70_000, 80_000, 90_000
