@@ -14,7 +14,7 @@ import msgspec
 
 from .foundation.text import printable
 
-LARGEST = 1_048_576
+LARGEST_MESSAGE = 1_048_576
 """Bytes: the largest ``max_message_size``."""
 
 Executed = Literal["no", "maybe", "yes"]
@@ -183,7 +183,7 @@ class MessageTooLarge(ServiceBusError, channels.exceptions.MessageTooLarge):  # 
 
     def _text(self) -> str:
         advice = "send less"
-        if self.limit < LARGEST:
+        if self.limit < LARGEST_MESSAGE:
             advice += ", or raise max_message_size here and at the worker"
         return f"message of {self.size} bytes is over the limit of {self.limit}: {advice}"
 

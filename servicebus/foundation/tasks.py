@@ -1,0 +1,69 @@
+"""Ownership of tasks: a set that keeps its tasks until they end, and work that is done once for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class TaskSet:
+    """Tasks with one owner. A task leaves the set when it ends; whoever closes the owner cancels or awaits the rest.
+
+    An event loop keeps only weak references to its tasks, so a task without an owner may vanish while it waits.
+    """
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, T], *, name: str | None = None) -> asyncio.Task[T]:
+        """Run ``work`` as a task of the running event loop, and keep it until it ends."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def join(self) -> None:
+        """Wait until every task has ended. Errors stay in the tasks. Cancelling is safe: it cancels the tasks too."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def cancel(self) -> None:
+        """Cancel every task and wait until all have ended. Cancelling is safe: the tasks are cancelled already."""
+        for task in self._tasks:
+            task.cancel()
+        await self.join()
+
+
+class Once(Generic[P, T]):
+    """Work that is done at most once, whoever asks for it and however often.
+
+    The first call starts the work as a task, with its arguments; every call waits for that one task. A waiter that is
+    cancelled leaves the work running, so nothing is ever half closed because somebody lost patience.
+    """
+
+    __slots__ = ("_work", "task")
+
+    def __init__(self, work: Callable[P, Coroutine[Any, Any, T]]) -> None:
+        self._work = work
+        self.task: asyncio.Task[T] | None = None
+
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> asyncio.Task[T]:
+        """Start the work unless it was started before, and return its task."""
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._work(*args, **kwargs))
+        return self.task
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Start the work unless it was started before, and wait for it.
+
+        Cancelling is safe: the work goes on, and the next caller waits for it.
+        """
+        return await asyncio.shield(self.start(*args, **kwargs))
