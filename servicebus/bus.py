@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from .api.context import NO_HEADERS, Context, current
 from .api.middleware import (
     BusMiddleware,
-    Outgoing,
+    Invocation,
     around_bus,
     checked,
 )
@@ -25,24 +25,28 @@ from .api.service import Service
 from .calling.blocking import SyncBus
 from .calling.caller import Caller
 from .calling.deliveries import Call
-from .config import default_keys, default_url
+from .config import DEFAULT_CAPACITY, DEFAULT_EXPIRY, DEFAULT_MAX_MESSAGE_SIZE, default_keys, default_url
+from .contract.names import checked_channel, checked_service
 from .contract.request import Request, operation_of, reply_decoder
-from .errors import ChannelFull, ConfigurationError, DeadlineExceeded, NoWorkers, RemoteError, SendUnknown
+from .errors import (
+    LARGEST_MESSAGE,
+    ChannelFull,
+    ConfigurationError,
+    DeadlineExceeded,
+    NoWorkers,
+    RemoteError,
+    SendUnknown,
+)
 from .foundation import forks
 from .layers.factory import layer_for, start_embedded
-from .layers.layer import (
-    DEFAULT_CAPACITY,
-    DEFAULT_EXPIRY,
-    Layer,
-    Limits,
-)
+from .layers.layer import Layer
+from .layers.limits import Limits
 from .protocol import error_codes
-from .protocol.addresses import checked_channel, checked_service
-from .protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, PLAIN, UNDECODABLE, Codec
+from .protocol.codec import PLAIN, UNDECODABLE, Codec
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
 from .security.signing import Keyring, SigningCodec
-from .serving.service_runner import Serving
+from .serving.service_runner import ServiceRunner
 from .telemetry import Counters
 
 if TYPE_CHECKING:
@@ -92,7 +96,7 @@ class ServiceBus:
         expiry: float = DEFAULT_EXPIRY,
         presence_ttl: float = 5.0,
         prefix: str = "asgi",
-        max_message_size: int = DEFAULT_MAX_SIZE,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         max_pending: int = MAX_PENDING,
         on_failover: Literal["drop", "keep"] = "drop",
         middleware: Sequence[BusMiddleware] = (),
@@ -101,8 +105,8 @@ class ServiceBus:
         _check(float, timeout=timeout, expiry=expiry, presence_ttl=presence_ttl)
         _check(int, capacity=capacity, max_pending=max_pending, max_message_size=max_message_size)
         _check(int, **{f"channel_capacity[{name!r}]": value for name, value in (channel_capacity or {}).items()})
-        if max_message_size > MAX_SIZE:
-            raise ConfigurationError(f"max_message_size is {max_message_size}: at most {MAX_SIZE} bytes")
+        if max_message_size > LARGEST_MESSAGE:
+            raise ConfigurationError(f"max_message_size is {max_message_size}: at most {LARGEST_MESSAGE} bytes")
         if not prefix:
             raise ConfigurationError("prefix is empty: the keys of the bus need one")
         self.url = url or default_url()
@@ -119,7 +123,7 @@ class ServiceBus:
         self._limits = Limits(capacity, dict(channel_capacity or {}), expiry, presence_ttl)
         self._prefix, self._max_pending = prefix, max_pending
         self._proceed = around_bus(checked(middleware), self._leave) if middleware else None
-        self._servings: list[Serving] = []
+        self._servings: list[ServiceRunner] = []
         self._server: EmbeddedServer | None = None
         self._layer: Layer | None = None
         self._caller: Caller | None = None
@@ -147,7 +151,7 @@ class ServiceBus:
             self.loop = None
             await self._stop_server()
             raise
-        forks.tell(self, ServiceBus._disown)
+        forks.run_in_child(self, ServiceBus._disown)
         self._layer = layer
         self._caller = Caller(
             layer,
@@ -219,7 +223,7 @@ class ServiceBus:
         """
         if self._proceed is not None:
             effective = self.timeout if timeout is None else timeout
-            return await self._proceed(Outgoing("call", channel, request, effective))
+            return await self._proceed(Invocation("call", channel, request, effective))
         # The same lines are in _leave: one coroutine for both would cost every call a fortieth more.
         caller = self._calling()
         call = self._start(caller, channel, request, timeout)
@@ -236,7 +240,7 @@ class ServiceBus:
         Raises ChannelFull, Unavailable, Overloaded, MessageTooLarge, InvalidRequest (not sent) or SendUnknown.
         Cancelling is safe: the message may or may not be sent.
         """
-        await self._go(Outgoing("send", channel, message, self.timeout))
+        await self._go(Invocation("send", channel, message, self.timeout))
 
     async def publish(self, event: str, body: Any) -> None:
         """Publish an event: each subscribing service gets one copy. Returns when the layer has taken them.
@@ -245,7 +249,7 @@ class ServiceBus:
         counted, and is no error. Raises Unavailable, MessageTooLarge, InvalidRequest or SendUnknown.
         Cancelling is safe: subscribers may or may not get the event.
         """
-        await self._go(Outgoing("publish", event, body, self.timeout))
+        await self._go(Invocation("publish", event, body, self.timeout))
 
     async def gather(
         self, *calls: tuple[str, Message], timeout: float | None = None, return_exceptions: bool = False
@@ -270,7 +274,9 @@ class ServiceBus:
         return outcomes
 
     @asynccontextmanager
-    async def serving(self, service: Service, *, concurrency: int = 256, drain: float = 25.0) -> AsyncIterator[Serving]:
+    async def serving(
+        self, service: Service, *, concurrency: int = 256, drain: float = 25.0
+    ) -> AsyncIterator[ServiceRunner]:
         """Serve ``service`` in this process while the block runs; on leaving it, drain.
 
         ``concurrency`` is the credit: messages held at once, of each of the service's channels. ``drain`` is how many
@@ -278,7 +284,7 @@ class ServiceBus:
         """
         # It names the inbox of this process, where a caller that goes away says so.
         worker_id = f"{service.name}-{os.getpid()}-{os.urandom(8).hex()}@{self._calling().listen()}"
-        serving = Serving(service, self, self._opened(), worker_id, concurrency)
+        serving = ServiceRunner(service, self, self._opened(), worker_id, concurrency)
         self._servings.append(serving)
         try:
             await serving.start(within=10.0)
@@ -308,22 +314,22 @@ class ServiceBus:
         """Calls that wait for a reply."""
         return self._caller.pending if self._caller else 0
 
-    async def _go(self, outgoing: Outgoing) -> Any:
-        return await (self._proceed or self._leave)(outgoing)
+    async def _go(self, invocation: Invocation) -> Any:
+        return await (self._proceed or self._leave)(invocation)
 
-    async def _leave(self, outgoing: Outgoing) -> Any:
-        if outgoing.kind == "call":
+    async def _leave(self, invocation: Invocation) -> Any:
+        if invocation.kind == "call":
             caller = self._calling()
-            call = self._start(caller, outgoing.channel, outgoing.message, outgoing.timeout)
+            call = self._start(caller, invocation.channel, invocation.message, invocation.timeout)
             try:
                 reply: IncomingReply = await call.future
             except BaseException:
                 caller.over(call)
                 raise
-            return self._result(call, outgoing.message, reply)
-        if outgoing.kind == "send":
-            return await self._send(outgoing.channel, outgoing.message)
-        return await self._publish(outgoing.channel, outgoing.message)
+            return self._result(call, invocation.message, reply)
+        if invocation.kind == "send":
+            return await self._send(invocation.channel, invocation.message)
+        return await self._publish(invocation.channel, invocation.message)
 
     def _start(self, caller: Caller, channel: str, request: Any, timeout: float | None) -> Call:
         context, now_ms, operation = current(), caller.now_ms(), operation_of(request)
@@ -367,7 +373,7 @@ class ServiceBus:
         for serving in self._servings:
             serving.cancel(reply_channels)
 
-    async def _end(self, serving: Serving, drain: float) -> None:
+    async def _end(self, serving: ServiceRunner, drain: float) -> None:
         await serving.stop(drain)
         if serving in self._servings:
             self._servings.remove(serving)

@@ -35,7 +35,7 @@ class ServiceBusError(Exception):
         return super().__str__()
 
 
-def own(error: ServiceBusError) -> ServiceBusError:
+def private_copy(error: ServiceBusError) -> ServiceBusError:
     """The same error for one caller alone: one that many of them raise would collect the tracebacks of them all."""
     mine = copy(error)
     mine.__cause__ = error.__cause__

@@ -22,9 +22,9 @@ from servicebus import (
 )
 from servicebus.calling import caller
 from servicebus.layers.layer import Layer
-from servicebus.protocol.addresses import route
+from servicebus.protocol.addresses import split_address
 
-from .conformance.transport import Layers, Reader, Ticket, outcomes
+from .conformance.transport import Delivery, Layers, Reader, outcomes
 from .server import RealServer
 from .shop import CHANNEL, Count, calling
 from .timing import MS, Stopwatch, allowed, eventually
@@ -267,14 +267,14 @@ class ByHand:
         """The inbox and the local name that the oldest request wants its reply in."""
         await self.reader.has_read(1)
         message = msgpack.unpackb(self.reader.frames.pop(0))[3]
-        return route(message["reply_channel"])
+        return split_address(message["reply_channel"])
 
     async def push(self, inbox: str, *frames: bytes) -> None:
-        tickets = [Ticket(self._layer, inbox, 0) for _ in frames]
-        for ticket, frame in zip(tickets, frames, strict=True):
-            ticket.frame = frame
-            self._layer.push(ticket)
-        assert await outcomes(tickets) == {None: len(frames)}
+        deliveries = [Delivery(self._layer, inbox, 0) for _ in frames]
+        for delivery, frame in zip(deliveries, frames, strict=True):
+            delivery.frame = frame
+            self._layer.push(delivery)
+        assert await outcomes(deliveries) == {None: len(frames)}
 
 
 @pytest.fixture

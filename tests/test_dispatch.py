@@ -24,7 +24,7 @@ from servicebus import (
 )
 from servicebus.protocol.codec import encode_frame
 
-from .conformance.transport import Layers, Ticket, outcomes
+from .conformance.transport import Delivery, Layers, outcomes
 from .shop import CHANNEL, Closed, Count, Line, Reserve, Reserved, calling
 from .timing import MS, eventually
 
@@ -341,11 +341,11 @@ async def test_a_worker_survives_any_bytes_and_counts_what_it_dropped(url: str) 
     frames = [bytes([*whole[:at], random.randrange(256), *whole[at + 1 :]]) for at in range(len(whole))] * 10
     frames += [whole[:at] for at in range(len(whole))] + [random.randbytes(random.randrange(60)) for _ in range(1000)]
     async with ServiceBus(url) as bus, bus.serving(service):
-        tickets = [Ticket(layer, CHANNEL, 0) for _ in frames]
-        for ticket, frame in zip(tickets, frames, strict=True):
-            ticket.frame = frame
-            layer.push(ticket)
-        assert await outcomes(tickets) == {None: len(frames)}
+        deliveries = [Delivery(layer, CHANNEL, 0) for _ in frames]
+        for delivery, frame in zip(deliveries, frames, strict=True):
+            delivery.frame = frame
+            layer.push(delivery)
+        assert await outcomes(deliveries) == {None: len(frames)}
         assert await bus.call(CHANNEL, Count(upto=3)) == 3
         counted = bus.counters
         assert counted.rejected_frames > 1000

@@ -9,9 +9,9 @@ import servicebus
 from servicebus import ConfigurationError, Context, NoWorkers, RemoteError, Service, ServiceBus
 from servicebus.api.middleware import (
     BusMiddleware,
+    CallNext,
     Endpoint,
-    Outgoing,
-    Proceed,
+    Invocation,
     ServiceMiddleware,
 )
 
@@ -20,10 +20,10 @@ from .timing import eventually
 
 
 def outgoing_notes(name: str, notes: list[str]) -> BusMiddleware:
-    async def note(outgoing: Outgoing, proceed: Proceed) -> Any:
-        notes.append(f"{name} {outgoing.kind} {outgoing.channel}")
+    async def note(invocation: Invocation, call_next: CallNext) -> Any:
+        notes.append(f"{name} {invocation.kind} {invocation.channel}")
         try:
-            return await proceed(outgoing)
+            return await call_next(invocation)
         finally:
             notes.append(f"{name} done")
 
@@ -93,10 +93,10 @@ async def test_the_first_middleware_of_a_bus_is_outermost_for_all_that_leaves(ur
 
 
 async def test_middleware_may_change_what_leaves_and_what_comes_back(url: str) -> None:
-    async def redirect(outgoing: Outgoing, proceed: Proceed) -> Any:
-        assert outgoing == Outgoing("call", "other.request", Count(upto=1), 3.0)
+    async def redirect(invocation: Invocation, call_next: CallNext) -> Any:
+        assert invocation == Invocation("call", "other.request", Count(upto=1), 3.0)
         with servicebus.context(headers={"added": "yes"}):
-            return await proceed(Outgoing("call", "shop.request", Count(upto=20), 1.0)) + 1
+            return await call_next(Invocation("call", "shop.request", Count(upto=20), 1.0)) + 1
 
     async def double(request: Any, context: Context, call_next: Endpoint) -> Any:
         assert dict(context.headers) == {"added": "yes"}
@@ -109,11 +109,11 @@ async def test_middleware_may_change_what_leaves_and_what_comes_back(url: str) -
 async def test_middleware_sees_errors_and_may_call_again(url: str) -> None:
     attempts: list[int] = []
 
-    async def again(outgoing: Outgoing, proceed: Proceed) -> Any:
+    async def again(invocation: Invocation, call_next: CallNext) -> Any:
         for attempt in range(3):
             attempts.append(attempt)
             try:
-                return await proceed(outgoing)
+                return await call_next(invocation)
             except NoWorkers:
                 continue
         return "gave up"
@@ -140,7 +140,7 @@ async def test_what_middleware_of_a_service_raises_reaches_the_caller_and_no_han
     assert notes == []
 
 
-@pytest.mark.parametrize("wrong", [Outgoing, None, "name"])
+@pytest.mark.parametrize("wrong", [Invocation, None, "name"])
 def test_what_is_no_middleware_is_refused_by_its_place(wrong: Any) -> None:
     for make in (ServiceBus, lambda **options: Service("shop", **options)):
         with pytest.raises(ConfigurationError, match=r"middleware\[1\] is"):

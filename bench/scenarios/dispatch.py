@@ -19,9 +19,12 @@ from typing import Any
 import msgspec
 
 from servicebus import Context, Request, Service, ServiceBus
-from servicebus.layers.layer import Limits, Ticket
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
+from servicebus.errors import LARGEST_MESSAGE
+from servicebus.layers.delivery import Delivery
+from servicebus.layers.limits import Limits
 from servicebus.layers.memory import MemoryLayer
-from servicebus.protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE, decode_request, encode_frame
+from servicebus.protocol.codec import decode_request, encode_frame
 from servicebus.protocol.credit import Credit
 from servicebus.protocol.envelope import REPLY, OutgoingReply, OutgoingRequest
 from servicebus.serving.dispatcher import Dispatcher
@@ -65,7 +68,7 @@ async def reserve(request: Reserve, context: Context) -> Reserved:
 class Sink(MemoryLayer):
     """A layer that takes replies and forgets them, so that only dispatch is measured."""
 
-    def push(self, ticket: Ticket) -> None:
+    def push(self, delivery: Delivery) -> None:
         self.pushed = getattr(self, "pushed", 0) + 1
 
 
@@ -108,7 +111,7 @@ class Bench:
         self._frame = self._framed(Reserve("o-1", lines))
         self._body = msgspec.msgpack.encode(Reserve("o-1", lines))
         self.stages: dict[str, Deliver] = {
-            "decode the frame": _batch(lambda: decode_request(self._frame, MAX_SIZE)),
+            "decode the frame": _batch(lambda: decode_request(self._frame, LARGEST_MESSAGE)),
             "decode the body": _batch(lambda: _decode(self._body)),
             "a task and the handler": self._tasks,
             "encode the reply": _batch(self._encode_reply),
@@ -116,7 +119,7 @@ class Bench:
 
     def _framed(self, request: Reserve) -> bytes:
         message = OutgoingRequest("reserve", request, "response.orders.0123456789abcdef!fedcba98", self._deadline)
-        return encode_frame(0, self._deadline, "", message, DEFAULT_MAX_SIZE)
+        return encode_frame(0, self._deadline, "", message, DEFAULT_MAX_MESSAGE_SIZE)
 
     def deliver(self) -> None:
         self._credit.take(BATCH)
@@ -134,7 +137,7 @@ class Bench:
 
     def _encode_reply(self) -> bytes:
         reply = OutgoingReply(REPLY, Reserved("o-1", 2))
-        return encode_frame(0, self._deadline, "response.orders!fedcba98", reply, DEFAULT_MAX_SIZE)
+        return encode_frame(0, self._deadline, "response.orders!fedcba98", reply, DEFAULT_MAX_MESSAGE_SIZE)
 
     async def memory(self) -> dict[str, float]:
         """What a message in flight holds: blocks of the allocator, and bytes."""

@@ -11,7 +11,7 @@ from .context import Context
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class Invocation:
     """What is about to leave. ``timeout`` is in seconds: that of the call, or of the bus when it names none."""
 
     kind: Literal["call", "send", "publish"]
@@ -20,9 +20,9 @@ class Outgoing:
     timeout: float
 
 
-Proceed = Callable[[Outgoing], Awaitable[Any]]
-BusMiddleware = Callable[[Outgoing, Proceed], Awaitable[Any]]
-"""``async def log(outgoing, proceed): return await proceed(outgoing)``, given to ``ServiceBus(middleware=[log])``."""
+CallNext = Callable[[Invocation], Awaitable[Any]]
+BusMiddleware = Callable[[Invocation, CallNext], Awaitable[Any]]
+"""``async def log(invocation, call_next)``, given to ``ServiceBus(middleware=[log])``. The first is outermost."""
 
 Endpoint = Callable[[Any, Context], Awaitable[Any]]
 ServiceMiddleware = Callable[[Any, Context, Endpoint], Awaitable[Any]]
@@ -40,7 +40,7 @@ def checked(middleware: Iterable[Any]) -> tuple[Any, ...]:
     return found
 
 
-def around_bus(middleware: Iterable[BusMiddleware], innermost: Proceed) -> Proceed:
+def around_bus(middleware: Iterable[BusMiddleware], innermost: CallNext) -> CallNext:
     """``innermost`` inside every middleware, the first outermost."""
     for wrap in reversed(list(middleware)):
         innermost = _wrapped_bus(wrap, innermost)
@@ -54,8 +54,8 @@ def around_handler(middleware: Iterable[ServiceMiddleware], innermost: Endpoint)
     return innermost
 
 
-def _wrapped_bus(wrap: BusMiddleware, inner: Proceed) -> Proceed:
-    return lambda outgoing: wrap(outgoing, inner)
+def _wrapped_bus(wrap: BusMiddleware, inner: CallNext) -> CallNext:
+    return lambda invocation: wrap(invocation, inner)
 
 
 def _wrapped_handler(wrap: ServiceMiddleware, inner: Endpoint) -> Endpoint:

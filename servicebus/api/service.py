@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
 
 import msgspec
 
-from ..contract.request import Request, operation_of, reply_type
-from ..errors import ConfigurationError
-from ..protocol.addresses import (
+from ..contract.names import (
     checked_channel,
     checked_service,
     events_channel,
     request_channel,
 )
+from ..contract.request import Request, operation_of, reply_type
+from ..errors import ConfigurationError
 from ..protocol.codel import Shedding
 from ..protocol.concurrency_limit import Adaptive
 from .context import Context

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..api.context import Context
 from ..errors import (
+    LARGEST_MESSAGE,
     InvalidRequest,
     Overloaded,
     SendUnknown,
@@ -25,15 +26,14 @@ from ..errors import (
 )
 from ..layers.layer import Consumer, Layer
 from ..protocol.addresses import (
-    checked_route,
+    checked_address,
     inbox_mark,
     reply_prefix,
-    route,
+    split_address,
 )
 from ..protocol.bundles import unbundled
 from ..protocol.codec import (
     MAX_FRAME,
-    MAX_SIZE,
     Codec,
     MalformedFrame,
     decode_cancellation,
@@ -43,7 +43,7 @@ from ..protocol.correlation import Calls
 from ..protocol.credit import Credit
 from ..protocol.envelope import CANCEL, Cancellation, OutgoingRequest
 from ..telemetry import Counters
-from .deliveries import Call, OneWay, Word
+from .deliveries import Call, OneWayDelivery, Word
 
 REPLIES_AT_ONCE = 32
 """Elements of the inbox that are taken at once, each of them a reply or a bundle: the loop stands for no longer."""
@@ -79,7 +79,7 @@ class Caller:
         self.now_ms = layer.now_ms
         self._expiry_ms, self._max_size = int(expiry * 1000), max_size
         self._reply_prefix = reply_prefix(service, inbox_mark(service) + _random_name(PROCESS_CHARACTERS))
-        self._inbox, self._local_prefix = route(self._reply_prefix)
+        self._inbox, self._local_prefix = split_address(self._reply_prefix)
         self._encode_frame, self._encode_sent = codec.encode_frame, codec.encode_sent
         self._decode = codec.reading(self._inbox, decode_reply)
         self._loop = asyncio.get_running_loop()
@@ -105,7 +105,7 @@ class Caller:
 
         Whoever awaits that future gets the reply, or an error or cancellation, which it hands to ``over``.
         """
-        target, local = checked_route(channel)
+        target, local = checked_address(channel)
         if self._consumer is None or self._closed or self._calls.full:
             self._prepare(channel)
         unique = self._ids.pop() if self._ids else self.fresh_id()
@@ -145,12 +145,12 @@ class Caller:
             headers=_plain(context),
             caller=self._service,
         )
-        target, local = route(channel)
+        target, local = split_address(channel)
         now_ms = self._layer.now_ms()
         frame = self._encoded(target, local, now_ms, now_ms + self._expiry_ms, request)
-        ticket = OneWay(target, frame, self._loop.create_future())
-        self._layer.push(ticket)
-        await ticket.future
+        delivery = OneWayDelivery(target, frame, self._loop.create_future())
+        self._layer.push(delivery)
+        await delivery.future
 
     async def close(self) -> None:
         """Refuse what comes, fail what is pending and stop reading replies."""
@@ -201,7 +201,7 @@ class Caller:
     def _deliver(self, elements: list[bytes], fence: int) -> None:
         for frame in unbundled(elements):
             try:
-                parsed = self._decode(frame, MAX_SIZE)
+                parsed = self._decode(frame, LARGEST_MESSAGE)
             except MalformedFrame as error:
                 self._counters.rejected_frames += 1
                 logger.warning("a reply was dropped: %s", error)

@@ -12,14 +12,15 @@ from ..errors import (
     DeadlineExceeded,
     ServiceBusError,
     Stage,
-    own,
+    private_copy,
 )
+from ..layers.delivery import PLAIN, TO_WORKERS, Options
 
 logger = logging.getLogger(__name__)
 
 
 class Call(msgspec.Struct, eq=False):
-    """One pending call: the ticket that the layer settles, and the future that its caller waits for.
+    """One pending call: the delivery that the layer settles, and the future that its caller waits for.
 
     ``deadline_ms`` is on the loop's clock, that of the correlation table.
     """
@@ -31,13 +32,11 @@ class Call(msgspec.Struct, eq=False):
     deadline_ms: int
     future: asyncio.Future[Any]
     overdue: bool = False
-    needs_worker: ClassVar[bool] = True
-    counted: ClassVar[str] = ""
-    bundled: ClassVar[bool] = False
+    options: ClassVar[Options] = TO_WORKERS
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:
-            self.fail(own(error))
+            self.fail(private_copy(error))
 
     def expire(self, stage: Stage) -> None:
         self.fail(DeadlineExceeded(self.channel, self.operation, stage))
@@ -47,13 +46,11 @@ class Call(msgspec.Struct, eq=False):
             self.future.set_exception(error)
 
 
-class OneWay:
+class OneWayDelivery:
     """One message that wants no reply: ``future`` is done when the layer has taken it, or failed with why not."""
 
     __slots__ = ("channel", "frame", "future")
-    needs_worker = False
-    counted = ""
-    bundled = False
+    options = PLAIN
 
     def __init__(self, channel: str, frame: bytes, future: asyncio.Future[None]) -> None:
         self.channel, self.frame, self.future = channel, frame, future
@@ -64,16 +61,14 @@ class OneWay:
         if error is None:
             self.future.set_result(None)
         else:
-            self.future.set_exception(own(error))
+            self.future.set_exception(private_copy(error))
 
 
 class Word:
     """What a process is told that need not know, so that nobody waits for what became of it."""
 
     __slots__ = ("channel", "frame")
-    needs_worker = False
-    counted = ""
-    bundled = False
+    options = PLAIN
 
     def __init__(self, channel: str, frame: bytes) -> None:
         self.channel, self.frame = channel, frame

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from ..errors import ConfigurationError, ServiceBusError, Unavailable
-from ..layers.layer import CapacityOf, Limits, Ticket
+from ..layers.delivery import Delivery
+from ..layers.limits import CapacityOf, Limits
 from ..layers.redis.receiving.receiver import Receiver
 from ..layers.redis.topology.target import Target
-from ..protocol.addresses import full_name, route
+from ..protocol.addresses import full_name, split_address
 from ..protocol.bundles import unbundled
 from ..protocol.codec import restamped
 from ..protocol.credit import Credit
@@ -68,8 +69,8 @@ class Profile:
         return max(LEAST_CARE, min(CARE, self.limits.expiry / 20, self.group_expiry / 8))
 
 
-class Outgoing(Ticket, Protocol):
-    """A ticket that knows its server, and the fence that it was built under."""
+class Outgoing(Delivery, Protocol):
+    """A delivery that knows its server, and the fence that it was built under."""
 
     server: Server
     fence: int
@@ -114,7 +115,7 @@ class Engine:
 
     def push(self, outgoing: Outgoing) -> None:
         """Send a frame, after what was taken from its channel before it was counted off."""
-        if self.mailboxes.has_changed(outgoing.counted):
+        if self.mailboxes.has_changed(outgoing.options.counted):
             self.tell()
         fence = outgoing.server.fence_of(outgoing.channel)
         if fence != outgoing.fence:  # there is another primary since it was built, in another thread
@@ -127,7 +128,7 @@ class Engine:
         The server may still count what was taken from its channel a moment ago. A frame that it refuses goes the longer
         way, behind the word of what was taken.
         """
-        if not self.portal.quiet or self.mailboxes.has_changed(outgoing.counted):
+        if not self.portal.quiet or self.mailboxes.has_changed(outgoing.options.counted):
             return False
         outgoing.on_full = self.push
         if outgoing.server.push_through(outgoing, outgoing.fence):
@@ -178,7 +179,7 @@ class Engine:
         shards, inbox = len(self.profile.targets), self.profile.inbox
         locals_taken: dict[str, int] = {}
         for channel, count in self.mailboxes.changes().items():
-            name, local = route(channel)
+            name, local = split_address(channel)
             server = self.servers.get(shard_of(name, shards))
             if server is None:
                 self.mailboxes.put_off(channel, count)

@@ -22,7 +22,8 @@ from ..errors import (
     ServiceBusError,
     Unavailable,
 )
-from ..protocol.addresses import route
+from ..layers.delivery import PLAIN, TO_WORKERS, Options
+from ..protocol.addresses import split_address
 from ..protocol.codec import MAX_FRAME, MalformedFrame, encode_frame
 from .control_messages import (
     FAN_OUT,
@@ -56,11 +57,10 @@ logger = logging.getLogger(__name__)
 class Copy:
     """One message of a group, on its way to one member of it."""
 
-    __slots__ = ("channel", "counted", "frame", "future", "needs_worker")
-    bundled = False
+    __slots__ = ("channel", "frame", "future", "options")
 
-    def __init__(self, channel: str, frame: bytes, *, needs_worker: bool, counted: str = "") -> None:
-        self.channel, self.frame, self.needs_worker, self.counted = channel, frame, needs_worker, counted
+    def __init__(self, channel: str, frame: bytes, options: Options) -> None:
+        self.channel, self.frame, self.options = channel, frame, options
         self.future: asyncio.Future[ServiceBusError | None] = asyncio.get_running_loop().create_future()
 
     def settle(self, error: ServiceBusError | None) -> None:
@@ -80,7 +80,7 @@ class Membership:
 
     async def add(self, group: str, channel: str) -> None:
         """Make ``channel`` a member. Raises Unavailable or SendUnknown."""
-        engine, (inbox, local) = self._engine, route(channel)
+        engine, (inbox, local) = self._engine, split_address(channel)
         home = await engine.opened(group)
         if inbox == self._inbox:
             await self._ready()
@@ -93,7 +93,7 @@ class Membership:
 
     async def discard(self, group: str, channel: str) -> None:
         """End the membership of ``channel``. Raises Unavailable or SendUnknown."""
-        inbox, local = route(channel)
+        inbox, local = split_address(channel)
         if inbox == self._inbox:
             self._table.discard(group, channel)
             await self._leave_if_empty(group)
@@ -211,12 +211,12 @@ class Membership:
 
     def _push(self, server: Server, group: str, member: str, frame_for: FrameFor) -> Copy:
         if member.endswith("!"):
-            copy = Copy(member, frame_for(server, member, FAN_OUT + group), needs_worker=True)
+            copy = Copy(member, frame_for(server, member, FAN_OUT + group), TO_WORKERS)
             if member == self._inbox:
                 self._engine.underway.sent(copy.frame)
                 copy.future.add_done_callback(partial(self._refused, copy.frame))
         else:
-            copy = Copy(member, frame_for(server, member, ""), needs_worker=False, counted=member)
+            copy = Copy(member, frame_for(server, member, ""), Options(counted=member))
         server.push(copy)
         return copy
 
@@ -289,9 +289,7 @@ class Membership:
     async def _say(self, inbox: str, word: Word) -> None:
         server = await self._engine.opened(inbox)
         expires = server.now_ms() + int(self._engine.profile.limits.expiry * 1000)
-        copy = Copy(
-            inbox, encode_frame(server.fence_of(inbox), expires, word.type, word, MAX_FRAME), needs_worker=False
-        )
+        copy = Copy(inbox, encode_frame(server.fence_of(inbox), expires, word.type, word, MAX_FRAME), PLAIN)
         server.push(copy)
         error = await copy.future
         if error is not None:

@@ -22,12 +22,13 @@ from ..errors import (
     MessageTooLarge,
     SendUnknown,
     ServiceBusError,
-    own,
+    private_copy,
 )
 from ..foundation import forks
-from ..layers.layer import CapacityOf, Limits
+from ..layers.delivery import Options
+from ..layers.limits import CapacityOf, Limits
 from ..layers.redis.topology.target import Target
-from ..protocol.addresses import route
+from ..protocol.addresses import split_address
 from ..protocol.codec import MAX_FRAME, MalformedFrame, encode_sent
 from .drop_counters import Losses
 from .hosts import Host, read_hosts
@@ -59,23 +60,21 @@ class Native(NamedTuple):
 
 
 class Outgoing:
-    """One ``send``: the ticket that the I/O thread settles, and the future that its caller's loop waits for."""
+    """One ``send``: the delivery that the I/O thread settles, and the future that its caller's loop waits for."""
 
     __slots__ = (
         "_as_sent",
         "_handoff",
         "_underway",
         "channel",
-        "counted",
         "error",
         "fence",
         "frame",
         "future",
         "on_full",
+        "options",
         "server",
     )
-    needs_worker = False
-    bundled = False
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class Outgoing:
         handoff: Handoff,
         underway: Underway,
     ) -> None:
-        self.server, self.channel, self.counted = server, channel, counted
+        self.server, self.channel, self.options = server, channel, Options(counted=counted)
         self._handoff, self._underway = handoff, underway
         self.fence, self.frame = fence, frame
         self._as_sent = frame  # the other may be stamped anew
@@ -112,7 +111,7 @@ class Outgoing:
         if self.error is None:
             self.future.set_result(None)
         else:
-            self.future.set_exception(own(self.error))
+            self.future.set_exception(private_copy(self.error))
 
 
 class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has no types
@@ -175,7 +174,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
             self._messages.plain = False
         self._destinations: dict[str, Destination] = {}
         self._start_afresh()
-        forks.tell(self, RedisChannelLayer._leave_parent)
+        forks.run_in_child(self, RedisChannelLayer._leave_parent)
 
     def _start_afresh(self) -> None:
         """No connection, no message, and a name of its own: a new object, or one that a fork has doubled."""
@@ -193,13 +192,13 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
     def __getstate__(self) -> dict[str, Any]:
         """Of a copy: what it was configured with. It has connections, messages and a ``client_prefix`` of its own."""
-        own = ("_backend", "_finalizer", "_inbox", "client_prefix")
-        return {name: value for name, value in self.__dict__.items() if name not in own}
+        without = ("_backend", "_finalizer", "_inbox", "client_prefix")
+        return {name: value for name, value in self.__dict__.items() if name not in without}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start_afresh()
-        forks.tell(self, RedisChannelLayer._leave_parent)
+        forks.run_in_child(self, RedisChannelLayer._leave_parent)
 
     @property
     def expiry(self) -> float:
@@ -338,7 +337,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
             self.require_valid_channel_name(channel)
             if len(self._destinations) >= REMEMBERED:
                 self._destinations.clear()
-            found = self._destinations[channel] = Destination(*route(channel))
+            found = self._destinations[channel] = Destination(*split_address(channel))
         return found
 
     def _frame(self, server: Server, fence: int, local: str, body: Any) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ..layers.layer import Limits
+from ..layers.limits import Limits
 from ..layers.redis.topology.target import Target
 from .drop_counters import Losses
 from .engine import Closed, Engine, Profile

@@ -9,7 +9,8 @@ from typing import Any
 
 import hiredis
 
-from ..layers.layer import Limits, Ticket
+from ..layers.delivery import Delivery
+from ..layers.limits import Limits
 from ..layers.redis.connection.connection import Connection, pack
 from ..layers.redis.layer import RedisLayer
 from ..layers.redis.schema.scripts import (
@@ -44,13 +45,13 @@ class Server(RedisLayer):
         self._prefix, self.client, self._joined = prefix, client, joined
         self.group_expiry_ms = 0
 
-    def push_through(self, ticket: Ticket, fence: int) -> bool:
+    def push_through(self, delivery: Delivery, fence: int) -> bool:
         """Send a frame at once, from any thread, if nothing else is on its way. ``fence``: what it was built under."""
-        pipeline = self._nodes.direct(ticket.channel)
+        pipeline = self._nodes.direct(delivery.channel)
         connection = pipeline.idle if pipeline is not None else None
         if pipeline is None or not isinstance(connection, ThroughConnection) or connection.outstanding:
             return False
-        return connection.greeting.fence == fence and connection.write_through(*pipeline.packed(ticket))
+        return connection.greeting.fence == fence and connection.write_through(*pipeline.packed(delivery))
 
     def now_ms(self) -> int:
         """The server's clock, from any thread: that of the loop stands still while the I/O thread sleeps."""

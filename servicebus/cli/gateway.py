@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from ..bus import ServiceBus
+from ..config import DEFAULT_MAX_MESSAGE_SIZE
+from ..errors import LARGEST_MESSAGE
 from ..gateway import Gateway
-from ..protocol.codec import DEFAULT_MAX_SIZE, MAX_SIZE
 from .options import add_keys, add_prefix, add_url, keyring_of, positive_int, positive_seconds, url_of
 
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         url_of(options),
         service="gateway",
         prefix=options.prefix,
-        max_message_size=min(max(options.max_body, DEFAULT_MAX_SIZE), MAX_SIZE),
+        max_message_size=min(max(options.max_body, DEFAULT_MAX_MESSAGE_SIZE), LARGEST_MESSAGE),
         signing=keyring_of(options),
     )
     gateway = Gateway(

@@ -22,7 +22,7 @@ from ..layers.foreign.messages import frame_of
 from ..layers.layer import Layer, Sink
 from ..protocol.codec import MalformedFrame
 from ..protocol.credit import Credit
-from ..serving.service_runner import Serving
+from ..serving.service_runner import ServiceRunner
 
 URL = "django://default"
 CONCURRENCY = 256
@@ -135,7 +135,7 @@ class Host:
     def __init__(self, service: Service) -> None:
         self._service, self._instances = service, 0
         self._bus = HostBus(URL, service=service.name)
-        self._serving: Serving | None = None
+        self._serving: ServiceRunner | None = None
         self._opening: asyncio.Task[FedLayer] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -169,7 +169,7 @@ class Host:
         await self._bus.open()
         layer = FedLayer(self._bus.layer(), self._bus)
         worker_id = f"{self._service.name}-{os.getpid()}"
-        self._serving = Serving(self._service, self._bus, cast("Layer", layer), worker_id, CONCURRENCY)
+        self._serving = ServiceRunner(self._service, self._bus, cast("Layer", layer), worker_id, CONCURRENCY)
         await self._serving.start(START_WITHIN)
         return layer
 

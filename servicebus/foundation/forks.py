@@ -12,7 +12,7 @@ DoubledT = TypeVar("DoubledT")
 _told: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 
 
-def tell(one: DoubledT, in_child: Callable[[DoubledT], None]) -> None:
+def run_in_child(one: DoubledT, in_child: Callable[[DoubledT], None]) -> None:
     """Call ``in_child(one)`` in the child of every fork, before anything else runs there, for as long as it lives."""
     _told[one] = in_child
 

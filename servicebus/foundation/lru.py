@@ -9,7 +9,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Key, Value]):
+class LruTable(Generic[Key, Value]):
     """At most ``limit`` values, each made on first use. ``forgotten`` counts those that had to go for another."""
 
     __slots__ = ("_limit", "_make", "_values", "forgotten")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..contract.names import checked_service, request_channel
 from ..errors import ConfigurationError
-from ..protocol.addresses import checked_service, request_channel
 from .refusals import NotExposed
 
 _OPERATION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")

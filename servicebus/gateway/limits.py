@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from ..errors import ConfigurationError
-from ..protocol.codec import MAX_SIZE
+from ..errors import LARGEST_MESSAGE, ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,8 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check(field.name, getattr(self, field.name), whole=field.name.startswith("max_"))
-        if self.max_body > MAX_SIZE:
-            raise ConfigurationError(f"max_body is {self.max_body}: the bus moves at most {MAX_SIZE} bytes")
+        if self.max_body > LARGEST_MESSAGE:
+            raise ConfigurationError(f"max_body is {self.max_body}: the bus moves at most {LARGEST_MESSAGE} bytes")
 
 
 def _check(name: str, value: object, *, whole: bool) -> None:

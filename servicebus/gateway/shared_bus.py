@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ..bus import ServiceBus
-from ..errors import ServiceBusError, Unavailable, own
+from ..errors import ServiceBusError, Unavailable, private_copy
 
 
 class Connection:
@@ -30,7 +30,7 @@ class Connection:
         try:
             await asyncio.shield(self._opening)
         except ServiceBusError as error:
-            raise own(error) from error.__cause__
+            raise private_copy(error) from error.__cause__
         except asyncio.CancelledError:
             if self._opening.cancelled():  # by close, and not whoever waits here
                 raise Unavailable("the gateway is closed") from None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..protocol.codec import Restamp, restamped
-from .layer import Layer, Limits
+from .layer import Layer
+from .limits import Limits
 
 if TYPE_CHECKING:
     from .redis.embedded import EmbeddedServer

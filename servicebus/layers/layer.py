@@ -6,103 +6,14 @@ channel, nothing delivered after its expiry.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from fnmatch import translate
+from collections.abc import Callable
 from typing import Protocol
 
-from ..errors import ServiceBusError
 from ..protocol.credit import Credit
+from .delivery import Delivery
 
 Sink = Callable[[list[bytes], int], None]
 """Takes popped frames, oldest first, and the fence of the primary they were popped from. It must not raise."""
-
-DEFAULT_CAPACITY = 10_000
-DEFAULT_EXPIRY = 60.0
-INBOX_CAPACITY = 100_000
-"""Elements that wait for a whole process, messages and bundles: it drains its inbox all the time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a channel may hold, and for how long.
-
-    Attributes:
-        capacity: messages per channel, unless ``channel_capacity`` says otherwise.
-        channel_capacity: glob or compiled pattern to messages; the first that matches the whole name wins.
-        expiry: seconds that a message may lie unread.
-        presence_ttl: seconds after which a silent worker no longer counts as one.
-        capacity_of: asked for the capacity of a channel instead of the first two, from any thread. It may not raise.
-    """
-
-    capacity: int = DEFAULT_CAPACITY
-    channel_capacity: Mapping[str | re.Pattern[str], int] = field(default_factory=dict)
-    expiry: float = DEFAULT_EXPIRY
-    presence_ttl: float = 5.0
-    capacity_of: Callable[[str], int] | None = None
-
-    def capacity_rules(self) -> list[tuple[re.Pattern[str], int]]:
-        """The patterns of ``channel_capacity``, compiled, in order."""
-        return [
-            (re.compile(translate(pattern)) if isinstance(pattern, str) else pattern, capacity)
-            for pattern, capacity in self.channel_capacity.items()
-        ]
-
-
-class CapacityOf:
-    """Capacity by the name of a channel or inbox, remembered for the names seen last."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._ask = limits.capacity_of
-        self._default = limits.capacity
-        self._rules = limits.capacity_rules()
-        self._known: dict[str, int] = {}
-
-    def __call__(self, channel: str) -> int:
-        return INBOX_CAPACITY if channel.endswith("!") else self.of_channel(channel)
-
-    def of_channel(self, channel: str) -> int:
-        """The capacity of a channel by its full name, which may end with the ``!`` of an inbox."""
-        if self._ask is not None:
-            return self._ask(channel)
-        if not self._rules:
-            return self._default
-        known = self._known.get(channel)
-        if known is None:
-            if len(self._known) >= 10_000:
-                self._known.clear()
-            matches = (capacity for pattern, capacity in self._rules if pattern.match(channel))
-            known = self._known[channel] = next(matches, self._default)
-        return known
-
-
-class Ticket(Protocol):
-    """One frame on its way, and who wants to know what became of it.
-
-    ``channel`` is the list it goes to: a channel, or the inbox of a process (see ``protocol.names.route``). With
-    ``needs_worker`` it is refused when nobody is registered with that list. ``counted`` is the full name of a
-    channel whose own capacity is to be kept, whatever a process has taken and not handed over included, "" for none:
-    its readers must then say what they hold. ``bundled``: nobody waits for what becomes of it, so that what goes to
-    one inbox at once may be one element of its list (see ``protocol.bundles``), taken or refused as a whole.
-    """
-
-    frame: bytes
-
-    @property
-    def channel(self) -> str: ...
-
-    @property
-    def needs_worker(self) -> bool: ...
-
-    @property
-    def counted(self) -> str: ...
-
-    @property
-    def bundled(self) -> bool: ...
-
-    def settle(self, error: ServiceBusError | None) -> None:
-        """Called exactly once: None when the channel took the frame, else why it did not. It must not raise."""
 
 
 class Consumer(Protocol):
@@ -136,14 +47,14 @@ class Layer(Protocol):
     async def close(self) -> None:
         """Stop all consumers, then flush and close. Frames not yet sent are refused with Unavailable."""
 
-    def push(self, ticket: Ticket) -> None:
-        """Queue a frame for its channel. Never blocks; the outcome goes to ``ticket.settle``.
+    def push(self, delivery: Delivery) -> None:
+        """Queue a frame for its channel. Never blocks; the outcome goes to ``delivery.settle``.
 
         What is pushed in one tick of the loop to one channel travels together, in order. Errors: ChannelFull, NoWorkers
-        (when the ticket needs a worker), Unavailable, SendUnknown, Overloaded.
+        (when the delivery needs a worker), Unavailable, SendUnknown, Overloaded.
         """
 
-    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
+    async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
         """Take frames back. Those returned were still queued, so nobody has handled them and nobody will.
 
         Safe to cancel: frames may or may not have been taken back.

@@ -15,12 +15,9 @@ from threading import Lock
 
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
 from ..protocol.credit import Credit
-from .layer import (
-    CapacityOf,
-    Limits,
-    Sink,
-    Ticket,
-)
+from .delivery import Delivery
+from .layer import Sink
+from .limits import CapacityOf, Limits
 
 SWEEP_EVERY = 64
 
@@ -61,18 +58,18 @@ class Hub:
         """How many workers read the channel. The caller holds the lock."""
         return sum(reader.is_worker for reader in self.consumers.get(channel, ()))
 
-    def put(self, ticket: Ticket, capacity: int, expires: float) -> ServiceBusError | None:
+    def put(self, delivery: Delivery, capacity: int, expires: float) -> ServiceBusError | None:
         with self.lock:
-            if ticket.needs_worker and not self.workers(ticket.channel):
-                return NoWorkers(ticket.channel, in_process=True)
-            queue = self.queues.get(ticket.channel)
+            if delivery.options.needs_worker and not self.workers(delivery.channel):
+                return NoWorkers(delivery.channel, in_process=True)
+            queue = self.queues.get(delivery.channel)
             if queue is None:
                 self._sweep()
-                queue = self.queues[ticket.channel] = deque()
+                queue = self.queues[delivery.channel] = deque()
             self._expire(queue)
             if len(queue) >= capacity:
-                return ChannelFull(ticket.channel, capacity)
-            queue.append((expires, ticket.frame))
+                return ChannelFull(delivery.channel, capacity)
+            queue.append((expires, delivery.frame))
             return None
 
     def take(self, channel: str, count: int) -> list[bytes]:
@@ -173,7 +170,7 @@ class MemoryLayer:
         self._hub = Hub.named(name)
         self._limits = limits
         self._capacity = CapacityOf(limits)
-        self._outbox: list[Ticket] = []
+        self._outbox: list[Delivery] = []
         self._consumers: list[MemoryConsumer] = []
         self._closed = False
 
@@ -192,35 +189,35 @@ class MemoryLayer:
         self._flush()
         self._closed = True
 
-    def push(self, ticket: Ticket) -> None:
+    def push(self, delivery: Delivery) -> None:
         if self._closed:
-            ticket.settle(Unavailable("the bus was closed before the message was sent"))
+            delivery.settle(Unavailable("the bus was closed before the message was sent"))
             return
         if not self._outbox:
             self._loop.call_soon(self._flush)
-        self._outbox.append(ticket)
+        self._outbox.append(delivery)
 
     def _flush(self) -> None:
         expires = time.monotonic() + self._limits.expiry
         touched: set[str] = set()
-        tickets, self._outbox = self._outbox, []
-        for ticket in tickets:
-            ticket.settle(self._hub.put(ticket, self._capacity(ticket.channel), expires))
-            touched.add(ticket.channel)
+        deliveries, self._outbox = self._outbox, []
+        for delivery in deliveries:
+            delivery.settle(self._hub.put(delivery, self._capacity(delivery.channel), expires))
+            touched.add(delivery.channel)
         for channel in touched:
             with self._hub.lock:
                 readers = list(self._hub.consumers.get(channel, ()))
             for reader in readers:
                 reader.wake_from_anywhere(self._loop)
 
-    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
-        return [ticket for ticket in tickets if self._taken_back(ticket)]
+    async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
+        return [delivery for delivery in deliveries if self._taken_back(delivery)]
 
-    def _taken_back(self, ticket: Ticket) -> bool:
-        if ticket in self._outbox:
-            self._outbox.remove(ticket)
+    def _taken_back(self, delivery: Delivery) -> bool:
+        if delivery in self._outbox:
+            self._outbox.remove(delivery)
             return True
-        return self._hub.remove(ticket.channel, ticket.frame)
+        return self._hub.remove(delivery.channel, delivery.frame)
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> MemoryConsumer:
         consumer = MemoryConsumer(self._hub, channel, sink, credit, worker_id)

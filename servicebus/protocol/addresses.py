@@ -1,61 +1,24 @@
-"""Channel names: what is legal, and how reply channels are made and read. See docs/spec.md, section 2."""
+"""Where a channel name leads: the list that holds its messages, and the local name there (docs/spec.md, section 2)."""
 
 from __future__ import annotations
 
-import re
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 
-from ..errors import ConfigurationError
-
-MAX_LENGTH = 100
-REMEMBERED = 10_000
-
-_CHANNEL = re.compile(r"[a-zA-Z\d\-_.]+(\![\d\w\-_.]*)?\Z")
-_routes: dict[str, tuple[str, str]] = {}
-_SERVICE = re.compile(r"[a-zA-Z\d][a-zA-Z\d\-_]{0,39}\Z")
+from ..contract.names import checked_channel
+from ..foundation.memo import Memo
 
 
-def is_channel(name: str) -> bool:
-    """Whether ``name`` is a legal channel name."""
-    return len(name) < MAX_LENGTH and _CHANNEL.match(name) is not None
+def checked_address(name: object) -> tuple[str, str]:
+    """The route of a legal channel name, remembered. Raises as ``checked_channel``."""
+    return _addresses[name] if isinstance(name, str) else _checked_address(name)
 
 
-def checked_channel(name: object) -> str:
-    """``name``, when it is a legal channel name. Raises ConfigurationError, which quotes the rule."""
-    if isinstance(name, str) and is_channel(name):
-        return name
-    raise ConfigurationError(
-        f"{name!r} is no channel name: letters, digits, '-', '_' and '.', fewer than {MAX_LENGTH} characters"
-    )
+def _checked_address(name: object) -> tuple[str, str]:
+    return split_address(checked_channel(name))
 
 
-def checked_route(name: object) -> tuple[str, str]:
-    """The route of a legal channel name. Raises as ``checked_channel``. What repeats is remembered."""
-    known = _routes.get(name) if isinstance(name, str) else None
-    if known is None:
-        if len(_routes) >= REMEMBERED:
-            _routes.clear()
-        channel = checked_channel(name)
-        known = _routes[channel] = route(channel)
-    return known
-
-
-def checked_service(name: object) -> str:
-    """``name``, when it is a legal service name. Raises ConfigurationError, which quotes the rule."""
-    if isinstance(name, str) and _SERVICE.match(name):
-        return name
-    raise ConfigurationError(f"{name!r} is no service name: letters, digits, '-' and '_', at most 40 characters")
-
-
-def request_channel(service: str) -> str:
-    """Where a service's workers take calls and one-way messages from."""
-    return f"{service}.request"
-
-
-def events_channel(service: str) -> str:
-    """Where a service's workers take the events from that it subscribed to."""
-    return f"{service}.events"
+_addresses: Memo[str, tuple[str, str]] = Memo(_checked_address)
 
 
 def inbox_mark(service: str) -> str:
@@ -68,7 +31,7 @@ def reply_prefix(service: str, process: str) -> str:
     return f"response.{service}.{process}!"
 
 
-def route(channel: str) -> tuple[str, str]:
+def split_address(channel: str) -> tuple[str, str]:
     """The list that holds a channel's messages, and the local name that tells them apart in it.
 
     ``inventory.request`` has a list of its own: ``("inventory.request", "")``. The process-local channels of one
@@ -84,7 +47,7 @@ def route(channel: str) -> tuple[str, str]:
 
 
 def full_name(target: str, local: str) -> str:
-    """The channel that ``route`` made a list and a local name of."""
+    """The channel that ``split_address`` made a list and a local name of."""
     if not local:
         return target
     prefix, _, rest = local.partition("!")

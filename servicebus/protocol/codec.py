@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from ..errors import LARGEST, MessageTooLarge
+from ..errors import LARGEST_MESSAGE, MessageTooLarge
 from .envelope import (
     CancellationFrame,
     OutgoingFrame,
@@ -20,9 +20,8 @@ from .replay_guard import Replays
 
 FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame, CancellationFrame)
 
-DEFAULT_MAX_SIZE = 65_536
-MAX_SIZE = LARGEST
-MAX_FRAME = 16 * MAX_SIZE
+
+MAX_FRAME = 16 * LARGEST_MESSAGE
 """Bytes of a frame of a Channels message, which has no other limit than what a server should be asked to hold."""
 
 UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)

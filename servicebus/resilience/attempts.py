@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from ..api.context import current
-from ..api.middleware import Outgoing
+from ..api.middleware import Invocation
 
 _SURENESS = {"no": 0, "maybe": 1, "yes": 2}
 
 
-def time_left(outgoing: Outgoing, elapsed: float) -> float:
+def time_left(invocation: Invocation, elapsed: float) -> float:
     """Seconds until its deadline, ``elapsed`` seconds after it came; not positive when that has passed.
 
     Inside a handler the handler's own deadline counts as well.
     """
-    left = outgoing.timeout - elapsed
+    left = invocation.timeout - elapsed
     context = current()
     outer = context.remaining() if context is not None else None
     return left if outer is None else min(left, outer)

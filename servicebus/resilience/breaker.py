@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..api.middleware import Outgoing, Proceed
+from ..api.middleware import CallNext, Invocation
+from ..config import check_numbers, check_whole
 from ..errors import (
     DeadlineExceeded,
     NoWorkers,
@@ -18,9 +19,8 @@ from ..errors import (
     Unavailable,
     WorkerLost,
 )
-from ..foundation.lru import Recent
+from ..foundation.lru import LruTable
 from .bulkhead import BulkheadFull
-from .checks import check_numbers, check_whole
 from .circuit import Circuit, State, Tolerance
 from .counters import BreakerCounters
 
@@ -76,7 +76,7 @@ class CircuitBreaker:
         check_whole(of=of, at_least=failures)
         check_numbers(within=within, rest=rest)
         tolerance = Tolerance(failures, of, within, rest, probes)
-        self._circuits: Recent[str, Circuit] = Recent(channels, lambda: Circuit(tolerance))
+        self._circuits: LruTable[str, Circuit] = LruTable(channels, lambda: Circuit(tolerance))
         self._counters = BreakerCounters()
         self._clock = clock
 
@@ -90,24 +90,24 @@ class CircuitBreaker:
         circuit = self._circuits.peek(channel)
         return circuit.state if circuit else State.CLOSED
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
         """Proceed, unless the channel is broken. Cancelling is as safe as without it: a probe gives its place back."""
-        if outgoing.kind == "publish":
-            return await proceed(outgoing)
-        circuit, started = self._circuits.of(outgoing.channel), self._clock()
+        if invocation.kind == "publish":
+            return await call_next(invocation)
+        circuit, started = self._circuits.of(invocation.channel), self._clock()
         permit = circuit.admit(started)
         if permit is None:
             self._counters.refused += 1
-            raise CircuitOpen(outgoing.channel, circuit.retry_after(started))
+            raise CircuitOpen(invocation.channel, circuit.retry_after(started))
         healthy: bool | None = None
         try:
-            reply = await proceed(outgoing)
+            reply = await call_next(invocation)
             healthy = True
         except ServiceBusError as error:
             healthy = _health(error, self._clock() - started)
             raise
         finally:
-            self._settle(outgoing.channel, circuit, permit, healthy)
+            self._settle(invocation.channel, circuit, permit, healthy)
         return reply
 
     def _settle(self, channel: str, circuit: Circuit, permit: int, healthy: bool | None) -> None:

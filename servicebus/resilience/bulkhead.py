@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..api.middleware import Outgoing, Proceed
+from ..api.middleware import CallNext, Invocation
+from ..config import check_whole
 from ..contract.request import operation_of
 from ..errors import DeadlineExceeded, Overloaded
 from .attempts import time_left
-from .checks import check_whole
 from .counters import BulkheadCounters
 from .gate import Gate
 
@@ -55,43 +55,43 @@ class Bulkhead:
         gate = self._gates.get(channel)
         return gate.inside if gate else 0
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
         """Proceed with a place. Cancelling is as safe as without it: the place, or that in the line, is given back."""
-        if outgoing.kind != "call":
-            return await proceed(outgoing)
-        channel = outgoing.channel
+        if invocation.kind != "call":
+            return await call_next(invocation)
+        channel = invocation.channel
         gate = self._gates.get(channel)
         if gate is None:
             gate = self._gates[channel] = Gate(self._limit, self._queue)
         if not gate.enter():
-            outgoing = await self._wait(gate, outgoing)
+            invocation = await self._wait(gate, invocation)
         try:
-            return await proceed(outgoing)
+            return await call_next(invocation)
         finally:
             self._leave(channel, gate)
 
-    async def _wait(self, gate: Gate[Place], outgoing: Outgoing) -> Outgoing:
+    async def _wait(self, gate: Gate[Place], invocation: Invocation) -> Invocation:
         """Wait for a place; the call with what is left of its time."""
         place: Place = asyncio.get_running_loop().create_future()
         if not gate.join(place):
             self.counters.refused += 1
-            raise BulkheadFull(outgoing.channel, f"{self._limit} calls from this process are in flight")
+            raise BulkheadFull(invocation.channel, f"{self._limit} calls from this process are in flight")
         self.counters.waited += 1
         started = self._clock()
         try:
-            async with asyncio.timeout(time_left(outgoing, 0.0)):
+            async with asyncio.timeout(time_left(invocation, 0.0)):
                 await place
-            left = time_left(outgoing, self._clock() - started)
+            left = time_left(invocation, self._clock() - started)
             if left <= 0:
                 raise TimeoutError
         except BaseException as error:
             if not gate.withdraw(place):
-                self._leave(outgoing.channel, gate)
+                self._leave(invocation.channel, gate)
             if not isinstance(error, TimeoutError):
                 raise
             self.counters.expired += 1
-            raise DeadlineExceeded(outgoing.channel, operation_of(outgoing.message), "queued") from None
-        return replace(outgoing, timeout=left)
+            raise DeadlineExceeded(invocation.channel, operation_of(invocation.message), "queued") from None
+        return replace(invocation, timeout=left)
 
     def _leave(self, channel: str, gate: Gate[Place]) -> None:
         following = gate.leave()

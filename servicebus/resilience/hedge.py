@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..api.middleware import Outgoing, Proceed
+from ..api.middleware import CallNext, Invocation
+from ..config import check_numbers, check_share, check_whole
 from ..contract.request import idempotency_of, operation_of
-from ..foundation.lru import Recent
+from ..foundation.lru import LruTable
 from .attempts import most_executed, time_left
 from .budget import Budget
-from .checks import check_numbers, check_share, check_whole
 from .counters import HedgeCounters
 from .latencies import Latencies
 
@@ -51,30 +51,30 @@ class Hedge:
         self.counters = HedgeCounters()
         self._after, self._clock = after, clock
         self._budget = Budget(budget, burst)
-        self._latencies: Recent[tuple[str, str], Latencies] = Recent(operations, Latencies)
+        self._latencies: LruTable[tuple[str, str], Latencies] = LruTable(operations, Latencies)
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
         """Proceed, in two copies if need be. Cancelling is as safe as without it: both copies are cancelled."""
-        if outgoing.kind != "call" or idempotency_of(outgoing.message) is not True:
-            return await proceed(outgoing)
+        if invocation.kind != "call" or idempotency_of(invocation.message) is not True:
+            return await call_next(invocation)
         self.counters.calls += 1
         self._budget.earn()
-        latencies = self._latencies.of((outgoing.channel, operation_of(outgoing.message)))
+        latencies = self._latencies.of((invocation.channel, operation_of(invocation.message)))
         after = latencies.usual if self._after is None else self._after
         started = self._clock()
         if after is None:
-            reply = await proceed(outgoing)
+            reply = await call_next(invocation)
         else:
-            reply = await self._hedged(outgoing, proceed, started, after)
+            reply = await self._hedged(invocation, call_next, started, after)
         latencies.note(self._clock() - started)
         return reply
 
-    async def _hedged(self, outgoing: Outgoing, proceed: Proceed, started: float, after: float) -> Any:
-        copies: list[Copy] = [_copy(proceed, outgoing)]
+    async def _hedged(self, invocation: Invocation, call_next: CallNext, started: float, after: float) -> Any:
+        copies: list[Copy] = [_copy(call_next, invocation)]
         try:
             await asyncio.wait(copies, timeout=after)
             if not copies[0].done():
-                self._send_second(copies, outgoing, proceed, started)
+                self._send_second(copies, invocation, call_next, started)
             return await self._first_value(copies)
         finally:
             for copy in copies:
@@ -83,15 +83,15 @@ class Hedge:
             if any(not copy.done() for copy in copies):
                 await asyncio.wait(copies)
 
-    def _send_second(self, copies: list[Copy], outgoing: Outgoing, proceed: Proceed, started: float) -> None:
-        left = time_left(outgoing, self._clock() - started)
+    def _send_second(self, copies: list[Copy], invocation: Invocation, call_next: CallNext, started: float) -> None:
+        left = time_left(invocation, self._clock() - started)
         if left <= 0:
             return
         if not self._budget.spend():
             self.counters.over_budget += 1
             return
         self.counters.hedged += 1
-        copies.append(_copy(proceed, replace(outgoing, timeout=left)))
+        copies.append(_copy(call_next, replace(invocation, timeout=left)))
 
     async def _first_value(self, copies: list[Copy]) -> Any:
         """The value of the copy that has one first. Raises when none has."""
@@ -105,14 +105,14 @@ class Hedge:
         raise _failure(copies)
 
 
-def _copy(proceed: Proceed, outgoing: Outgoing) -> Copy:
-    task: Copy = asyncio.get_running_loop().create_task(_proceed(proceed, outgoing))
+def _copy(call_next: CallNext, invocation: Invocation) -> Copy:
+    task: Copy = asyncio.get_running_loop().create_task(_proceed(call_next, invocation))
     task.add_done_callback(_noticed)
     return task
 
 
-async def _proceed(proceed: Proceed, outgoing: Outgoing) -> Any:
-    return await proceed(outgoing)
+async def _proceed(call_next: CallNext, invocation: Invocation) -> Any:
+    return await call_next(invocation)
 
 
 def _noticed(copy: Copy) -> None:

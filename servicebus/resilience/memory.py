@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ..config import check_numbers, check_whole
 from ..errors import Overloaded
-from .checks import check_numbers, check_whole
 from .outcome import Claim, Outcome
 
 Identity = tuple[str, str, str]

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Literal
 
-from ..api.middleware import Outgoing, Proceed
+from ..api.middleware import CallNext, Invocation
+from ..config import check_numbers, check_share, check_whole
 from ..errors import ServiceBusError
 from .attempts import most_executed, time_left
 from .breaker import CircuitOpen
 from .budget import Budget
-from .checks import check_numbers, check_share, check_whole
 from .counters import RetryCounters
 from .idempotency import repeatable
 
@@ -98,7 +98,7 @@ class Retry:
         self._budget = Budget(budget, burst)
         self._clock, self._chance = clock, chance
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
         """Proceed, and again as long as that is safe, useful, in time and affordable.
 
         Cancelling is as safe as without it: an attempt is withdrawn, and a pause just ends.
@@ -107,25 +107,25 @@ class Retry:
         self._budget.earn()
         started = self._clock()
         try:
-            return await proceed(outgoing)
+            return await call_next(invocation)
         except ServiceBusError as error:
             failure = error
-        return await self._again(outgoing, proceed, started, failure)
+        return await self._again(invocation, call_next, started, failure)
 
-    async def _again(self, outgoing: Outgoing, proceed: Proceed, started: float, last: ServiceBusError) -> Any:
+    async def _again(self, invocation: Invocation, call_next: CallNext, started: float, last: ServiceBusError) -> Any:
         worst: Exception = last
         for attempt in count(1):
-            pause = self._granted(outgoing, last, attempt, started)
+            pause = self._granted(invocation, last, attempt, started)
             if pause is None:
                 break
             await asyncio.sleep(pause)
-            left = self._left(outgoing, started)
+            left = self._left(invocation, started)
             if left <= 0:
                 self.counters.out_of_time += 1
                 break
             self.counters.retries += 1
             try:
-                reply = await proceed(replace(outgoing, timeout=left) if outgoing.kind == "call" else outgoing)
+                reply = await call_next(replace(invocation, timeout=left) if invocation.kind == "call" else invocation)
             except ServiceBusError as error:
                 last, worst = error, most_executed(error, worst)
             else:
@@ -135,10 +135,10 @@ class Retry:
             raise last
         raise worst from last
 
-    def _granted(self, outgoing: Outgoing, error: ServiceBusError, attempt: int, started: float) -> float | None:
+    def _granted(self, invocation: Invocation, error: ServiceBusError, attempt: int, started: float) -> float | None:
         """Seconds to pause before the next attempt, which is paid for; None when there is none."""
-        may_repeat = error.executed == "maybe" and repeatable(outgoing.message)
-        left = self._left(outgoing, started)
+        may_repeat = error.executed == "maybe" and repeatable(invocation.message)
+        left = self._left(invocation, started)
         verdict = self.policy.verdict(error, may_repeat, attempt, left, self._chance())
         if verdict == "exhausted":
             self.counters.exhausted += 1
@@ -150,5 +150,5 @@ class Retry:
             self.counters.over_budget += 1
         return None
 
-    def _left(self, outgoing: Outgoing, started: float) -> float:
-        return time_left(outgoing, self._clock() - started)
+    def _left(self, invocation: Invocation, started: float) -> float:
+        return time_left(invocation, self._clock() - started)

@@ -13,15 +13,15 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from ..api.service import Service
-from ..errors import ConfigurationError
-from ..layers.redis.schema.keys import Keys
-from ..protocol.addresses import (
+from ..contract.names import (
     checked_channel,
     checked_service,
     events_channel,
-    inbox_mark,
     request_channel,
 )
+from ..errors import ConfigurationError
+from ..layers.redis.schema.keys import Keys
+from ..protocol.addresses import inbox_mark
 
 SHORTEST_PASSWORD = 16
 

@@ -24,6 +24,7 @@ from ..api.context import (
 )
 from ..api.service import Handler, Service
 from ..errors import (
+    LARGEST_MESSAGE,
     InvalidRequest,
     MessageTooLarge,
     Overloaded,
@@ -35,7 +36,6 @@ from ..foundation.text import printable
 from ..layers.layer import Layer
 from ..protocol import error_codes
 from ..protocol.codec import (
-    MAX_SIZE,
     UNDECODABLE,
     MalformedFrame,
     decode_raw,
@@ -104,7 +104,7 @@ class Dispatcher:
         for frame in frames:
             message: IncomingRequest | None = None
             try:
-                parsed = decode(frame, MAX_SIZE)
+                parsed = decode(frame, LARGEST_MESSAGE)
                 message = parsed.message
             except MalformedFrame as error:
                 self._counters.rejected_frames += 1

@@ -7,15 +7,13 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from ..config import DEFAULT_MAX_MESSAGE_SIZE
+from ..contract.names import MAX_LENGTH, is_channel
 from ..errors import MessageTooLarge, ServiceBusError
+from ..layers.delivery import BUNDLED, Options
 from ..layers.layer import Layer
-from ..protocol.addresses import (
-    MAX_LENGTH,
-    caller_of,
-    is_channel,
-    route,
-)
-from ..protocol.codec import DEFAULT_MAX_SIZE, Codec
+from ..protocol.addresses import caller_of, split_address
+from ..protocol.codec import Codec
 from ..protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
 from ..telemetry import Counters
 
@@ -33,9 +31,7 @@ class Reply(msgspec.Struct, eq=False, gc=False):
     channel: str
     frame: bytes
     counters: Counters
-    needs_worker: ClassVar[bool] = False
-    counted: ClassVar[str] = ""
-    bundled: ClassVar[bool] = True
+    options: ClassVar[Options] = BUNDLED
 
     def settle(self, error: ServiceBusError | None) -> None:
         if error is not None:
@@ -83,7 +79,7 @@ class Replies:
         try:
             frame = self._encode(fence, expires, local, outcome, self._max_size, channel)
         except Exception as error:  # noqa: BLE001 - whatever is in it, its caller gets an answer
-            frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_SIZE, channel)
+            frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_MESSAGE_SIZE, channel)
         self._layer.push(Reply(channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
@@ -101,7 +97,7 @@ class Replies:
             return Origin(caller_of(reply_channel), reply_channel, ""), ""
         if len(self._origins) >= KNOWN_ORIGINS:
             self._origins.clear()
-        origin = self._origins[name] = Origin(caller_of(reply_channel), *route(name + mark))
+        origin = self._origins[name] = Origin(caller_of(reply_channel), *split_address(name + mark))
         return origin, unique
 
 

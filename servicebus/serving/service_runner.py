@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Serving:
+class ServiceRunner:
     """One service on one bus. Made by ``bus.serving``."""
 
     def __init__(self, service: Service, bus: ServiceBus, layer: Layer, worker_id: str, concurrency: int) -> None:

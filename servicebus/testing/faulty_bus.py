@@ -8,12 +8,8 @@ from typing import Any
 
 from ..bus import ServiceBus
 from ..errors import ChannelFull, ServiceBusError, Unavailable
-from ..layers.layer import (
-    Consumer,
-    Layer,
-    Sink,
-    Ticket,
-)
+from ..layers.delivery import Delivery, Options
+from ..layers.layer import Consumer, Layer, Sink
 from ..protocol.credit import Credit
 from .fault_plan import Mischief
 
@@ -24,9 +20,7 @@ class _Copy:
 
     channel: str
     frame: bytes
-    needs_worker: bool
-    counted: str
-    bundled: bool
+    options: Options
 
     def settle(self, error: ServiceBusError | None) -> None: ...
 
@@ -39,35 +33,35 @@ class HarnessLayer:
 
     def __init__(self, layer: Layer, mischief: Mischief) -> None:
         self._layer, self._mischief = layer, mischief
-        self._delayed: dict[Ticket, asyncio.TimerHandle] = {}
-        self._copies: dict[Ticket, Ticket] = {}
+        self._delayed: dict[Delivery, asyncio.TimerHandle] = {}
+        self._copies: dict[Delivery, Delivery] = {}
 
-    def push(self, ticket: Ticket) -> None:
-        order = self._mischief.next(ticket.channel)
+    def push(self, delivery: Delivery) -> None:
+        order = self._mischief.next(delivery.channel)
         match order.act:
             case "drop":
-                ticket.settle(None)
+                delivery.settle(None)
             case "refuse":
-                ticket.settle(ChannelFull(ticket.channel, 0))
+                delivery.settle(ChannelFull(delivery.channel, 0))
             case "delay":
                 loop = asyncio.get_running_loop()
-                self._delayed[ticket] = loop.call_later(order.seconds, self._push_delayed, ticket)
+                self._delayed[delivery] = loop.call_later(order.seconds, self._push_delayed, delivery)
             case "duplicate":
-                self._push_twice(ticket)
+                self._push_twice(delivery)
             case "pass":
-                self._layer.push(ticket)
+                self._layer.push(delivery)
 
-    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
-        late = [ticket for ticket in tickets if self._undelayed(ticket)]
-        rest = [ticket for ticket in tickets if ticket not in late]
-        copies = {ticket: self._copies[ticket] for ticket in rest if ticket in self._copies}
+    async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
+        late = [delivery for delivery in deliveries if self._undelayed(delivery)]
+        rest = [delivery for delivery in deliveries if delivery not in late]
+        copies = {delivery: self._copies[delivery] for delivery in rest if delivery in self._copies}
         taken = await self._layer.withdraw(*rest, *copies.values())
-        return late + [ticket for ticket in rest if ticket in taken and copies.get(ticket, ticket) in taken]
+        return late + [delivery for delivery in rest if delivery in taken and copies.get(delivery, delivery) in taken]
 
     async def close(self) -> None:
-        for ticket in list(self._delayed):
-            self._undelayed(ticket)
-            ticket.settle(Unavailable("the bus was closed before the message was sent"))
+        for delivery in list(self._delayed):
+            self._undelayed(delivery)
+            delivery.settle(Unavailable("the bus was closed before the message was sent"))
         await self._layer.close()
 
     def fence_of(self, channel: str) -> int:
@@ -100,19 +94,17 @@ class HarnessLayer:
     async def subscribers(self, group: str) -> list[str]:
         return await self._layer.subscribers(group)
 
-    def _push_delayed(self, ticket: Ticket) -> None:
-        del self._delayed[ticket]
-        self._layer.push(ticket)
+    def _push_delayed(self, delivery: Delivery) -> None:
+        del self._delayed[delivery]
+        self._layer.push(delivery)
 
-    def _push_twice(self, ticket: Ticket) -> None:
-        copy = self._copies[ticket] = _Copy(
-            ticket.channel, ticket.frame, ticket.needs_worker, ticket.counted, ticket.bundled
-        )
-        self._layer.push(ticket)
+    def _push_twice(self, delivery: Delivery) -> None:
+        copy = self._copies[delivery] = _Copy(delivery.channel, delivery.frame, delivery.options)
+        self._layer.push(delivery)
         self._layer.push(copy)
 
-    def _undelayed(self, ticket: Ticket) -> bool:
-        timer = self._delayed.pop(ticket, None)
+    def _undelayed(self, delivery: Delivery) -> bool:
+        timer = self._delayed.pop(delivery, None)
         if timer is not None:
             timer.cancel()
         return timer is not None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
 from servicebus.layers.redis.receiving.receiver import MOST_AT_ONCE
-from servicebus.protocol.codec import DEFAULT_MAX_SIZE
 
 from .deployment import services
 from .running import eventually
@@ -26,7 +26,7 @@ def client(server: str) -> Iterator[Any]:
 
 def fill(client: Any, frames: int) -> None:
     for _ in range(frames // 64):
-        client.rpush(KEY, *[b"x" * DEFAULT_MAX_SIZE] * 64)
+        client.rpush(KEY, *[b"x" * DEFAULT_MAX_MESSAGE_SIZE] * 64)
 
 
 def test_it_keeps_nothing_on_disk_and_refuses_when_it_is_full(client: Any) -> None:

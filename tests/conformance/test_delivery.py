@@ -8,7 +8,7 @@ import random
 from servicebus.layers.layer import Layer
 
 from ..timing import MS, eventually
-from .transport import Everywhere, Layers, Reader, Ticket, left_in, outcomes, push, pushed
+from .transport import Delivery, Everywhere, Layers, Reader, left_in, outcomes, push, pushed
 
 CHANNEL = "shop.request"
 
@@ -77,10 +77,10 @@ async def test_a_message_to_an_inbox_reaches_the_process_that_reads_it(layers: L
 async def test_messages_are_bytes_that_nobody_looks_into(layers: Layers) -> None:
     layer = await layers.open()
     reader = Reader(layer, CHANNEL)
-    tickets = [Ticket(layer, CHANNEL, 0) for _ in range(4)]
-    for ticket, frame in zip(tickets, (b"\r\n", b"\0" * 1000, b"$-1\r\n", b"x" * 1_000_000), strict=True):
-        ticket.frame = frame
-        layer.push(ticket)
+    deliveries = [Delivery(layer, CHANNEL, 0) for _ in range(4)]
+    for delivery, frame in zip(deliveries, (b"\r\n", b"\0" * 1000, b"$-1\r\n", b"x" * 1_000_000), strict=True):
+        delivery.frame = frame
+        layer.push(delivery)
     await reader.has_read(4)
     assert reader.frames == [b"\r\n", b"\0" * 1000, b"$-1\r\n", b"x" * 1_000_000]
 

@@ -14,7 +14,7 @@ from servicebus import ChannelFull, NoWorkers
 from servicebus.layers.layer import Layer
 
 from ..timing import eventually
-from .transport import Layers, Reader, Ticket, outcomes, push
+from .transport import Delivery, Layers, Reader, outcomes, push
 
 CHANNEL = "shop.request"
 CAPACITY = 8
@@ -31,7 +31,7 @@ class ChannelAgainstAList(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.layers = Layers(self.url)
         self.two: list[Layer] = [self.run(self.layers.open(capacity=CAPACITY)) for _ in range(2)]
-        self.tickets: list[Ticket] = []
+        self.deliveries: list[Delivery] = []
         self.made = 0
         self.model: list[int] = []
         self.run(self.read_all())
@@ -49,9 +49,9 @@ class ChannelAgainstAList(RuleBasedStateMachine):
         self.model += numbers[:room]
 
     async def pushed(self, layer: Layer, numbers: range) -> Any:
-        tickets = push(layer, CHANNEL, numbers)
-        self.tickets += tickets
-        return await outcomes(tickets)
+        deliveries = push(layer, CHANNEL, numbers)
+        self.deliveries += deliveries
+        return await outcomes(deliveries)
 
     @rule()
     def push_for_a_worker(self) -> None:
@@ -62,13 +62,13 @@ class ChannelAgainstAList(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), data=st.data())
     def withdraw(self, which: int, data: st.DataObject) -> None:
-        if not self.tickets:
+        if not self.deliveries:
             return
-        ticket = data.draw(st.sampled_from(self.tickets), label="ticket")
-        removed = self.run(self.two[which].withdraw(ticket))
-        assert removed == [ticket for number in self.model if number == ticket.number]
+        delivery = data.draw(st.sampled_from(self.deliveries), label="delivery")
+        removed = self.run(self.two[which].withdraw(delivery))
+        assert removed == [delivery for number in self.model if number == delivery.number]
         if removed:
-            self.model.remove(ticket.number)
+            self.model.remove(delivery.number)
 
     @rule(which=st.integers(0, 1), credit=st.integers(1, CAPACITY))
     def read_some(self, which: int, credit: int) -> None:

@@ -12,7 +12,7 @@ from servicebus import ChannelFull, NoWorkers, Unavailable
 from servicebus.layers.layer import Layer
 
 from ..timing import MS, eventually
-from .transport import Layers, Reader, Ticket, left_in, outcomes, push, pushed
+from .transport import Delivery, Layers, Reader, left_in, outcomes, push, pushed
 
 CHANNEL = "shop.request"
 
@@ -20,24 +20,24 @@ CHANNEL = "shop.request"
 @pytest.mark.row(9)
 async def test_a_channel_holds_exactly_its_capacity_however_many_push_at_once(layers: Layers) -> None:
     senders = [await layers.open(capacity=100) for _ in range(4)]
-    tickets = [ticket for step in range(16) for layer in senders for ticket in push(layer, CHANNEL, range(step))]
-    tickets += await pushed_by_tasks(senders)
-    assert (await outcomes(tickets))[None] == 100
+    deliveries = [delivery for step in range(16) for layer in senders for delivery in push(layer, CHANNEL, range(step))]
+    deliveries += await pushed_by_tasks(senders)
+    assert (await outcomes(deliveries))[None] == 100
     assert len(await left_in(await layers.open(capacity=200), CHANNEL)) == 100
 
 
-async def pushed_by_tasks(senders: list[Layer]) -> list[Ticket]:
-    async def one(sender: Layer) -> list[Ticket]:
+async def pushed_by_tasks(senders: list[Layer]) -> list[Delivery]:
+    async def one(sender: Layer) -> list[Delivery]:
         await asyncio.sleep(random.uniform(0, 3) * MS)
         return push(sender, CHANNEL, range(3))
 
-    return [ticket for found in await asyncio.gather(*map(one, senders * 16)) for ticket in found]
+    return [delivery for found in await asyncio.gather(*map(one, senders * 16)) for delivery in found]
 
 
 async def test_of_a_batch_that_does_not_fit_the_first_are_taken_and_the_rest_refused(layers: Layers) -> None:
     layer = await layers.open(capacity=4)
-    tickets = push(layer, CHANNEL, range(10))
-    errors = [await ticket.outcome() for ticket in tickets]
+    deliveries = push(layer, CHANNEL, range(10))
+    errors = [await delivery.outcome() for delivery in deliveries]
     assert errors[:4] == [None] * 4
     for error in errors[4:]:
         assert isinstance(error, ChannelFull)
@@ -61,8 +61,8 @@ async def test_the_first_pattern_that_matches_the_whole_name_says_the_capacity(l
 
 async def test_a_message_that_needs_a_worker_is_refused_when_there_is_none(layers: Layers) -> None:
     layer = await layers.open()
-    (ticket,) = push(layer, CHANNEL, [1], needs_worker=True)
-    error = await ticket.outcome()
+    (delivery,) = push(layer, CHANNEL, [1], needs_worker=True)
+    error = await delivery.outcome()
     assert isinstance(error, NoWorkers)
     assert (error.channel, error.executed, error.retryable) == (CHANNEL, "no", True)
     assert await left_in(layer, CHANNEL) == []
@@ -87,17 +87,17 @@ async def test_messages_that_need_a_worker_and_others_keep_their_order(layers: L
 
 async def test_a_queued_message_can_be_taken_back_and_is_never_delivered(layers: Layers) -> None:
     layer, other = await layers.open(), await layers.open()
-    tickets = push(layer, CHANNEL, range(5))
-    await outcomes(tickets)
-    assert await layer.withdraw(tickets[2]) == [tickets[2]]
-    assert await layer.withdraw(tickets[2]) == []
+    deliveries = push(layer, CHANNEL, range(5))
+    await outcomes(deliveries)
+    assert await layer.withdraw(deliveries[2]) == [deliveries[2]]
+    assert await layer.withdraw(deliveries[2]) == []
     assert await left_in(other, CHANNEL) == [0, 1, 3, 4]
 
 
 async def test_a_message_can_be_taken_back_in_the_tick_in_which_it_was_pushed(layers: Layers) -> None:
     layer = await layers.open()
-    tickets = push(layer, CHANNEL, range(3))
-    assert await layer.withdraw(tickets[1]) == [tickets[1]]
+    deliveries = push(layer, CHANNEL, range(3))
+    assert await layer.withdraw(deliveries[1]) == [deliveries[1]]
     await pushed(layer, CHANNEL, [3])
     assert await left_in(layer, CHANNEL) == [0, 2, 3]
 
@@ -105,14 +105,14 @@ async def test_a_message_can_be_taken_back_in_the_tick_in_which_it_was_pushed(la
 async def test_a_delivered_message_cannot_be_taken_back(layers: Layers) -> None:
     layer = await layers.open()
     reader = Reader(layer, CHANNEL)
-    (ticket,) = push(layer, CHANNEL, [1])
+    (delivery,) = push(layer, CHANNEL, [1])
     await reader.has_read(1)
-    assert await layer.withdraw(ticket) == []
+    assert await layer.withdraw(delivery) == []
 
 
 async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
     layer = await layers.open()
-    one, other = Ticket(layer, CHANNEL, 1), Ticket(layer, CHANNEL, 1)
+    one, other = Delivery(layer, CHANNEL, 1), Delivery(layer, CHANNEL, 1)
     other.frame = one.frame
     layer.push(one)
     layer.push(other)
@@ -130,7 +130,7 @@ async def test_of_many_messages_those_are_taken_back_that_are_still_queued(layer
     await reader.consumer.stop()
     late = push(layer, CHANNEL, [10])
     withdrawn = await layer.withdraw(*first, *rest[::2], *other, *late)
-    assert {id(ticket) for ticket in withdrawn} == {id(ticket) for ticket in [*rest[::2], *other, *late]}
+    assert {id(delivery) for delivery in withdrawn} == {id(delivery) for delivery in [*rest[::2], *other, *late]}
     assert await left_in(layer, CHANNEL) == [4, 6, 8]
     assert await layer.withdraw() == []
 
@@ -140,9 +140,9 @@ async def test_a_message_is_either_taken_back_or_delivered(layers: Layers) -> No
     reader = Reader(await layers.open(), CHANNEL, credit=3)
     withdrawn = []
     for number in range(200):
-        (ticket,) = push(layer, CHANNEL, [number])
+        (delivery,) = push(layer, CHANNEL, [number])
         await asyncio.sleep(random.choice([0, 0, 0.1, 0.3]) * MS)
-        if await layer.withdraw(ticket):
+        if await layer.withdraw(delivery):
             withdrawn.append(number)
     await pushed(layer, CHANNEL, ["end"])
     await eventually(lambda: "end" in reader.numbers)
@@ -151,17 +151,17 @@ async def test_a_message_is_either_taken_back_or_delivered(layers: Layers) -> No
 
 async def test_what_was_pushed_before_the_layer_was_closed_is_sent(layers: Layers) -> None:
     layer, other = await layers.open(), await layers.open()
-    tickets = push(layer, CHANNEL, range(50))
+    deliveries = push(layer, CHANNEL, range(50))
     await layer.close()
-    assert await outcomes(tickets) == {None: 50}
+    assert await outcomes(deliveries) == {None: 50}
     assert await left_in(other, CHANNEL) == list(range(50))
 
 
 async def test_a_closed_layer_refuses_what_is_pushed(layers: Layers) -> None:
     layer = await layers.open()
     await layer.close()
-    (ticket,) = push(layer, CHANNEL, [1])
-    error = await ticket.outcome()
+    (delivery,) = push(layer, CHANNEL, [1])
+    error = await delivery.outcome()
     assert isinstance(error, Unavailable)
     assert error.executed == "no"
 
@@ -169,9 +169,9 @@ async def test_a_closed_layer_refuses_what_is_pushed(layers: Layers) -> None:
 @pytest.mark.parametrize("size", [1, 1000, 60_000])
 async def test_a_great_deal_can_be_pushed_in_one_tick_before_closing(layers: Layers, size: int) -> None:
     layer, other = await layers.open(), await layers.open()
-    tickets = [Ticket(layer, CHANNEL, [number, "x" * size]) for number in range(200)]
-    for ticket in tickets:
-        layer.push(ticket)
+    deliveries = [Delivery(layer, CHANNEL, [number, "x" * size]) for number in range(200)]
+    for delivery in deliveries:
+        layer.push(delivery)
     await layer.close()
-    assert await outcomes(tickets) == {None: 200}
+    assert await outcomes(deliveries) == {None: 200}
     assert [number for number, _ in await left_in(other, CHANNEL)] == list(range(200))

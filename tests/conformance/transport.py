@@ -1,4 +1,4 @@
-"""What a layer moves and who reads it, without a bus: tickets that remember, readers that count."""
+"""What a layer moves and who reads it, without a bus: deliveries that remember, readers that count."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import msgpack
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from servicebus import ChannelFull, ServiceBusError
+from servicebus.layers.delivery import Options
 from servicebus.layers.factory import layer_for
-from servicebus.layers.layer import Consumer, Layer, Limits
+from servicebus.layers.layer import Consumer, Layer
+from servicebus.layers.limits import Limits
 from servicebus.protocol.codec import MAX_FRAME, encode_frame
 from servicebus.protocol.credit import Credit
 
 from ..timing import MS, eventually
 
 
-class Ticket:
+class Delivery:
     """One numbered message. ``outcome`` is None when it was taken, the error when not; it is set once."""
 
-    counted = ""
-
     def __init__(
-        self, layer: Layer, channel: str, number: Any, needs_worker: bool = False, bundled: bool = False
+        self, layer: Layer, channel: str, number: Any, needs_worker: bool = False, may_bundle: bool = False
     ) -> None:
-        self.channel, self.number, self.needs_worker, self.bundled = channel, number, needs_worker, bundled
+        self.channel, self.number, self.options = channel, number, Options(needs_worker, may_bundle)
         fence, expires = layer.fence_of(channel), layer.now_ms() + 60_000
         self.frame = encode_frame(fence, expires, "", {"type": "n", "n": number}, MAX_FRAME)
         self.settled = asyncio.get_running_loop().create_future()
@@ -121,12 +121,12 @@ def number_of(frame: bytes) -> Any:
     return msgpack.unpackb(frame)[3]["n"]
 
 
-def push(layer: Layer, channel: str, numbers: Iterable[Any], needs_worker: bool = False) -> list[Ticket]:
+def push(layer: Layer, channel: str, numbers: Iterable[Any], needs_worker: bool = False) -> list[Delivery]:
     """Push numbered messages in one tick."""
-    tickets = [Ticket(layer, channel, number, needs_worker) for number in numbers]
-    for ticket in tickets:
-        layer.push(ticket)
-    return tickets
+    deliveries = [Delivery(layer, channel, number, needs_worker) for number in numbers]
+    for delivery in deliveries:
+        layer.push(delivery)
+    return deliveries
 
 
 async def pushed(layer: Layer, channel: str, numbers: Iterable[Any]) -> None:
@@ -134,9 +134,9 @@ async def pushed(layer: Layer, channel: str, numbers: Iterable[Any]) -> None:
     assert await outcomes(push(layer, channel, numbers)) == {None: len(list(numbers))}
 
 
-async def outcomes(tickets: Iterable[Ticket]) -> dict[type[ServiceBusError] | None, int]:
-    """How many tickets were taken (None), and how many refused, by error class."""
-    results = [await ticket.outcome() for ticket in tickets]
+async def outcomes(deliveries: Iterable[Delivery]) -> dict[type[ServiceBusError] | None, int]:
+    """How many deliveries were taken (None), and how many refused, by error class."""
+    results = [await delivery.outcome() for delivery in deliveries]
     return dict(Counter(None if error is None else type(error) for error in results))
 
 

@@ -10,15 +10,21 @@ from contextlib import suppress
 import msgspec
 import pytest
 
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
 from servicebus.protocol.bundles import unbundled
-from servicebus.protocol.codec import DEFAULT_MAX_SIZE, UNDECODABLE, MalformedFrame, decode_reply, decode_request
+from servicebus.protocol.codec import (
+    UNDECODABLE,
+    MalformedFrame,
+    decode_reply,
+    decode_request,
+)
 
 from ..timing import MS
 from .conftest import Figures
 
 MEBIBYTE = 2**20
 HEAD = b"\x94\x00\x00\xa0"
-ROOM = DEFAULT_MAX_SIZE - len(HEAD)
+ROOM = DEFAULT_MAX_MESSAGE_SIZE - len(HEAD)
 MAP_WITH_BODY = b"\x82\xa4type\xa1x\xa4body"
 BODY_ROOM = ROOM - len(MAP_WITH_BODY)
 ARRAY = b"\xdd" + (BODY_ROOM - 5).to_bytes(4, "big")
@@ -40,7 +46,7 @@ BUNDLES = {
     "a bundle of empty frames": b"\x91\xdc\x7f\xfa" + b"\xc4\x00" * 32_762,
     "a bundle that promises four billion frames": b"\x91\xdd\xff\xff\xff\xff",
     "a bundle of a frame that promises four gigabytes": b"\x91\x91\xc6\xff\xff\xff\xff",
-    "bundles in bundles": b"\x91" * DEFAULT_MAX_SIZE,
+    "bundles in bundles": b"\x91" * DEFAULT_MAX_MESSAGE_SIZE,
 }
 
 
@@ -48,7 +54,7 @@ BUNDLES = {
 @pytest.mark.parametrize("name", [*BOMBS, *BUNDLES])
 def test_a_bomb_costs_little_memory_and_time(name: str, figures: Figures) -> None:
     bomb, reading = (BOMBS[name], read) if name in BOMBS else (BUNDLES[name], opened)
-    assert len(bomb) <= DEFAULT_MAX_SIZE
+    assert len(bomb) <= DEFAULT_MAX_MESSAGE_SIZE
     # Beside busy processes the same instructions take up to twice as long: the least of many is what they cost.
     seconds = min(cpu_seconds(bomb, reading) for _ in range(100))
     tracemalloc.start()
@@ -71,7 +77,7 @@ def opened(bomb: bytes) -> None:
     """As a caller does."""
     for frame in unbundled([bomb]):
         with suppress(MalformedFrame):
-            decode_reply(frame, DEFAULT_MAX_SIZE)
+            decode_reply(frame, DEFAULT_MAX_MESSAGE_SIZE)
 
 
 def cpu_seconds(bomb: bytes, how: Callable[[bytes], None]) -> float:
@@ -83,4 +89,4 @@ def cpu_seconds(bomb: bytes, how: Callable[[bytes], None]) -> float:
 def read(bomb: bytes) -> None:
     """As a worker does: the frame, then the body."""
     with suppress(MalformedFrame, *UNDECODABLE):
-        msgspec.msgpack.decode(decode_request(bomb, DEFAULT_MAX_SIZE).message.body)
+        msgspec.msgpack.decode(decode_request(bomb, DEFAULT_MAX_MESSAGE_SIZE).message.body)

@@ -12,7 +12,8 @@ import msgpack
 import pytest
 
 from servicebus import DeadlineExceeded, Service, ServiceBus
-from servicebus.protocol.codec import MAX_SIZE, MalformedFrame, decode_request
+from servicebus.errors import LARGEST_MESSAGE
+from servicebus.protocol.codec import MalformedFrame, decode_request
 from servicebus.testing.fault_plan import Mischief, Order
 from servicebus.testing.faulty_bus import HarnessBus
 
@@ -100,7 +101,7 @@ def wild(draw: random.Random, model: bytes) -> bytes:
 def is_unanswered(frame: bytes, fence: int) -> bool:
     """Whether a worker takes the frame and nobody waits for what becomes of it."""
     try:
-        parsed = decode_request(frame, MAX_SIZE)
+        parsed = decode_request(frame, LARGEST_MESSAGE)
     except MalformedFrame:
         return False
     return parsed.fence in (0, fence) and not parsed.message.reply_channel
@@ -118,7 +119,7 @@ async def test_every_spoiled_frame_is_rejected_or_handled_and_the_worker_goes_on
         await bus.send(CHANNEL, {"type": "echo", "n": 2})
         models = own_server.frames(CHANNEL)
         own_server.run("FLUSHALL")
-        fence = decode_request(models[0], MAX_SIZE).fence
+        fence = decode_request(models[0], LARGEST_MESSAGE).fence
         async with HarnessBus(own_server.url, mischief=mischief) as worker, worker.serving(echoing()):
             unanswered = list[bytes]()
 

@@ -14,8 +14,8 @@ import msgpack
 import pytest
 
 from servicebus import DeadlineExceeded, Service, ServiceBus
+from servicebus.errors import LARGEST_MESSAGE
 from servicebus.protocol.codec import (
-    MAX_SIZE,
     Decode,
     MalformedFrame,
     decode_cancellation,
@@ -64,7 +64,7 @@ def shapes(draw: random.Random) -> list[tuple[str, Any, Decode[Any]]]:
 def accepted(frame: bytes, decode: Decode[Any]) -> int:
     """1 for one that is taken. Raises for anything but a verdict."""
     try:
-        decode(frame, MAX_SIZE)
+        decode(frame, LARGEST_MESSAGE)
     except MalformedFrame:
         return 0
     return 1
@@ -86,7 +86,7 @@ def test_no_frame_of_which_one_bit_was_flipped_is_taken(figures: Figures) -> Non
     genuine = flipped = taken = 0
     for _ in range(FRAMES):
         channel, message, decode = draw.choice(shapes(draw))
-        frame = strict.encode_sent(7, 2**40, "response.tests!x", message, 2**39, MAX_SIZE, channel)
+        frame = strict.encode_sent(7, 2**40, "response.tests!x", message, 2**39, LARGEST_MESSAGE, channel)
         for codec in (strict, lenient):
             genuine += accepted(frame, codec.reading(channel, decode))
         read = strict.reading(channel, decode)

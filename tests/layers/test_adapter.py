@@ -23,11 +23,11 @@ from servicebus import (
     Unavailable,
 )
 from servicebus.layers.foreign import AdapterLayer, outbox, presence
-from servicebus.layers.layer import Limits
-from servicebus.protocol.addresses import full_name, route
+from servicebus.layers.limits import Limits
+from servicebus.protocol.addresses import full_name, split_address
 from servicebus.protocol.codec import encode_frame
 
-from ..conformance.transport import Reader, Ticket, outcomes, push
+from ..conformance.transport import Delivery, Reader, outcomes, push
 from ..shop import CHANNEL, Count, Placed, calling, counter
 from ..timing import MS, eventually
 
@@ -140,11 +140,11 @@ async def test_a_layer_that_hangs_is_given_up(foreign: Moody, monkeypatch: pytes
 
 async def test_what_expires_while_it_waits_for_the_layer_is_never_sent(foreign: Moody, layer: AdapterLayer) -> None:
     foreign.hold.clear()
-    first, second, third = (Ticket(layer, CHANNEL, n) for n in range(3))
+    first, second, third = (Delivery(layer, CHANNEL, n) for n in range(3))
     second.frame = encode_frame(0, layer.now_ms() + 20, "", {"type": "n", "n": 1}, 1000)
     third.frame = encode_frame(0, layer.now_ms() + 20, "", {"type": "n", "n": 2, "deadline": layer.now_ms() + 20}, 1000)
-    for ticket in (first, second, third):
-        layer.push(ticket)
+    for delivery in (first, second, third):
+        layer.push(delivery)
     await asyncio.sleep(40 * MS)
     foreign.hold.set()
     assert await first.outcome() is None
@@ -160,9 +160,9 @@ async def test_more_than_may_wait_for_the_layer_is_refused(
 ) -> None:
     monkeypatch.setattr(outbox, "MOST_WAITING", 1000)
     foreign.hold.clear()
-    tickets = push(layer, CHANNEL, ["x" * 100 for _ in range(12)])
+    deliveries = push(layer, CHANNEL, ["x" * 100 for _ in range(12)])
     foreign.hold.set()
-    found = await outcomes(tickets)
+    found = await outcomes(deliveries)
     assert found[Overloaded] > 0
     assert found[None] + found[Overloaded] == 12
     assert await outcomes(push(layer, CHANNEL, range(3))) == {None: 3}, "there is room again"
@@ -170,12 +170,12 @@ async def test_more_than_may_wait_for_the_layer_is_refused(
 
 async def test_what_has_not_left_can_be_taken_back_and_nothing_else(foreign: Moody, layer: AdapterLayer) -> None:
     foreign.hold.clear()
-    tickets = push(layer, CHANNEL, range(3))
+    deliveries = push(layer, CHANNEL, range(3))
     await asyncio.sleep(0)
-    assert await layer.withdraw(*tickets) == tickets[1:]
+    assert await layer.withdraw(*deliveries) == deliveries[1:]
     foreign.hold.set()
-    assert await tickets[0].outcome() is None
-    assert await layer.withdraw(*tickets) == []
+    assert await deliveries[0].outcome() is None
+    assert await layer.withdraw(*deliveries) == []
     assert len(foreign.sent) == 1
 
 
@@ -196,10 +196,10 @@ async def test_bytes_stay_bytes(foreign: Moody) -> None:
 
 
 async def test_a_frame_that_is_none_is_refused(layer: AdapterLayer) -> None:
-    ticket = Ticket(layer, CHANNEL, 1)
-    ticket.frame = b"\xc1"
-    layer.push(ticket)
-    assert isinstance(await ticket.outcome(), InvalidRequest)
+    delivery = Delivery(layer, CHANNEL, 1)
+    delivery.frame = b"\xc1"
+    layer.push(delivery)
+    assert isinstance(await delivery.outcome(), InvalidRequest)
 
 
 async def test_failures_of_receive_are_waited_out(foreign: Moody, layer: AdapterLayer) -> None:
@@ -275,9 +275,9 @@ async def test_closing_waits_a_moment_for_a_layer_that_hangs(
 ) -> None:
     monkeypatch.setattr(outbox, "CLOSE_WITHIN", 20 * MS)
     foreign.hold.clear()
-    tickets = push(layer, CHANNEL, range(3))
+    deliveries = push(layer, CHANNEL, range(3))
     await layer.close()
-    errors = [await ticket.outcome() for ticket in tickets]
+    errors = [await delivery.outcome() for delivery in deliveries]
     assert [(type(error), getattr(error, "executed", "")) for error in errors] == [
         (SendUnknown, "maybe"),
         (Unavailable, "no"),
@@ -339,4 +339,4 @@ words = st.text(alphabet="abcXYZ019-_", min_size=1, max_size=8)
 @given(st.lists(words, min_size=1, max_size=4), st.none() | words)
 def test_a_full_name_is_what_its_route_was_made_of(parts: list[str], unique: str | None) -> None:
     name = ".".join(parts) + ("" if unique is None else f"!{unique}")
-    assert full_name(*route(name)) == name
+    assert full_name(*split_address(name)) == name

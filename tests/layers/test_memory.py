@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from servicebus import NoWorkers
-from servicebus.layers.layer import Layer, Limits
+from servicebus.layers.layer import Layer
+from servicebus.layers.limits import Limits
 from servicebus.layers.memory import Hub, MemoryLayer
 
 from ..conformance.transport import Layers, Reader, left_in, outcomes, push, pushed

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import MessageTooLarge
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
+from servicebus.errors import LARGEST_MESSAGE
 from servicebus.protocol.codec import (
-    DEFAULT_MAX_SIZE,
-    MAX_SIZE,
     UNDECODABLE,
     MalformedFrame,
     decode_raw,
@@ -43,13 +43,13 @@ requests = st.builds(
 replies = st.builds(OutgoingReply, type=st.just(REPLY), body=bodies)
 instants = st.integers(0, 2**64 - 1)
 fences = st.integers(0, 2**32 - 1)
-frames = st.builds(encode_frame, fences, instants, texts, requests | replies, st.just(MAX_SIZE))
+frames = st.builds(encode_frame, fences, instants, texts, requests | replies, st.just(LARGEST_MESSAGE))
 
 
 def decodes_or_is_malformed(data: bytes) -> None:
     for decode in DECODERS:
         try:
-            decoded = decode(data, DEFAULT_MAX_SIZE)
+            decoded = decode(data, DEFAULT_MAX_MESSAGE_SIZE)
         except MalformedFrame:
             continue
         body: Any = getattr(decoded.message, "body", decoded.message)
@@ -80,18 +80,18 @@ def test_a_frame_cut_anywhere_is_malformed(frame: bytes) -> None:
     for end in range(len(frame)):
         for decode in DECODERS:
             with pytest.raises(MalformedFrame):
-                decode(frame[:end], DEFAULT_MAX_SIZE)
+                decode(frame[:end], DEFAULT_MAX_MESSAGE_SIZE)
 
 
 @given(frames, st.binary(min_size=1, max_size=5))
 def test_bytes_after_the_frame_make_it_malformed(frame: bytes, more: bytes) -> None:
     with pytest.raises(MalformedFrame):
-        decode_raw(frame + more, MAX_SIZE)
+        decode_raw(frame + more, LARGEST_MESSAGE)
 
 
 @given(fences, instants, texts, requests)
 def test_a_request_is_read_as_it_was_written(fence: int, expires: int, local: str, sent: OutgoingRequest) -> None:
-    frame = decode_request(encode_frame(fence, expires, local, sent, MAX_SIZE), MAX_SIZE)
+    frame = decode_request(encode_frame(fence, expires, local, sent, LARGEST_MESSAGE), LARGEST_MESSAGE)
     assert (frame.fence, frame.expires, frame.local) == (fence, expires, local)
     read = frame.message
     assert repr(msgspec.msgpack.decode(read.body)) == repr(as_read(sent.body))
@@ -105,7 +105,7 @@ def as_read(value: Any) -> Any:
 
 @given(frames, fences)
 def test_a_restamped_frame_differs_in_its_fence_alone(frame: bytes, fence: int) -> None:
-    before, after = decode_raw(frame, MAX_SIZE), decode_raw(restamped(frame, fence), MAX_SIZE)
+    before, after = decode_raw(frame, LARGEST_MESSAGE), decode_raw(restamped(frame, fence), LARGEST_MESSAGE)
     assert after.fence == fence
     assert (after.expires, after.local, bytes(after.message)) == (before.expires, before.local, bytes(before.message))
 
@@ -113,23 +113,23 @@ def test_a_restamped_frame_differs_in_its_fence_alone(frame: bytes, fence: int) 
 def test_an_absent_body_is_told_from_a_body_of_nil() -> None:
     absent = msgspec.msgpack.encode([0, 1, "", {"type": "x"}])
     nil = msgspec.msgpack.encode([0, 1, "", {"type": "x", "body": None}])
-    assert decode_request(absent, MAX_SIZE).message.body is NO_BODY
-    assert bytes(decode_request(nil, MAX_SIZE).message.body) == b"\xc0"
+    assert decode_request(absent, LARGEST_MESSAGE).message.body is NO_BODY
+    assert bytes(decode_request(nil, LARGEST_MESSAGE).message.body) == b"\xc0"
 
 
 def test_elements_after_the_fifth_and_unknown_keys_are_ignored() -> None:
     frame = msgspec.msgpack.encode([0, 1, "", {"type": "x", "body": 1, "colour": "red"}, 5, "later"])
-    assert decode_request(frame, MAX_SIZE).message.type == "x"
+    assert decode_request(frame, LARGEST_MESSAGE).message.type == "x"
 
 
 @pytest.mark.parametrize("decode", DECODERS)
 def test_a_frame_over_the_limit_is_refused_before_it_is_decoded(decode: Any) -> None:
     with pytest.raises(MalformedFrame, match="65537 bytes, over the limit of 65536"):
-        decode(b"\xc1" * 65_537, DEFAULT_MAX_SIZE)
+        decode(b"\xc1" * 65_537, DEFAULT_MAX_MESSAGE_SIZE)
 
 
 def test_an_encoded_frame_is_measured_to_the_byte() -> None:
-    size = len(encode_frame(0, 0, "", "x" * 1000, MAX_SIZE))
+    size = len(encode_frame(0, 0, "", "x" * 1000, LARGEST_MESSAGE))
     assert len(encode_frame(0, 0, "", "x" * 1000, size)) == size
     with pytest.raises(MessageTooLarge) as caught:
         encode_frame(0, 0, "", "x" * 1000, size - 1)

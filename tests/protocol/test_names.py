@@ -9,16 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import ConfigurationError
-from servicebus.protocol.addresses import (
-    caller_of,
+from servicebus.contract.names import (
     checked_channel,
     checked_service,
     events_channel,
-    full_name,
     is_channel,
-    reply_prefix,
     request_channel,
-    route,
+)
+from servicebus.protocol.addresses import (
+    caller_of,
+    full_name,
+    reply_prefix,
+    split_address,
 )
 
 services = st.from_regex(re.compile(r"[a-z][a-z0-9\-_]{0,39}", re.ASCII), fullmatch=True)
@@ -67,33 +69,33 @@ def test_every_channel_made_for_a_service_is_legal(service: str) -> None:
 def test_a_reply_channel_names_its_caller_its_inbox_and_its_call(service: str) -> None:
     prefix = reply_prefix(service, "ab" * 16)
     assert caller_of(prefix + "cafe") == service
-    assert route(prefix + "cafe") == ("ab" * 16 + "!", f"response.{service}!cafe")
+    assert split_address(prefix + "cafe") == ("ab" * 16 + "!", f"response.{service}!cafe")
 
 
 def test_all_channels_of_a_process_share_its_inbox_under_local_names_of_their_own() -> None:
     names = ["response.orders.4f2a!c81d", "specific.4f2a!c81d", "specific.4f2a!", "4f2a!c81d"]
-    routes = [route(name) for name in names]
+    routes = [split_address(name) for name in names]
     assert {inbox for inbox, _ in routes} == {"4f2a!"}
     assert len({local for _, local in routes}) == len(names)
 
 
 @given(legal_names, legal_names)
 def test_two_channels_never_share_a_list_and_a_local_name(one: str, other: str) -> None:
-    assert (route(one) == route(other)) is (one == other)
+    assert (split_address(one) == split_address(other)) is (one == other)
 
 
 @given(legal_names)
 def test_list_and_local_name_are_the_channel_again(name: str) -> None:
-    assert full_name(*route(name)) == name
+    assert full_name(*split_address(name)) == name
 
 
 def test_a_channel_that_begins_with_a_dot_is_another() -> None:
-    assert route(".4f2a!c81d") == ("4f2a!", ".!c81d")
-    assert route("..4f2a!c81d") == ("4f2a!", "..!c81d")
+    assert split_address(".4f2a!c81d") == ("4f2a!", ".!c81d")
+    assert split_address("..4f2a!c81d") == ("4f2a!", "..!c81d")
 
 
 def test_a_channel_that_is_not_process_local_has_a_list_of_its_own() -> None:
-    assert route("inventory.request") == ("inventory.request", "")
+    assert split_address("inventory.request") == ("inventory.request", "")
 
 
 @pytest.mark.parametrize("name", ["", "response", "response.a", "specific.a!b", "other.a.b!c"])

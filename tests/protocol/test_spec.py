@@ -21,7 +21,7 @@ import servicebus
 from servicebus import Context, DeadlineExceeded, RemoteError, Request, Service, ServiceBus
 from servicebus.errors import RESERVED_CODES, InvalidRequest, UnknownOperation
 from servicebus.layers.redis.schema.keys import Keys
-from servicebus.protocol import codec, envelope, error_codes
+from servicebus.protocol import envelope, error_codes
 
 from ..server import RealServer
 from ..shop import CHANNEL, Closed, Line, Placed, Reserve, Reserved, calling
@@ -98,8 +98,8 @@ def test_the_keys_are_those_of_the_table() -> None:
 
 def test_the_limits_are_those_of_the_text() -> None:
     section = SPEC.split("## 8. Limits")[1]
-    assert f"{codec.DEFAULT_MAX_SIZE:,} bytes by default" in section
-    assert codec.MAX_SIZE == 2**20
+    assert f"{config.DEFAULT_MAX_MESSAGE_SIZE:,} bytes by default" in section
+    assert errors.LARGEST_MESSAGE == 2**20
     assert "1 MiB at most" in section
     assert "At most 64 headers of 8 KiB" in section
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from servicebus.api.middleware import Outgoing, Proceed
+from servicebus.api.middleware import CallNext, Invocation
 
 FOREVER = 1_000_000
 
@@ -29,21 +29,21 @@ class Faults:
     def fail(self, kind: type, error: Callable[[], Exception], times: int = FOREVER, after: bool = False) -> None:
         self._left[kind], self._errors[kind] = times, (error, after)
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
-        self.seen.append(outgoing.message)
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
+        self.seen.append(invocation.message)
         self._pending += 1
         self.most = max(self.most, self._pending)
         try:
-            return await self._carried_out(outgoing, proceed)
+            return await self._carried_out(invocation, call_next)
         finally:
             self._pending -= 1
 
-    async def _carried_out(self, outgoing: Outgoing, proceed: Proceed) -> Any:
-        kind = type(outgoing.message)
+    async def _carried_out(self, invocation: Invocation, call_next: CallNext) -> Any:
+        kind = type(invocation.message)
         if not self._left[kind]:
-            return await proceed(outgoing)
+            return await call_next(invocation)
         self._left[kind] -= 1
         error, after = self._errors[kind]
         if after:
-            await proceed(outgoing)
+            await call_next(invocation)
         raise error()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.protocol.codec import DEFAULT_MAX_SIZE
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
 from services.inventory.contract import Receive
 from services.money import rounded
 from services.orders.contract import Place, RecordReturn
@@ -116,7 +116,7 @@ def test_every_message_about_an_invoice_fits_the_bus(sku: str, price: str, units
     amount = rounded(Decimal(price) * units)
     quoted = [QuotedLine(line.sku, line.quantity, Decimal(price), amount) for line in plan.steps[0].lines]
     size = len(msgspec.msgpack.encode(Quotation(quoted, amount * len(quoted))))
-    assert 30_000 < size < DEFAULT_MAX_SIZE - 1000
+    assert 30_000 < size < DEFAULT_MAX_MESSAGE_SIZE - 1000
 
 
 skus = st.sampled_from(["A", "B", "C", "DOT"])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from servicebus import Request, Service, ServiceError
-from servicebus.api.middleware import Outgoing, Proceed, ServiceMiddleware
+from servicebus.api.middleware import CallNext, Invocation, ServiceMiddleware
 
 CHANNEL = "desk.request"
 
@@ -90,14 +90,14 @@ class Downstream:
 
     def __init__(self, *script: Exception | float | None) -> None:
         self.script = list(script)
-        self.seen: list[Outgoing] = []
+        self.seen: list[Invocation] = []
 
     @property
     def sent(self) -> int:
         return len(self.seen)
 
-    async def __call__(self, outgoing: Outgoing) -> Any:
-        self.seen.append(outgoing)
+    async def __call__(self, invocation: Invocation) -> Any:
+        self.seen.append(invocation)
         step = self.script.pop(0) if self.script else None
         if isinstance(step, Exception):
             raise step
@@ -110,11 +110,11 @@ class Counting:
     """Innermost middleware of a bus: what really leaves."""
 
     def __init__(self) -> None:
-        self.seen: list[Outgoing] = []
+        self.seen: list[Invocation] = []
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> Any:
-        self.seen.append(outgoing)
-        return await proceed(outgoing)
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
+        self.seen.append(invocation)
+        return await call_next(invocation)
 
 
 async def outcome_of(awaitable: Awaitable[Any]) -> Any:
@@ -125,5 +125,5 @@ async def outcome_of(awaitable: Awaitable[Any]) -> Any:
         return error
 
 
-def call(message: Any, timeout: float = 1.0, channel: str = CHANNEL) -> Outgoing:
-    return Outgoing("call", channel, message, timeout)
+def call(message: Any, timeout: float = 1.0, channel: str = CHANNEL) -> Invocation:
+    return Invocation("call", channel, message, timeout)

@@ -20,7 +20,7 @@ from servicebus import (
     Unavailable,
     WorkerLost,
 )
-from servicebus.api.middleware import Outgoing
+from servicebus.api.middleware import Invocation
 from servicebus.resilience import BulkheadFull, CircuitBreaker, CircuitOpen
 from servicebus.resilience.circuit import State
 
@@ -35,7 +35,7 @@ async def fed(policy: CircuitBreaker, *errors: Exception, seconds: float = 0.1) 
     clock = policy._clock
     for error in errors:
 
-        async def fail(_: Outgoing, error: Exception = error) -> None:
+        async def fail(_: Invocation, error: Exception = error) -> None:
             if isinstance(clock, Clock):
                 clock.now += seconds
             raise error
@@ -100,9 +100,9 @@ async def test_each_channel_has_its_own_circuit_and_sends_use_it_too() -> None:
     policy, downstream = breaker(), Downstream()
     await fed(policy, *[NoWorkers(CHANNEL)] * 3)
     await policy(call(Note(), channel="other.request"), downstream)
-    await policy(Outgoing("publish", CHANNEL, {}, 1.0), downstream)
+    await policy(Invocation("publish", CHANNEL, {}, 1.0), downstream)
     with pytest.raises(CircuitOpen):
-        await policy(Outgoing("send", CHANNEL, {"type": "note"}, 1.0), downstream)
+        await policy(Invocation("send", CHANNEL, {"type": "note"}, 1.0), downstream)
     assert downstream.sent == 2
 
 

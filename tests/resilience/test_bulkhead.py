@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from servicebus import ConfigurationError, DeadlineExceeded, InvalidRequest, Overloaded
-from servicebus.api.middleware import Outgoing
+from servicebus.api.middleware import Invocation
 from servicebus.resilience import Bulkhead, BulkheadFull
 
 from ..shop import calling
@@ -22,10 +22,10 @@ class Inside:
         self.seconds, self.now, self.most = seconds, 0, 0
         self.order: list[int] = []
 
-    async def __call__(self, outgoing: Outgoing) -> Any:
+    async def __call__(self, invocation: Invocation) -> Any:
         self.now += 1
         self.most = max(self.most, self.now)
-        self.order.append(outgoing.message.number)
+        self.order.append(invocation.message.number)
         try:
             await asyncio.sleep(self.seconds)
         finally:
@@ -58,7 +58,7 @@ async def test_each_channel_has_its_own_places_and_what_wants_no_reply_needs_non
     await asyncio.sleep(0)
     assert bulkhead.in_flight(CHANNEL) == 1
     assert await bulkhead(call(Note(), channel="other.request"), Downstream()) == 1
-    assert await bulkhead(Outgoing("send", CHANNEL, {}, 1.0), Downstream()) == 1
+    assert await bulkhead(Invocation("send", CHANNEL, {}, 1.0), Downstream()) == 1
     holder.cancel()
     await asyncio.wait([holder])
     assert not bulkhead._gates
@@ -80,7 +80,7 @@ async def test_nobody_waits_longer_than_its_deadline_and_what_waited_was_not_sen
 async def test_who_waited_has_the_rest_of_its_time() -> None:
     bulkhead, downstream = Bulkhead(1, queue=1), Downstream(50 * MS)
     await asyncio.gather(bulkhead(call(Note(), 5.0), downstream), bulkhead(call(Note(), 5.0), downstream))
-    first, second = (outgoing.timeout for outgoing in downstream.seen)
+    first, second = (invocation.timeout for invocation in downstream.seen)
     assert first == 5.0
     assert second is not None
     assert 4.0 < second < 5.0 - 40 * MS
@@ -117,7 +117,7 @@ async def test_one_that_is_cancelled_as_it_gets_its_place_passes_it_on() -> None
     bulkhead, inside = Bulkhead(1, queue=2), Inside(0)
     release = asyncio.Event()
 
-    async def hold(_: Outgoing) -> None:
+    async def hold(_: Invocation) -> None:
         await release.wait()
 
     async def hold_and_cancel() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from servicebus import ChannelFull, ConfigurationError, NoWorkers, SendUnknown
-from servicebus.api.middleware import Outgoing
+from servicebus.api.middleware import Invocation
 from servicebus.resilience import Hedge, idempotent
 
 from ..shop import calling
@@ -66,7 +66,7 @@ async def test_what_does_not_promise_to_be_idempotent_never_runs_twice(url: str,
 
 async def test_sends_are_never_hedged() -> None:
     downstream = Downstream(20 * MS)
-    await generous(after=1 * MS)(Outgoing("send", CHANNEL, Look(), 1.0), downstream)
+    await generous(after=1 * MS)(Invocation("send", CHANNEL, Look(), 1.0), downstream)
     assert downstream.sent == 1
 
 
@@ -101,7 +101,7 @@ def ending(first: Exception | None, second: Exception | None, *, sooner: int) ->
     """A downstream whose two copies end so, one of them sooner, once both have been sent."""
     ends, sent, both_sent = [first, second], 0, asyncio.Event()
 
-    async def proceed(outgoing: Outgoing) -> str:
+    async def call_next(invocation: Invocation) -> str:
         nonlocal sent
         sent += 1
         copy = sent
@@ -114,7 +114,7 @@ def ending(first: Exception | None, second: Exception | None, *, sooner: int) ->
             raise error
         return "value"
 
-    return proceed
+    return call_next
 
 
 async def test_a_value_wins_over_an_error_of_the_other_copy() -> None:
@@ -146,7 +146,7 @@ async def test_cancelled_at_any_instant_no_copy_is_left() -> None:
     chance = random.Random(3)
     hedge, running = generous(after=1 * MS), 0
 
-    async def proceed(outgoing: Outgoing) -> None:
+    async def call_next(invocation: Invocation) -> None:
         nonlocal running
         running += 1
         try:
@@ -155,7 +155,7 @@ async def test_cancelled_at_any_instant_no_copy_is_left() -> None:
             running -= 1
 
     for _ in range(50):
-        tasks = [asyncio.ensure_future(hedge(call(Look()), proceed)) for _ in range(10)]
+        tasks = [asyncio.ensure_future(hedge(call(Look()), call_next)) for _ in range(10)]
         for task in tasks:
             asyncio.get_running_loop().call_later(chance.uniform(0, 5 * MS), task.cancel)
         await asyncio.wait(tasks)

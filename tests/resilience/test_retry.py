@@ -18,7 +18,7 @@ from servicebus import (
     ServiceBusError,
     WorkerLost,
 )
-from servicebus.api.middleware import Endpoint, Outgoing
+from servicebus.api.middleware import Endpoint, Invocation
 from servicebus.resilience import Retry, idempotent
 from servicebus.testing.checker import problems
 from servicebus.testing.faulty_bus import HarnessBus
@@ -103,7 +103,7 @@ async def test_what_wants_no_reply_is_retried_too(url: str, kind: str) -> None:
         else:
             await bus.publish("desk.opened", {})
             assert len(leaving.seen) == 1
-    assert {outgoing.timeout for outgoing in leaving.seen} == {5.0}
+    assert {invocation.timeout for invocation in leaving.seen} == {5.0}
 
 
 @pytest.mark.parametrize("failure", [SendUnknown(CHANNEL), WorkerLost(CHANNEL)], ids=lambda one: type(one).__name__)
@@ -138,8 +138,8 @@ async def test_an_attempt_gets_what_is_left_of_the_timeout_and_none_begins_after
     retry = eager(clock=clock, attempts=9)
     seen: list[float | None] = []
 
-    async def slow(outgoing: Outgoing) -> Any:
-        seen.append(outgoing.timeout)
+    async def slow(invocation: Invocation) -> Any:
+        seen.append(invocation.timeout)
         clock.now += 0.4
         raise NoWorkers(CHANNEL)
 

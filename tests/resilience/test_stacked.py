@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servicebus import ServiceBus, ServiceBusError
-from servicebus.api.middleware import BusMiddleware, Outgoing
+from servicebus.api.middleware import BusMiddleware, Invocation
 from servicebus.resilience import Bulkhead, CircuitBreaker, Deduplicate, Hedge, MemoryStore, Retry, idempotent
 from servicebus.testing.checker import problems
 from servicebus.testing.faulty_bus import HarnessBus
@@ -97,7 +97,7 @@ async def test_while_nothing_fails_all_of_them_together_change_nothing(url: str)
         replies = await asyncio.gather(*(bus.call(CHANNEL, Note(number=n)) for n in range(80)))
     assert replies == list(range(80))
     assert len(stack.leaving.seen) == 80
-    assert stack.leaving.seen[0] == Outgoing("call", CHANNEL, Note(number=0), 5.0)
+    assert stack.leaving.seen[0] == Invocation("call", CHANNEL, Note(number=0), 5.0)
 
 
 async def test_a_downstream_that_is_gone_is_hardly_asked(url: str) -> None:

@@ -11,13 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import ConfigurationError, Service
+from servicebus.contract.names import checked_channel
 from servicebus.layers.redis.schema import scripts
-from servicebus.protocol.addresses import (
-    checked_channel,
-    inbox_mark,
-    reply_prefix,
-    route,
-)
+from servicebus.protocol.addresses import inbox_mark, reply_prefix, split_address
 from servicebus.security.acl import ServiceUser, grants, named_lists, rules, users
 
 PASSWORD = "correct horse battery"
@@ -182,7 +178,7 @@ def test_a_list_that_is_nobodys_is_refused_with_the_option(text: str, complaint:
 def test_the_reply_channels_of_a_service_with_the_longest_name_are_legal(name: str) -> None:
     channel = reply_prefix(name, inbox_mark(name) + "r" * 22) + "c" * 11
     assert checked_channel(channel) == channel
-    assert fnmatchcase(f"asgi:{{{route(channel)[0]}}}", marked(name))
+    assert fnmatchcase(f"asgi:{{{split_address(channel)[0]}}}", marked(name))
 
 
 def test_the_page_shows_what_is_printed() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgpack
 
+from servicebus.errors import LARGEST_MESSAGE
 from servicebus.layers.redis.connection.connection import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted, runs
-from servicebus.protocol.codec import MAX_SIZE, encode_sent
+from servicebus.protocol.codec import encode_sent
 from servicebus.security.signing import SigningCodec
 
 from .keys import KEYS
@@ -17,11 +18,11 @@ codec = SigningCodec(KEYS, "asgi")
 
 
 def signed(fence: int, sent: int = 5) -> bytes:
-    return codec.encode_sent(fence, 1, "", {"type": "run"}, sent, MAX_SIZE, CHANNEL)
+    return codec.encode_sent(fence, 1, "", {"type": "run"}, sent, LARGEST_MESSAGE, CHANNEL)
 
 
 def plain(fence: int) -> bytes:
-    return encode_sent(fence, 1, "", {"type": "run"}, 5, MAX_SIZE)
+    return encode_sent(fence, 1, "", {"type": "run"}, 5, LARGEST_MESSAGE)
 
 
 def read(frames: list[bytes], promoted: bool = False) -> list[tuple[list[bytes], int]]:

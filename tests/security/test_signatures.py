@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus import MessageTooLarge
-from servicebus.protocol.codec import MAX_SIZE, MalformedFrame, decode_raw, decode_reply, decode_request, encode_sent
+from servicebus.errors import LARGEST_MESSAGE
+from servicebus.protocol.codec import (
+    MalformedFrame,
+    decode_raw,
+    decode_reply,
+    decode_request,
+    encode_sent,
+)
 from servicebus.protocol.envelope import UNSIGNED, OutgoingSignedFrame
 from servicebus.security.signing import Keyring, SigningCodec
 
@@ -26,7 +33,9 @@ verify = codec.verifier(CHANNEL)
 
 
 def signed(message: Any = None, keyring: Keyring = KEYS, channel: str = CHANNEL, prefix: str = "asgi") -> bytes:
-    return SigningCodec(keyring, prefix).encode_sent(7, 2**40, "", message or {"type": "x"}, 5, MAX_SIZE, channel)
+    return SigningCodec(keyring, prefix).encode_sent(
+        7, 2**40, "", message or {"type": "x"}, 5, LARGEST_MESSAGE, channel
+    )
 
 
 def is_verified(frame: bytes, by: Any = verify) -> bool:
@@ -47,7 +56,7 @@ signed_frames = st.builds(
     texts,
     requests | replies,
     st.integers(0, 2**63),
-    st.just(MAX_SIZE),
+    st.just(LARGEST_MESSAGE),
     st.just(CHANNEL),
 )
 
@@ -56,7 +65,7 @@ signed_frames = st.builds(
 def test_a_signed_frame_is_verified_and_read_by_who_knows_nothing_of_signatures(frame: bytes) -> None:
     verify(frame)
     array = msgpack.unpackb(frame, timestamp=3, strict_map_key=False)
-    raw = decode_raw(frame, MAX_SIZE)
+    raw = decode_raw(frame, LARGEST_MESSAGE)
     assert [raw.fence, raw.expires, raw.local, raw.sent] == [*array[:3], array[4]]
     assert msgpack.packb(array[5]) == b"\xa3new"
 
@@ -65,10 +74,10 @@ def test_a_signed_frame_is_verified_and_read_by_who_knows_nothing_of_signatures(
 def test_but_for_the_signature_it_is_the_frame_that_it_would_be_without(
     fence: int, expires: int, local: str, message: Any, sent: int
 ) -> None:
-    plain = encode_sent(fence, expires, local, message, sent, MAX_SIZE)
-    frame = codec.encode_sent(fence, expires, local, message, sent, MAX_SIZE, CHANNEL)
+    plain = encode_sent(fence, expires, local, message, sent, LARGEST_MESSAGE)
+    frame = codec.encode_sent(fence, expires, local, message, sent, LARGEST_MESSAGE, CHANNEL)
     assert frame[1:].startswith(plain[1:])
-    assert codec.reading(CHANNEL, decode_request)(frame, MAX_SIZE) == decode_request(plain, MAX_SIZE)
+    assert codec.reading(CHANNEL, decode_request)(frame, LARGEST_MESSAGE) == decode_request(plain, LARGEST_MESSAGE)
 
 
 @given(st.binary(max_size=200))
@@ -106,7 +115,7 @@ def test_a_frame_that_is_cut_or_stretched_is_refused(frame: bytes, more: bytes) 
         (signed(keyring=STRANGERS), "its signature is wrong"),
         (signed(keyring=Keyring("2026-09", {"2026-09": NEW})), "signed with the key '2026-09', which is not one of"),
         (signed(keyring=Keyring("xnew", {"xnew": NEW})), "signed with the key 'xnew'"),
-        (encode_sent(7, 2**40, "", {"type": "x"}, 5, MAX_SIZE), "it is not signed"),
+        (encode_sent(7, 2**40, "", {"type": "x"}, 5, LARGEST_MESSAGE), "it is not signed"),
         (msgpack.packb([7, 2**40, "", {"type": "x"}]), "it is not signed"),
         (signed()[:-1], "not signed as it should be"),
         (b"", "not signed as it should be"),
@@ -144,7 +153,7 @@ def test_no_key_takes_what_another_has_signed_under_its_name() -> None:
 
 def test_while_keys_are_introduced_unsigned_frames_are_taken_and_signed_ones_are_verified() -> None:
     lenient = SigningCodec(LENIENT, "asgi").verifier(CHANNEL)
-    lenient(encode_sent(7, 2**40, "", {"type": "x"}, 5, MAX_SIZE))
+    lenient(encode_sent(7, 2**40, "", {"type": "x"}, 5, LARGEST_MESSAGE))
     lenient(signed())
     assert not is_verified(signed(keyring=STRANGERS), lenient)
     assert not is_verified(signed(channel="other.request"), lenient)
@@ -152,7 +161,7 @@ def test_while_keys_are_introduced_unsigned_frames_are_taken_and_signed_ones_are
 
 
 def test_nonces_are_counted_up_from_a_random_one_and_have_nine_bytes() -> None:
-    first, second = (msgpack.unpackb(codec.encode_frame(0, 1, "", {}, MAX_SIZE, CHANNEL))[6] for _ in range(2))
+    first, second = (msgpack.unpackb(codec.encode_frame(0, 1, "", {}, LARGEST_MESSAGE, CHANNEL))[6] for _ in range(2))
     assert second == first + 1
     starts = {msgpack.unpackb(signed())[6] for _ in range(100)}
     assert len(starts) == 100
@@ -164,7 +173,7 @@ def test_nonces_are_counted_up_from_a_random_one_and_have_nine_bytes() -> None:
 def test_a_frame_that_was_never_sent_is_signed_again_for_another_primary(frame: bytes, fence: int) -> None:
     again = codec.restamped(frame, fence, CHANNEL)
     verify(again)
-    before, after = decode_raw(frame, MAX_SIZE), decode_raw(again, MAX_SIZE)
+    before, after = decode_raw(frame, LARGEST_MESSAGE), decode_raw(again, LARGEST_MESSAGE)
     assert after.fence == fence
     assert (after.expires, after.local, bytes(after.message), after.sent) == (
         before.expires,
@@ -176,7 +185,7 @@ def test_a_frame_that_was_never_sent_is_signed_again_for_another_primary(frame: 
 
 
 def test_a_signed_frame_is_measured_with_its_signature_to_the_byte() -> None:
-    size = len(codec.encode_frame(0, 0, "", "x" * 1000, MAX_SIZE, CHANNEL))
+    size = len(codec.encode_frame(0, 0, "", "x" * 1000, LARGEST_MESSAGE, CHANNEL))
     assert len(codec.encode_frame(0, 0, "", "x" * 1000, size, CHANNEL)) == size
     with pytest.raises(MessageTooLarge) as caught:
         codec.encode_frame(0, 0, "", "x" * 1000, size - 1, CHANNEL)
@@ -192,7 +201,7 @@ def test_more_channels_than_are_remembered_are_signed_for_all_the_same(monkeypat
     monkeypatch.setattr("servicebus.security.signing.MOST_CHANNELS", 3)
     many = SigningCodec(KEYS, "asgi")
     for name in [f"c{n}.request" for n in range(10)] * 2:
-        codec.verifier(name)(many.encode_frame(0, 1, "", {}, MAX_SIZE, name))
+        codec.verifier(name)(many.encode_frame(0, 1, "", {}, LARGEST_MESSAGE, name))
     assert len(many._states) <= 3
 
 

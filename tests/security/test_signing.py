@@ -21,8 +21,9 @@ from servicebus import (
     ServiceBusError,
     UnknownOperation,
 )
+from servicebus.errors import LARGEST_MESSAGE
 from servicebus.layers.redis.sending import pipeline
-from servicebus.protocol.codec import MAX_SIZE, encode_sent
+from servicebus.protocol.codec import encode_sent
 from servicebus.security.signing import Keyring, SigningCodec
 from servicebus.testing.fault_plan import Mischief
 from servicebus.testing.faulty_bus import HarnessBus
@@ -179,7 +180,7 @@ async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_
         await bus.send(CHANNEL, run(0))
         await eventually(lambda: shop.ran == [0])
         request = {"type": "run", "body": run(1), "reply_channel": "response.tests.abc!x"}
-        frame = bus.codec.encode_sent(0, bus.now_ms() - 10, "", request, 0, MAX_SIZE, CHANNEL)
+        frame = bus.codec.encode_sent(0, bus.now_ms() - 10, "", request, 0, LARGEST_MESSAGE, CHANNEL)
         push(server, CHANNEL, frame)
         await eventually(lambda: worker.counters.expired_messages == 1)
         assert await bus.call(CHANNEL, run(2)) == 2
@@ -190,7 +191,7 @@ async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_
 async def test_what_was_signed_for_another_channel_or_prefix_is_dropped(server: RealServer) -> None:
     async with signing(server.url) as (bus, worker, shop):
         strays = [
-            SigningCodec(KEYS, prefix).encode_sent(0, bus.now_ms() + 5000, "", run(1), 0, MAX_SIZE, channel)
+            SigningCodec(KEYS, prefix).encode_sent(0, bus.now_ms() + 5000, "", run(1), 0, LARGEST_MESSAGE, channel)
             for prefix, channel in (("asgi", "other.request"), ("asgi", "shop.events"), ("other", CHANNEL))
         ]
         push(server, CHANNEL, *strays, b"\x1b[31m\r\nall is lost")
@@ -295,7 +296,7 @@ async def test_what_a_rejection_says_in_a_log_is_one_line(server: RealServer, ca
     caplog.set_level(logging.WARNING, "servicebus")
     named = b"\x98" + b"\n" * 40 + b"\xa5" + b"a\nb\x1bc" + b"\xcf" + bytes(8) + b"\xc4\x10" + b"\r" * 16
     async with signing(server.url) as (bus, worker, _):
-        push(server, CHANNEL, named, b"\x98\n\r\x1b", encode_sent(0, 2**63, "\n", run(1), 1, MAX_SIZE))
+        push(server, CHANNEL, named, b"\x98\n\r\x1b", encode_sent(0, 2**63, "\n", run(1), 1, LARGEST_MESSAGE))
         await eventually(lambda: worker.counters.rejected_frames == 3)
         with pytest.raises(ServiceBusError):
             await bus.call(CHANNEL, {"type": "nothing"})

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 
 from servicebus import Service, ServiceBus
-from servicebus.api.middleware import Outgoing, Proceed
+from servicebus.api.middleware import CallNext, Invocation
 from services.inventory import contract as inventory
 from services.inventory.handlers import service as inventory_service
 from services.orders import contract as orders
@@ -19,7 +19,7 @@ from services.orders.store import in_thread
 from services.pricing import contract as pricing
 from services.pricing.handlers import service as pricing_service
 
-Fault = Callable[[Outgoing, Proceed], Awaitable[object]]
+Fault = Callable[[Invocation, CallNext], Awaitable[object]]
 
 OPENING = {"A": 10, "B": 10}
 PRICES = {"A": Decimal("2.00"), "B": Decimal("3.55"), "GOLD": Decimal("999999.00")}
@@ -39,18 +39,18 @@ class Faults:
     def next(self, kind: type, fault: Fault, times: int = 1) -> None:
         self._armed.setdefault(kind, []).extend([fault] * times)
 
-    async def __call__(self, outgoing: Outgoing, proceed: Proceed) -> object:
-        self.seen.append(type(outgoing.message))
-        armed = self._armed.get(type(outgoing.message))
-        return await (armed.pop(0)(outgoing, proceed) if armed else proceed(outgoing))
+    async def __call__(self, invocation: Invocation, call_next: CallNext) -> object:
+        self.seen.append(type(invocation.message))
+        armed = self._armed.get(type(invocation.message))
+        return await (armed.pop(0)(invocation, call_next) if armed else call_next(invocation))
 
 
 def failing(error: Exception, after: bool = False) -> Fault:
     """Fail instead of the call, or after it was made."""
 
-    async def fault(outgoing: Outgoing, proceed: Proceed) -> object:
+    async def fault(invocation: Invocation, call_next: CallNext) -> object:
         if after:
-            await proceed(outgoing)
+            await call_next(invocation)
         raise error
 
     return fault
@@ -59,9 +59,9 @@ def failing(error: Exception, after: bool = False) -> Fault:
 def doing(first: Callable[[], Awaitable[object]]) -> Fault:
     """Let something else happen just before the call."""
 
-    async def fault(outgoing: Outgoing, proceed: Proceed) -> object:
+    async def fault(invocation: Invocation, call_next: CallNext) -> object:
         await first()
-        return await proceed(outgoing)
+        return await call_next(invocation)
 
     return fault
 

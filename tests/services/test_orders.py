@@ -17,7 +17,7 @@ from servicebus import (
     Unavailable,
     WorkerLost,
 )
-from servicebus.api.middleware import Outgoing, Proceed
+from servicebus.api.middleware import CallNext, Invocation
 from services.inventory.contract import CHANNEL as INVENTORY
 from services.inventory.contract import (
     Commit,
@@ -210,8 +210,8 @@ async def test_an_order_cancelled_in_the_middle_ends_cancelled_for_both(shop: Sh
 async def test_a_reserve_that_comes_late_takes_nothing(shop: Shop) -> None:
     late: list[Callable[[], Awaitable[Reservation]]] = []
 
-    async def lost(outgoing: Outgoing, proceed: Proceed) -> object:
-        late.append(lambda: proceed(outgoing))
+    async def lost(invocation: Invocation, call_next: CallNext) -> object:
+        late.append(lambda: call_next(invocation))
         raise Unavailable("cut", retryable=False)
 
     shop.faults.next(Reserve, lost)

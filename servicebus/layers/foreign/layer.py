@@ -6,12 +6,9 @@ import asyncio
 from typing import Any
 
 from ...protocol.credit import Credit
-from ..layer import (
-    Consumer,
-    Limits,
-    Sink,
-    Ticket,
-)
+from ..delivery import Delivery
+from ..layer import Consumer, Sink
+from ..limits import Limits
 from .messages import Message, epoch_ms
 from .outbox import GROUP, Outbox
 from .presence import Probes
@@ -52,13 +49,13 @@ class AdapterLayer:
         await self._probes.close()
         await self._outbox.close()
 
-    def push(self, ticket: Ticket) -> None:
-        self._outbox.push(ticket)
+    def push(self, delivery: Delivery) -> None:
+        self._outbox.push(delivery)
 
-    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
-        taken_back = [ticket for ticket in tickets if self._outbox.unpush(ticket)]
-        for ticket in tickets:
-            self._replies.hurry(ticket)
+    async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
+        taken_back = [delivery for delivery in deliveries if self._outbox.unpush(delivery)]
+        for delivery in deliveries:
+            self._replies.hurry(delivery)
         return taken_back
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:

@@ -17,7 +17,7 @@ from ...protocol.codec import (
     decode_raw,
 )
 from ...protocol.envelope import ERROR, REPLY, OutgoingFrame
-from ..layer import Ticket
+from ..delivery import Delivery
 
 Message = dict[str, Any]
 
@@ -32,29 +32,29 @@ def epoch_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A ticket as a channel layer wants it: the full name of its channel, and its message as plain values."""
+    """A delivery as a channel layer wants it: the full name of its channel, and its message as plain values."""
 
-    ticket: Ticket
+    delivery: Delivery
     name: str
     message: Message
     expires: int
 
     @property
     def size(self) -> int:
-        return len(self.ticket.frame)
+        return len(self.delivery.frame)
 
 
-def letter_of(ticket: Ticket) -> Letter:
-    """Read a ticket's frame. Raises MalformedFrame.
+def letter_of(delivery: Delivery) -> Letter:
+    """Read a delivery's frame. Raises MalformedFrame.
 
     An instant becomes its RFC 3339 text, which typed contracts read as well: most layers have no other form for it.
     """
-    parsed = decode_raw(ticket.frame, MAX_FRAME)
+    parsed = decode_raw(delivery.frame, MAX_FRAME)
     try:
         message: Message = msgspec.to_builtins(_read(parsed.message), builtin_types=_BINARY)
     except (*UNDECODABLE, TypeError) as error:
         raise MalformedFrame(str(error)) from error
-    return Letter(ticket, full_name(ticket.channel, parsed.local), message, parsed.expires)
+    return Letter(delivery, full_name(delivery.channel, parsed.local), message, parsed.expires)
 
 
 def frame_of(message: object, local: str, expires: int) -> bytes:

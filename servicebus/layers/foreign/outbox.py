@@ -21,7 +21,7 @@ from ...errors import (
     Unavailable,
 )
 from ...protocol.codec import MalformedFrame
-from ..layer import Ticket
+from ..delivery import Delivery
 from .messages import (
     Letter,
     Message,
@@ -43,10 +43,10 @@ _UNHOLDABLE = (TypeError, ValueError, OverflowError, RecursionError)
 class Replies(Protocol):
     """Who takes care that a request's reply can be received."""
 
-    async def redirect(self, ticket: Ticket, message: Message) -> Message:
+    async def redirect(self, delivery: Delivery, message: Message) -> Message:
         """The message as it is to leave. Cancelling is safe."""
 
-    def expect(self, ticket: Ticket, awaited: bool) -> None:
+    def expect(self, delivery: Delivery, awaited: bool) -> None:
         """The message has left, so that its reply is awaited; or nobody will read one."""
 
 
@@ -55,26 +55,26 @@ class Outbox:
 
     def __init__(self, foreign: Any, replies: Replies) -> None:
         self._foreign, self._replies = foreign, replies
-        self._waiting: set[Ticket] = set()
+        self._waiting: set[Delivery] = set()
         self._lines: dict[str, deque[Letter]] = {}
         self._senders: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(SENDS_AT_ONCE)
         self._bytes = 0
         self._closed = False
 
-    def push(self, ticket: Ticket) -> None:
-        """Queue a ticket, or settle it with why not."""
+    def push(self, delivery: Delivery) -> None:
+        """Queue a delivery, or settle it with why not."""
         try:
-            letter = letter_of(ticket)
+            letter = letter_of(delivery)
         except MalformedFrame as error:
-            ticket.settle(InvalidRequest(f"a channel layer cannot hold the message: {error}"))
+            delivery.settle(InvalidRequest(f"a channel layer cannot hold the message: {error}"))
             return
         refusal = self._refusal(letter)
         if refusal is not None:
-            ticket.settle(refusal)
+            delivery.settle(refusal)
             return
         self._bytes += letter.size
-        self._waiting.add(ticket)
+        self._waiting.add(delivery)
         line = self._lines.get(letter.name)
         if line is None:
             line = self._lines[letter.name] = deque()
@@ -83,11 +83,11 @@ class Outbox:
             sender.add_done_callback(self._senders.discard)
         line.append(letter)
 
-    def unpush(self, ticket: Ticket) -> bool:
-        """Take a ticket back. False when it has left, or was never here."""
-        if ticket not in self._waiting:
+    def unpush(self, delivery: Delivery) -> bool:
+        """Take a delivery back. False when it has left, or was never here."""
+        if delivery not in self._waiting:
             return False
-        self._waiting.remove(ticket)
+        self._waiting.remove(delivery)
         return True
 
     async def say(self, name: str, message: Message) -> None:
@@ -111,7 +111,7 @@ class Outbox:
         if self._closed:
             return Unavailable("the bus was closed before the message was sent")
         if self._bytes + letter.size > MOST_WAITING:
-            return Overloaded(letter.ticket.channel, f"{self._bytes} bytes wait for the channel layer")
+            return Overloaded(letter.delivery.channel, f"{self._bytes} bytes wait for the channel layer")
         return None
 
     async def _send_all(self, name: str, line: deque[Letter]) -> None:
@@ -119,28 +119,28 @@ class Outbox:
             while line:
                 letter = line.popleft()
                 self._bytes -= letter.size
-                if self.unpush(letter.ticket):
+                if self.unpush(letter.delivery):
                     await self._send(letter)
         finally:
             del self._lines[name]
             self._bytes -= sum(letter.size for letter in line)
             for letter in line:
-                if self.unpush(letter.ticket):
-                    letter.ticket.settle(Unavailable("the bus was closed before the message was sent"))
+                if self.unpush(letter.delivery):
+                    letter.delivery.settle(Unavailable("the bus was closed before the message was sent"))
 
     async def _send(self, letter: Letter) -> None:
         try:
             error = _lateness(letter) or await self._attempt(letter)
         except asyncio.CancelledError:
-            self._replies.expect(letter.ticket, awaited=False)
-            letter.ticket.settle(SendUnknown(letter.name, "the bus was closed"))
+            self._replies.expect(letter.delivery, awaited=False)
+            letter.delivery.settle(SendUnknown(letter.name, "the bus was closed"))
             raise
-        self._replies.expect(letter.ticket, awaited=error is None or error.executed != "no")
-        letter.ticket.settle(error)
+        self._replies.expect(letter.delivery, awaited=error is None or error.executed != "no")
+        letter.delivery.settle(error)
 
     async def _attempt(self, letter: Letter) -> ServiceBusError | None:
         try:
-            message = await self._replies.redirect(letter.ticket, letter.message)
+            message = await self._replies.redirect(letter.delivery, letter.message)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing has been sent
             return _caused(Unavailable(f"the channel layer gives no channel for the reply: {error!r}"), error)
         try:
@@ -164,7 +164,7 @@ class Outbox:
         if message is not None:
             try:
                 await self.say(letter.name, message)
-            except Exception:  # noqa: BLE001 - the ticket says already that the reply was lost
+            except Exception:  # noqa: BLE001 - the delivery says already that the reply was lost
                 return
 
     def _can_hold(self, message: Message) -> bool:
@@ -188,7 +188,7 @@ def _lateness(letter: Letter) -> ServiceBusError | None:
     if now_ms < letter.expires:
         return None
     if now_ms >= letter.message.get("deadline", now_ms + 1):
-        return DeadlineExceeded(letter.ticket.channel, letter.message["type"], "queued")
+        return DeadlineExceeded(letter.delivery.channel, letter.message["type"], "queued")
     return Unavailable(f"a message to {letter.name!r} had expired before the channel layer could take it")
 
 

@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from ...protocol.addresses import caller_of, route
+from ...protocol.addresses import caller_of, split_address
 from ...protocol.codec import MalformedFrame
 from ...protocol.credit import Credit
-from ..layer import Sink, Ticket
+from ..delivery import Delivery
+from ..layer import Sink
 from .messages import Message, epoch_ms, frame_of
 from .receiver import patiently
 
@@ -83,7 +84,7 @@ class Inbox:
 
     def __init__(self, name: str, sink: Sink, credit: Credit) -> None:
         self.name, self._sink, self._credit = name, sink, credit
-        self.channels: dict[Ticket, ReplyChannel] = {}
+        self.channels: dict[Delivery, ReplyChannel] = {}
         self.receiving: set[asyncio.Task[None]] = set()
         self.stopped = False
 
@@ -97,10 +98,10 @@ class Inbox:
         self._credit.take(1)
         self._sink([frame], 0)
 
-    def received(self, ticket: Ticket, task: asyncio.Task[None]) -> None:
-        """The reply to ``ticket`` has come, or will not."""
+    def received(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+        """The reply to ``delivery`` has come, or will not."""
         self.receiving.discard(task)
-        self.channels.pop(ticket, None)
+        self.channels.pop(delivery, None)
 
     async def ready(self) -> None:
         """At once."""
@@ -132,10 +133,10 @@ class ReplyChannels:
         name = await self._foreign.new_channel()
         return ReplyChannel(self._foreign, name, self._say, deliver, seconds)
 
-    async def redirect(self, ticket: Ticket, message: Message) -> Message:
+    async def redirect(self, delivery: Delivery, message: Message) -> Message:
         """The request with a reply channel of the layer's; any other message as it is. Cancelling is safe."""
         reply_channel = message.get("reply_channel", "")
-        target, local = route(reply_channel)
+        target, local = split_address(reply_channel)
         inbox = self._inboxes.get(target)
         if inbox is None or inbox.stopped:
             return message
@@ -145,27 +146,27 @@ class ReplyChannels:
         def deliver(reply: Message) -> None:
             inbox.deliver(local, reply, epoch_ms() + int(self._expiry * 1000))
 
-        inbox.channels[ticket] = opened = await self.opened(deliver, seconds + GRACE)
+        inbox.channels[delivery] = opened = await self.opened(deliver, seconds + GRACE)
         # What a worker reads off the name of a reply channel has to be said in words now.
         said = {"caller": caller_of(reply_channel), "correlation_id": unique}
         return {**said, **message, "reply_channel": opened.name}
 
-    def expect(self, ticket: Ticket, awaited: bool) -> None:
+    def expect(self, delivery: Delivery, awaited: bool) -> None:
         """Receive the reply to a request that has left; or know that nobody will."""
         for inbox in self._inboxes.values():
-            opened = inbox.channels.get(ticket)
+            opened = inbox.channels.get(delivery)
             if opened is None:
                 continue
             if not awaited or inbox.stopped:
                 opened.end()
-                del inbox.channels[ticket]
+                del inbox.channels[delivery]
                 continue
             task = asyncio.get_running_loop().create_task(opened.run())
             inbox.receiving.add(task)
-            task.add_done_callback(partial(inbox.received, ticket))
+            task.add_done_callback(partial(inbox.received, delivery))
 
-    def hurry(self, ticket: Ticket) -> None:
+    def hurry(self, delivery: Delivery) -> None:
         """The call is over, but for a last word on whether it was started."""
         for inbox in self._inboxes.values():
-            if ticket in inbox.channels:
-                inbox.channels[ticket].end_within(GRACE)
+            if delivery in inbox.channels:
+                inbox.channels[delivery].end_within(GRACE)

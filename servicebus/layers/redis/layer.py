@@ -16,7 +16,9 @@ from typing import Any, ClassVar
 from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
 from ...protocol.credit import Credit
-from ..layer import Limits, Sink, Ticket
+from ..delivery import Delivery
+from ..layer import Sink
+from ..limits import Limits
 from .connection.connection import Connection, pack
 from .receiving.receiver import Receiver
 from .schema.keys import Keys
@@ -43,7 +45,7 @@ class RedisLayer:
     """
 
     connection_kind: ClassVar[type[Connection]] = Connection
-    push: Callable[[Ticket], None]
+    push: Callable[[Delivery], None]
     fence_of: Callable[[str], int]
 
     def __init__(
@@ -83,27 +85,27 @@ class RedisLayer:
             self._tending.cancel()
             await asyncio.gather(self._tending, return_exceptions=True)
 
-    async def withdraw(self, *tickets: Ticket) -> list[Ticket]:
-        taken_back: list[Ticket] = []
-        sent: list[Ticket] = []
-        for ticket in tickets:
-            (taken_back if self._nodes.unpush(ticket) else sent).append(ticket)
+    async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
+        taken_back: list[Delivery] = []
+        sent: list[Delivery] = []
+        for delivery in deliveries:
+            (taken_back if self._nodes.unpush(delivery) else sent).append(delivery)
         with contextlib.suppress(ServiceBusError):
-            for channel in {ticket.channel for ticket in sent}:
-                mine = [ticket for ticket in sent if ticket.channel == channel and self._is_current(ticket)]
+            for channel in {delivery.channel for delivery in sent}:
+                mine = [delivery for delivery in sent if delivery.channel == channel and self._is_current(delivery)]
                 for at in range(0, len(mine), WITHDRAWN_AT_ONCE):
                     taken_back += await self._removed(channel, mine[at : at + WITHDRAWN_AT_ONCE])
         return taken_back
 
-    def _is_current(self, ticket: Ticket) -> bool:
+    def _is_current(self, delivery: Delivery) -> bool:
         """After a failover a list may hold again what the old primary had handed out: removing that proves nothing."""
-        return decode_raw(ticket.frame, MAX_FRAME).fence == self.fence_of(ticket.channel)
+        return decode_raw(delivery.frame, MAX_FRAME).fence == self.fence_of(delivery.channel)
 
-    async def _removed(self, channel: str, tickets: list[Ticket]) -> list[Ticket]:
-        frames = (ticket.frame for ticket in tickets)
+    async def _removed(self, channel: str, deliveries: list[Delivery]) -> list[Delivery]:
+        frames = (delivery.frame for delivery in deliveries)
         key = self._keys.messages(channel)
         removed = await self._nodes.execute(channel, b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
-        return [ticket for ticket, gone in zip(tickets, removed, strict=True) if gone]
+        return [delivery for delivery, gone in zip(deliveries, removed, strict=True) if gone]
 
     def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"

@@ -18,25 +18,25 @@ from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.migrated_frames import adopted
 from servicebus.protocol.bundles import MOST, bundle, unbundled
 
-from ...conformance.transport import Layers, Ticket, number_of, outcomes
+from ...conformance.transport import Delivery, Layers, number_of, outcomes
 from ...server import RealServer
 from ...timing import eventually
 
 INBOX, CHANNEL = "4f2a!", "shop.request"
 
 
-async def pushed(layer: Layer, channel: str, numbers: range, **options: Any) -> list[Ticket]:
-    """One tick's tickets, the first of which may leave alone: nothing was on its way."""
-    tickets = [Ticket(layer, channel, number, **options) for number in numbers]
-    for ticket in tickets:
-        layer.push(ticket)
-    return tickets
+async def pushed(layer: Layer, channel: str, numbers: range, **options: Any) -> list[Delivery]:
+    """One tick's deliveries, the first of which may leave alone: nothing was on its way."""
+    deliveries = [Delivery(layer, channel, number, **options) for number in numbers]
+    for delivery in deliveries:
+        layer.push(delivery)
+    return deliveries
 
 
 async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: RealServer) -> None:
     layers = Layers(server.url)
     layer = await layers.open()
-    assert await outcomes(await pushed(layer, INBOX, range(40), bundled=True)) == {None: 40}
+    assert await outcomes(await pushed(layer, INBOX, range(40), may_bundle=True)) == {None: 40}
     elements = server.frames(INBOX)
     assert len(elements) == 2
     assert [number_of(frame) for frame in unbundled(elements)] == [*range(40)]
@@ -46,7 +46,7 @@ async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: RealServer
 
 @pytest.mark.parametrize(
     ("channel", "options"),
-    [(CHANNEL, {}), (CHANNEL, {"bundled": True}), (INBOX, {}), (INBOX, {"needs_worker": True})],
+    [(CHANNEL, {}), (CHANNEL, {"may_bundle": True}), (INBOX, {}), (INBOX, {"needs_worker": True})],
 )
 async def test_anything_else_lies_there_frame_by_frame(
     server: RealServer, channel: str, options: dict[str, bool]
@@ -60,12 +60,12 @@ async def test_anything_else_lies_there_frame_by_frame(
 
 
 async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servicebus.layers.layer.INBOX_CAPACITY", 2)
+    monkeypatch.setattr("servicebus.layers.limits.INBOX_CAPACITY", 2)
     layers = Layers(server.url)
     layer = await layers.open()
-    assert await outcomes(await pushed(layer, INBOX, range(40), bundled=True)) == {None: 40}
-    refused = await pushed(layer, INBOX, range(40, 80), bundled=True)
-    assert [type(await ticket.outcome()) for ticket in refused] == [ChannelFull] * 40
+    assert await outcomes(await pushed(layer, INBOX, range(40), may_bundle=True)) == {None: 40}
+    refused = await pushed(layer, INBOX, range(40, 80), may_bundle=True)
+    assert [type(await delivery.outcome()) for delivery in refused] == [ChannelFull] * 40
     assert [number_of(frame) for frame in unbundled(server.frames(INBOX))] == [*range(40)]
     await layers.close()
 
@@ -73,16 +73,16 @@ async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monk
 async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
     own_server: RealServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("servicebus.layers.layer.INBOX_CAPACITY", 2)
+    monkeypatch.setattr("servicebus.layers.limits.INBOX_CAPACITY", 2)
     monkeypatch.setattr(pipeline, "SEND_NOW", 1000)
     monkeypatch.setattr(pipeline, "PATIENCE", 20.0)
     layers = Layers(own_server.url)
     layer = await layers.open()
     own_server.pause()
     await pushed(layer, CHANNEL, range(1))  # behind which the others wait, so that none leaves alone
-    tickets = await pushed(layer, INBOX, range(300), bundled=True)
+    deliveries = await pushed(layer, INBOX, range(300), may_bundle=True)
     own_server.resume()
-    found = [await ticket.outcome() for ticket in tickets]
+    found = [await delivery.outcome() for delivery in deliveries]
     assert found[:128] == [None] * 128
     assert [type(error) for error in found[128:]] == [ChannelFull] * 172
     assert [number_of(frame) for frame in unbundled(own_server.frames(INBOX))] == [*range(128)]

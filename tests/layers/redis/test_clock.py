@@ -4,6 +4,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from servicebus.layers.redis.connection.clock import ServerClock
 
 OFFSET = 1_700_000_000_000.0

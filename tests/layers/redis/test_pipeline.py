@@ -8,13 +8,13 @@ from contextlib import suppress
 import pytest
 
 from servicebus import ChannelFull, DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
-from servicebus.layers.layer import Limits
+from servicebus.layers.limits import Limits
 from servicebus.layers.redis.layer import RedisLayer
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.address import Address
-from servicebus.serving.service_runner import Serving
+from servicebus.serving.service_runner import ServiceRunner
 
-from ...conformance.transport import Ticket, outcomes
+from ...conformance.transport import Delivery, outcomes
 from ...proxy import proxied
 from ...server import RealServer
 from ...shop import CHANNEL, Count, calling, counter
@@ -92,7 +92,7 @@ async def test_a_service_that_cannot_register_in_time_is_not_served(server: Real
         layer = bus._layer
         assert layer is not None
         proxy.black_hole = True
-        serving = Serving(Service("shop"), bus, layer, "w1", 1)
+        serving = ServiceRunner(Service("shop"), bus, layer, "w1", 1)
         with pytest.raises(Unavailable, match=r"shop\.request could not be served within"):
             await serving.start(within=0.1)
         proxy.black_hole = False
@@ -120,27 +120,27 @@ async def test_a_close_sends_what_waits_behind_a_full_buffer_too(server: RealSer
     layer = RedisLayer(Address(path=server.path), "asgi", Limits())
     await layer.open()
     with server.standing_still():
-        tickets = []
+        deliveries = []
         for tick in range(4):
-            tickets += [Ticket(layer, f"c{tick}", "x" * 500_000) for _ in range(4)]
-            for ticket in tickets[-4:]:
-                layer.push(ticket)
+            deliveries += [Delivery(layer, f"c{tick}", "x" * 500_000) for _ in range(4)]
+            for delivery in deliveries[-4:]:
+                layer.push(delivery)
             await asyncio.sleep(0.01)
         closing = asyncio.create_task(layer.close())
         await asyncio.sleep(0.05)
     await closing
-    assert await outcomes(tickets) == {None: 16}
+    assert await outcomes(deliveries) == {None: 16}
 
 
 async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: RealServer) -> None:
     layer = RedisLayer(Address(path=server.path), "asgi", Limits())
     await layer.open()
     with server.standing_still():
-        first = [Ticket(layer, "c0", "x" * 500_000) for _ in range(4)]
-        for ticket in first:
-            layer.push(ticket)
+        first = [Delivery(layer, "c0", "x" * 500_000) for _ in range(4)]
+        for delivery in first:
+            layer.push(delivery)
         await asyncio.sleep(0.01)
-        last = Ticket(layer, "c1", "x" * 500_000)
+        last = Delivery(layer, "c1", "x" * 500_000)
         layer.push(last)
         await asyncio.sleep(0.01)
         taking = asyncio.create_task(layer.withdraw(last))

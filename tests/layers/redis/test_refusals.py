@@ -12,7 +12,7 @@ import hiredis
 import pytest
 
 from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, ServiceBus, Unavailable
-from servicebus.layers.layer import Limits
+from servicebus.layers.limits import Limits
 from servicebus.layers.redis.layer import RedisLayer
 from servicebus.layers.redis.topology.address import Address
 
@@ -341,12 +341,12 @@ async def test_everything_pushed_in_several_ticks_is_sent_before_the_layer_close
         layer = RedisLayer(Address(port=proxy.port), "asgi", Limits())
         await layer.open()
         proxy.delay = MS
-        tickets = []
+        deliveries = []
         for tick in range(30):
-            tickets += push(layer, CHANNEL, [[tick, "x" * 100_000] for _ in range(5)])
+            deliveries += push(layer, CHANNEL, [[tick, "x" * 100_000] for _ in range(5)])
             await asyncio.sleep(0)
         await layer.close()
-    assert await outcomes(tickets) == {None: 150}
+    assert await outcomes(deliveries) == {None: 150}
 
 
 async def test_one_process_uses_two_connections_and_one_for_each_channel_that_it_serves(server: RealServer) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ....errors import ServiceBusError
 from ....protocol.bundles import MOST, bundles
-from ...layer import Ticket
+from ...delivery import Delivery
 
 BATCH_FRAMES = 512
 BATCH_BYTES = 256 * 1024
@@ -16,46 +16,43 @@ BATCH_BYTES = 256 * 1024
 class Batch:
     """The frames of one script call."""
 
-    __slots__ = ("_per_element", "bundled", "channel", "counted", "needs_worker", "size", "tickets")
+    __slots__ = ("_per_element", "channel", "deliveries", "options", "size")
 
-    def __init__(self, first: Ticket) -> None:
-        self.channel, self.needs_worker, self.counted = first.channel, first.needs_worker, first.counted
-        self.bundled = first.bundled
-        self._per_element = MOST if first.bundled and first.channel.endswith("!") else 1
+    def __init__(self, first: Delivery) -> None:
+        self.channel, self.options = first.channel, first.options
+        self._per_element = MOST if first.options.may_bundle and first.channel.endswith("!") else 1
         self.size = 0
-        self.tickets: list[Ticket] = []
+        self.deliveries: list[Delivery] = []
 
-    def takes(self, ticket: Ticket) -> bool:
+    def takes(self, delivery: Delivery) -> bool:
         """Whether it goes along with the others. The first always does, however large it is."""
-        tickets, size = self.tickets, self.size + len(ticket.frame)
-        if self.needs_worker is not ticket.needs_worker or self.bundled is not ticket.bundled:
+        deliveries, size = self.deliveries, self.size + len(delivery.frame)
+        if self.options is not delivery.options and self.options != delivery.options:
             return False
-        if self.counted != ticket.counted:
+        if (size > BATCH_BYTES and deliveries) or len(deliveries) >= BATCH_FRAMES:
             return False
-        if (size > BATCH_BYTES and tickets) or len(tickets) >= BATCH_FRAMES:
-            return False
-        tickets.append(ticket)
+        deliveries.append(delivery)
         self.size = size
         return True
 
     @property
     def elements(self) -> list[bytes]:
         """What is pushed to the list."""
-        frames = [ticket.frame for ticket in self.tickets]
+        frames = [delivery.frame for delivery in self.deliveries]
         return bundles(frames) if self._per_element > 1 < len(frames) else frames
 
     @property
     def whole(self) -> int:
         """How many elements that is."""
-        return len(self.tickets) if self._per_element == 1 else -(-len(self.tickets) // MOST)
+        return len(self.deliveries) if self._per_element == 1 else -(-len(self.deliveries) // MOST)
 
     def frames_in(self, elements: int) -> int:
         """How many of the frames are in the first so many elements."""
-        return min(elements * self._per_element, len(self.tickets))
+        return min(elements * self._per_element, len(self.deliveries))
 
     def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
-        for ticket in self.tickets[first:]:
-            ticket.settle(error)
+        for delivery in self.deliveries[first:]:
+            delivery.settle(error)
 
 
 class Command(NamedTuple):

@@ -1,6 +1,6 @@
 """The sending side: frames of one tick to one channel become one script call on one shared connection.
 
-A ticket is settled exactly once: taken, refused by the script, refused because nothing was sent, or SendUnknown when
+A delivery is settled exactly once: taken, refused by the script, refused because nothing was sent, or SendUnknown when
 the connection was lost between the command and its answer. Nothing that was written is ever written again, save a
 script call that the server certainly did not run: it said NOSCRIPT, or that another node of a Cluster should be asked.
 """
@@ -26,7 +26,7 @@ from ....errors import (
     Unavailable,
 )
 from ....protocol.codec import Restamp, restamped
-from ...layer import Ticket
+from ...delivery import Delivery
 from ..connection.connection import (
     Connection,
     ConnectionLost,
@@ -63,7 +63,7 @@ class Redirected(Unavailable):
 class Pipeline:
     """The one connection that a process sends on to one server, and everything that waits for it.
 
-    ``on_redirect(pipeline, channel, tickets)`` gets what the server did not take because another node of its Cluster
+    ``on_redirect(pipeline, channel, deliveries)`` gets what the server did not take because another node of its Cluster
     should, now or soon. Without one that is refused.
     """
 
@@ -73,7 +73,7 @@ class Pipeline:
         name: str,
         routes: Routes,
         on_up: Callable[[Pipeline, Connection], None],
-        on_redirect: Callable[[Pipeline, str, list[Ticket]], None] | None = None,
+        on_redirect: Callable[[Pipeline, str, list[Delivery]], None] | None = None,
         kind: type[Connection] = Connection,
         restamp: Restamp = restamped,
     ) -> None:
@@ -102,19 +102,19 @@ class Pipeline:
         self._wait(f"no connection to {self.link.locator}")
         self.link.start()
 
-    def push(self, ticket: Ticket) -> None:
+    def push(self, delivery: Delivery) -> None:
         """Queue a frame; it leaves at the end of this tick. Never blocks."""
         if self._refusal is not None or self._waiting_bytes >= MAX_WAITING_BYTES:
-            ticket.settle(self._refusal or Overloaded(ticket.channel, f"{MAX_WAITING_BYTES} bytes wait to be sent"))
+            delivery.settle(self._refusal or Overloaded(delivery.channel, f"{MAX_WAITING_BYTES} bytes wait to be sent"))
             return
-        self._waiting_bytes += len(ticket.frame)
-        batch = self._open.get(ticket.channel)
-        if batch is not None and batch.takes(ticket):
-            if len(batch.tickets) >= SEND_NOW:
+        self._waiting_bytes += len(delivery.frame)
+        batch = self._open.get(delivery.channel)
+        if batch is not None and batch.takes(delivery):
+            if len(batch.deliveries) >= SEND_NOW:
                 self._flush()
             return
-        batch = self._open[ticket.channel] = Batch(ticket)
-        batch.takes(ticket)
+        batch = self._open[delivery.channel] = Batch(delivery)
+        batch.takes(delivery)
         self._queue.append(batch)
         # Also when this one leaves at once: the answers of a tick go before its receiver asks for more.
         self._schedule()
@@ -122,17 +122,17 @@ class Pipeline:
         if self._owes_nothing:
             self._flush()
 
-    def unpush(self, ticket: Ticket) -> bool:
+    def unpush(self, delivery: Delivery) -> bool:
         """Take back a frame that has not left yet."""
         for batch in self._batches():
-            if batch.channel == ticket.channel and ticket in batch.tickets:
-                batch.tickets.remove(ticket)
-                batch.size -= len(ticket.frame)
-                self._waiting_bytes -= len(ticket.frame)
+            if batch.channel == delivery.channel and delivery in batch.deliveries:
+                batch.deliveries.remove(delivery)
+                batch.size -= len(delivery.frame)
+                self._waiting_bytes -= len(delivery.frame)
                 return True
         return False
 
-    def unsent(self, channel: str | None = None) -> list[Ticket]:
+    def unsent(self, channel: str | None = None) -> list[Delivery]:
         """Take back everything that has not left yet, in order; of one channel, or of all."""
         batches = [batch for batch in self._batches() if channel in (None, batch.channel)]
         gone = set(map(id, batches))
@@ -140,17 +140,17 @@ class Pipeline:
         for batch in batches:
             self._waiting_bytes -= batch.size
             self._open.pop(batch.channel, None)
-        return [ticket for batch in batches for ticket in batch.tickets]
+        return [delivery for batch in batches for delivery in batch.deliveries]
 
     @property
     def idle(self) -> Connection | None:
         """The connection, when nothing waits for it. From any thread."""
         return None if self._queue or self._unscripted else self.link.connection
 
-    def packed(self, ticket: Ticket) -> tuple[bytes, Callable[[Any], None]]:
+    def packed(self, delivery: Delivery) -> tuple[bytes, Callable[[Any], None]]:
         """The command for one frame, for a connection that takes it at once, and who takes its answer."""
-        batch = Batch(ticket)
-        batch.takes(ticket)
+        batch = Batch(delivery)
+        batch.takes(delivery)
         return self._packed(batch), self._answer_of(batch)
 
     def write(self, data: bytes, answer: Callable[[Any], None]) -> None:
@@ -259,7 +259,7 @@ class Pipeline:
                 self._waiting_bytes -= len(waiting.data)
                 data.append(waiting.data)
                 answers.append(waiting.answer)
-            elif waiting.tickets:
+            elif waiting.deliveries:
                 self._waiting_bytes -= waiting.size
                 data.append(self._packed(waiting))
                 answers.append(self._answer_of(waiting))
@@ -268,10 +268,11 @@ class Pipeline:
 
     def _packed(self, batch: Batch) -> bytes:
         route = self._route_of(batch)
-        return (route.push_to_workers if batch.needs_worker else route.push).packed(batch.elements)
+        return (route.push_to_workers if batch.options.needs_worker else route.push).packed(batch.elements)
 
     def _route_of(self, batch: Batch) -> Route:
-        return self._routes.counted(batch.counted) if batch.counted else self._routes.plain(batch.channel)
+        counted = batch.options.counted
+        return self._routes.counted(counted) if counted else self._routes.plain(batch.channel)
 
     def _answer_of(self, batch: Batch) -> Callable[[Any], None]:
         whole = batch.whole
@@ -293,9 +294,9 @@ class Pipeline:
             batch.settle(NoWorkers(batch.channel))
         else:
             taken = batch.frames_in(reply)
-            for ticket in batch.tickets[:taken]:
-                ticket.settle(None)
-            full = ChannelFull(batch.counted or batch.channel, self._route_of(batch).capacity)
+            for delivery in batch.deliveries[:taken]:
+                delivery.settle(None)
+            full = ChannelFull(batch.options.counted or batch.channel, self._route_of(batch).capacity)
             batch.settle(full, taken)
 
     def _not_run(self, batch: Batch, error: hiredis.ReplyError) -> None:
@@ -303,7 +304,7 @@ class Pipeline:
         if text.startswith("NOSCRIPT"):
             self._load_again(batch)
         elif self._on_redirect is not None and text.startswith(REDIRECTIONS):
-            self._on_redirect(self, batch.channel, batch.tickets)
+            self._on_redirect(self, batch.channel, batch.deliveries)
         else:
             batch.settle(self.refused(error))
 
@@ -340,8 +341,8 @@ class Pipeline:
         fence = connection.greeting.fence
         if fence != self.fence:
             self.fence = fence
-            for ticket in (ticket for batch in self._batches() for ticket in batch.tickets):
-                ticket.frame = self._restamp(ticket.frame, fence, ticket.channel)
+            for delivery in (delivery for batch in self._batches() for delivery in batch.deliveries):
+                delivery.frame = self._restamp(delivery.frame, fence, delivery.channel)
         self._on_up(self, connection)
         self._schedule()
 
@@ -368,8 +369,8 @@ class Pipeline:
     def _refuse(self, error: Unavailable) -> None:
         """From now on nothing waits for the connection: what is queued, and what comes, is refused at once."""
         self._refusal = error
-        for ticket in self.unsent():
-            ticket.settle(error)
+        for delivery in self.unsent():
+            delivery.settle(error)
 
     def _cancel_impatience(self) -> None:
         if self._impatience is not None:

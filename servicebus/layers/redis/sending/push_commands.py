@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ....protocol.addresses import route
-from ...layer import CapacityOf, Limits
+from ....protocol.addresses import split_address
+from ...limits import CapacityOf, Limits
 from ..connection.connection import pack
 from ..schema.keys import Keys
 from ..schema.scripts import (
@@ -70,7 +70,7 @@ class Routes:
         """The route of a channel whose own capacity is kept, by its full name."""
         known, capacity = self._counted.get(channel), self._capacity.of_channel(channel)
         if known is None or known.capacity != capacity:
-            inbox, local = route(channel)
+            inbox, local = split_address(channel)
             keys = self._keys.messages(inbox), self._keys.counts(inbox)
             push = Push.by(SEND_LOCAL if local else SEND_CHANNEL, *keys, capacity, self._ttl_ms, local)
             known = Route(capacity, push, push)

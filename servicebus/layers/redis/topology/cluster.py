@@ -16,7 +16,8 @@ from redis.crc import key_slot
 
 from ....errors import Overloaded, ServiceBusError, Unavailable
 from ....protocol.codec import Restamp, restamped
-from ...layer import Sink, Ticket
+from ...delivery import Delivery
+from ...layer import Sink
 from ..connection.clock import ServerClock
 from ..connection.connection import Connection, Greeting, NeverSent
 from ..schema.keys import Keys
@@ -46,24 +47,24 @@ class Parked:
     def __init__(self, since: float) -> None:
         self.since, self.size = since, 0
         self.answered = False
-        self.back: list[Ticket] = []
-        self.new: list[Ticket] = []
+        self.back: list[Delivery] = []
+        self.new: list[Delivery] = []
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, delivery: Delivery) -> None:
         """One that was sent just now."""
-        self.new.append(ticket)
-        self.size += len(ticket.frame)
+        self.new.append(delivery)
+        self.size += len(delivery.frame)
 
-    def add_back(self, tickets: list[Ticket]) -> None:
+    def add_back(self, deliveries: list[Delivery]) -> None:
         """Some that came back."""
-        self.back += tickets
-        self.size += sum(len(ticket.frame) for ticket in tickets)
+        self.back += deliveries
+        self.size += sum(len(delivery.frame) for delivery in deliveries)
 
     def clear(self) -> None:
         """Nothing waits any more."""
         self.back, self.new, self.size = [], [], 0
 
-    def tickets(self) -> list[Ticket]:
+    def deliveries(self) -> list[Delivery]:
         """All, in the order in which they were sent."""
         return self.back + self.new
 
@@ -154,28 +155,28 @@ class ClusterNodes:
         for run, fence in runs(frames, greeting, self._is_primary):
             sink(run, fence)
 
-    def push(self, ticket: Ticket) -> None:
-        waiting = self._parked.get(ticket.channel) if self._parked else None
-        pipeline = self.pipeline(ticket.channel) if waiting is None else None
+    def push(self, delivery: Delivery) -> None:
+        waiting = self._parked.get(delivery.channel) if self._parked else None
+        pipeline = self.pipeline(delivery.channel) if waiting is None else None
         if pipeline is not None:
-            pipeline.push(ticket)
+            pipeline.push(delivery)
         elif self._closed:
-            ticket.settle(_closed())
+            delivery.settle(_closed())
         elif sum(one.size for one in self._parked.values()) >= MAX_WAITING_BYTES:
-            ticket.settle(Overloaded(ticket.channel, f"{MAX_WAITING_BYTES} bytes wait for their slots"))
+            delivery.settle(Overloaded(delivery.channel, f"{MAX_WAITING_BYTES} bytes wait for their slots"))
         else:
-            (waiting or self._park(ticket.channel, None)).add(ticket)
+            (waiting or self._park(delivery.channel, None)).add(delivery)
 
-    def unpush(self, ticket: Ticket) -> bool:
-        waiting = self._parked.get(ticket.channel)
+    def unpush(self, delivery: Delivery) -> bool:
+        waiting = self._parked.get(delivery.channel)
         if waiting is not None:
-            for tickets in (waiting.back, waiting.new):
-                if ticket in tickets:
-                    tickets.remove(ticket)
-                    waiting.size -= len(ticket.frame)
+            for deliveries in (waiting.back, waiting.new):
+                if delivery in deliveries:
+                    deliveries.remove(delivery)
+                    waiting.size -= len(delivery.frame)
                     return True
-        pipeline = self.pipeline(ticket.channel)
-        return pipeline is not None and pipeline.unpush(ticket)
+        pipeline = self.pipeline(delivery.channel)
+        return pipeline is not None and pipeline.unpush(delivery)
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
         give_up = self._loop.time() + PATIENCE
@@ -234,8 +235,8 @@ class ClusterNodes:
             if self.pipeline(channel) is not pipeline and channel not in self._parked:
                 self._park(channel, pipeline)
         for pipeline in gone:
-            for ticket in pipeline.unsent():
-                self._send_again(ticket)
+            for delivery in pipeline.unsent():
+                self._send_again(delivery)
             if pipeline.owing > IN_DOUBT:
                 pipeline.abort()  # it hangs: waiting for its answers would hold up what has a primary again
             self._own(pipeline.close())
@@ -256,13 +257,13 @@ class ClusterNodes:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _redirected(self, pipeline: Pipeline, channel: str, tickets: list[Ticket]) -> None:
+    def _redirected(self, pipeline: Pipeline, channel: str, deliveries: list[Delivery]) -> None:
         if self._closed:
-            for ticket in tickets:
-                ticket.settle(_closed())
+            for delivery in deliveries:
+                delivery.settle(_closed())
             return
         waiting = self._parked.get(channel) or self._park(channel, pipeline)
-        waiting.add_back(tickets)
+        waiting.add_back(deliveries)
 
     def _park(self, channel: str, pipeline: Pipeline | None) -> Parked:
         """From now on everything for ``channel`` waits, until what is on its way in ``pipeline`` has been answered."""
@@ -274,8 +275,8 @@ class ClusterNodes:
         if pipeline is None:
             waiting.answered = True
         else:
-            for ticket in pipeline.unsent(channel):
-                waiting.add(ticket)
+            for delivery in pipeline.unsent(channel):
+                waiting.add(delivery)
             pipeline.write(PING, answered)
         if self._unparking is None:
             self._unparking = self._loop.create_task(self._unpark_all(), name="unpark frames")
@@ -306,8 +307,8 @@ class ClusterNodes:
             return
         elif (pipeline := self.pipeline(channel)) is not None:
             del self._parked[channel]
-            for ticket in waiting.tickets():
-                self._send_again(ticket)
+            for delivery in waiting.deliveries():
+                self._send_again(delivery)
             pipeline.write(PING, partial(self._answered, channel))
 
     def _answered(self, channel: str, reply: object) -> None:
@@ -315,16 +316,16 @@ class ClusterNodes:
         if channel not in self._parked and not isinstance(reply, Exception):
             self._trouble.pop(channel, None)
 
-    def _send_again(self, ticket: Ticket) -> None:
-        ticket.frame = self._restamp(ticket.frame, self.fence_of(ticket.channel), ticket.channel)
-        self.push(ticket)
+    def _send_again(self, delivery: Delivery) -> None:
+        delivery.frame = self._restamp(delivery.frame, self.fence_of(delivery.channel), delivery.channel)
+        self.push(delivery)
 
 
 def _refuse(waiting: Parked, error: ServiceBusError) -> None:
-    tickets = waiting.tickets()
+    deliveries = waiting.deliveries()
     waiting.clear()
-    for ticket in tickets:
-        ticket.settle(error)
+    for delivery in deliveries:
+        delivery.settle(error)
 
 
 def _closed() -> Unavailable:

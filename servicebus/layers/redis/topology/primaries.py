@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from ....errors import Unavailable
 from ....protocol.codec import Restamp, restamped
-from ...layer import Sink, Ticket
+from ...delivery import Delivery
+from ...layer import Sink
 from ..connection.clock import ServerClock
 from ..connection.connection import Connection, Greeting
 from ..sending.pipeline import Pipeline
@@ -60,10 +61,10 @@ class Nodes(Protocol):
     def deliver(self, frames: list[bytes], greeting: Greeting, sink: Sink) -> None:
         """Hand over what was popped from one primary: with its fence, or that of the one that frames moved from."""
 
-    def push(self, ticket: Ticket) -> None:
-        """Queue a frame; its ticket is settled once. Never blocks."""
+    def push(self, delivery: Delivery) -> None:
+        """Queue a frame; its delivery is settled once. Never blocks."""
 
-    def unpush(self, ticket: Ticket) -> bool:
+    def unpush(self, delivery: Delivery) -> bool:
         """Take back a frame that has not left yet."""
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
