@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check format bench clean
+.PHONY: help demo test unit soak check format bench clean
 
 help:
 	@echo "make demo   place orders through three services on an embedded server"
 	@echo "make test   run the test suite"
+	@echo "make unit   the tests that need no server, in a quarter of a minute"
 	@echo "make soak   the fault plan at full size; SECONDS=60 COUNT=100000 bound each row of it"
 	@echo "make check  ruff, mypy --strict, import-linter"
 	@echo "make bench  an overview of every measurement and target, in a few minutes"
@@ -24,6 +25,9 @@ demo: .venv/.installed
 
 test: .venv/.installed
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+
+unit: .venv/.installed
+	@$(BIN)/python -m pytest -n 2 tests/unit
 
 soak: .venv/.installed
 	@SERVICEBUS_SOAK=1 SERVICEBUS_SOAK_SECONDS=$(SECONDS) SERVICEBUS_SOAK_COUNT=$(COUNT) \

@@ -17,9 +17,9 @@ from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology import cluster as redis_cluster
 from servicebus.testing.servers import Cluster, SentinelGroup
 
-from .server import RealServer, real_server
-from .spares import Spares
-from .timing import LAG, eventually_sync
+from .support.server import RealServer, real_server
+from .support.spares import Spares
+from .support.timing import LAG, eventually_sync
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=100)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=5000)

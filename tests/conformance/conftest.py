@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from channels.layers import channel_layers
 
-from .transport import Everywhere, Layers
+from ..support.transport import Everywhere, Layers
 
 TRANSPORTS = ["memory", "redis", "sentinel", "cluster", "django"]
 

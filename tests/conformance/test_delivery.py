@@ -7,8 +7,17 @@ import random
 
 from servicebus.layers.layer import Layer
 
-from ..timing import MS, eventually
-from .transport import Delivery, Everywhere, Layers, Reader, left_in, outcomes, push, pushed
+from ..support.timing import MS, eventually
+from ..support.transport import (
+    Delivery,
+    Everywhere,
+    Layers,
+    Reader,
+    left_in,
+    outcomes,
+    push,
+    pushed,
+)
 
 CHANNEL = "shop.request"
 

@@ -13,8 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from servicebus import ChannelFull, NoWorkers
 from servicebus.layers.layer import Layer
 
-from ..timing import eventually
-from .transport import Delivery, Layers, Reader, outcomes, push
+from ..support.timing import eventually
+from ..support.transport import (
+    Delivery,
+    Layers,
+    Reader,
+    outcomes,
+    push,
+)
 
 CHANNEL = "shop.request"
 CAPACITY = 8

@@ -6,8 +6,19 @@ import asyncio
 
 from servicebus import NoWorkers
 
-from ..timing import MS, Stopwatch, allowed, eventually
-from .transport import Everywhere, Layers, Reader, outcomes, push
+from ..support.timing import (
+    MS,
+    Stopwatch,
+    allowed,
+    eventually,
+)
+from ..support.transport import (
+    Everywhere,
+    Layers,
+    Reader,
+    outcomes,
+    push,
+)
 
 CHANNEL = "shop.request"
 

@@ -11,8 +11,16 @@ import pytest
 from servicebus import ChannelFull, NoWorkers, Unavailable
 from servicebus.layers.layer import Layer
 
-from ..timing import MS, eventually
-from .transport import Delivery, Layers, Reader, left_in, outcomes, push, pushed
+from ..support.timing import MS, eventually
+from ..support.transport import (
+    Delivery,
+    Layers,
+    Reader,
+    left_in,
+    outcomes,
+    push,
+    pushed,
+)
 
 CHANNEL = "shop.request"
 

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import Any
+
+import django.db
+import pytest
+
+from servicebus import Service
+from servicebus.contrib.django import database_connections
+
+from ...support.shop import CHANNEL, calling
+
+
+async def test_connections_are_looked_after_before_and_after_each_plain_handler_even_one_that_fails(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(django.db, "close_old_connections", lambda: notes.append("looked after"))
+    service = Service("shop", around_sync=database_connections)
+
+    @service.handler("plain")
+    def plain(message: dict[str, Any]) -> None:
+        notes.append("handler")
+        if message["fails"]:
+            raise ValueError
+
+    async with calling(url, service) as bus:
+        await bus.call(CHANNEL, {"type": "plain", "fails": False})
+        await bus.gather((CHANNEL, {"type": "plain", "fails": True}), return_exceptions=True)
+    assert notes == ["looked after", "handler", "looked after"] * 2

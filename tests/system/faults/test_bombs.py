@@ -1,0 +1,92 @@
+"""Frames of 64 KiB that would become something large: reading one costs a worker next to nothing."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+import pytest
+
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
+from servicebus.protocol.bundles import unbundled
+from servicebus.protocol.codec import (
+    UNDECODABLE,
+    MalformedFrame,
+    decode_reply,
+    decode_request,
+)
+
+from ...support.timing import MS
+from .conftest import Figures
+
+MEBIBYTE = 2**20
+HEAD = b"\x94\x00\x00\xa0"
+ROOM = DEFAULT_MAX_MESSAGE_SIZE - len(HEAD)
+MAP_WITH_BODY = b"\x82\xa4type\xa1x\xa4body"
+BODY_ROOM = ROOM - len(MAP_WITH_BODY)
+ARRAY = b"\xdd" + (BODY_ROOM - 5).to_bytes(4, "big")
+BOMBS = {
+    "arrays in arrays": HEAD + b"\x91" * ROOM,
+    "maps in maps": HEAD + b"\x81\xa1x" * (ROOM // 3),
+    "an array that promises four billion elements": HEAD + b"\xdd\xff\xff\xff\xff",
+    "a map that promises four billion entries": HEAD + b"\xdf\xff\xff\xff\xff",
+    "a str that promises four gigabytes": HEAD + b"\xdb\xff\xff\xff\xff",
+    "bytes that promise four gigabytes": HEAD + b"\xc6\xff\xff\xff\xff",
+    "an extension that promises four gigabytes": HEAD + b"\xc9\xff\xff\xff\xff\x01",
+    "arrays in the body's arrays": HEAD + MAP_WITH_BODY + b"\x91" * BODY_ROOM,
+    "many empty maps": HEAD + MAP_WITH_BODY + ARRAY + b"\x80" * (BODY_ROOM - 5),
+    "many empty arrays": HEAD + MAP_WITH_BODY + ARRAY + b"\x90" * (BODY_ROOM - 5),
+}
+
+
+BUNDLES = {
+    "a bundle of empty frames": b"\x91\xdc\x7f\xfa" + b"\xc4\x00" * 32_762,
+    "a bundle that promises four billion frames": b"\x91\xdd\xff\xff\xff\xff",
+    "a bundle of a frame that promises four gigabytes": b"\x91\x91\xc6\xff\xff\xff\xff",
+    "bundles in bundles": b"\x91" * DEFAULT_MAX_MESSAGE_SIZE,
+}
+
+
+@pytest.mark.row(29)
+@pytest.mark.parametrize("name", [*BOMBS, *BUNDLES])
+def test_a_bomb_costs_little_memory_and_time(name: str, figures: Figures) -> None:
+    bomb, reading = (BOMBS[name], read) if name in BOMBS else (BUNDLES[name], opened)
+    assert len(bomb) <= DEFAULT_MAX_MESSAGE_SIZE
+    # Beside busy processes the same instructions take up to twice as long: the least of many is what they cost.
+    seconds = min(cpu_seconds(bomb, reading) for _ in range(100))
+    tracemalloc.start()
+    try:
+        reading(bomb)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    figures(29, f"{name}: {seconds * 1000:.2f} ms, {peak / MEBIBYTE:.1f} MiB")
+    assert seconds <= 5 * MS
+    assert peak <= 8 * MEBIBYTE
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_bundle_that_is_a_bomb_stays_closed(name: str) -> None:
+    assert unbundled([BUNDLES[name]]) == [BUNDLES[name]]
+
+
+def opened(bomb: bytes) -> None:
+    """As a caller does."""
+    for frame in unbundled([bomb]):
+        with suppress(MalformedFrame):
+            decode_reply(frame, DEFAULT_MAX_MESSAGE_SIZE)
+
+
+def cpu_seconds(bomb: bytes, how: Callable[[bytes], None]) -> float:
+    before = time.thread_time()
+    how(bomb)
+    return time.thread_time() - before
+
+
+def read(bomb: bytes) -> None:
+    """As a worker does: the frame, then the body."""
+    with suppress(MalformedFrame, *UNDECODABLE):
+        msgspec.msgpack.decode(decode_request(bomb, DEFAULT_MAX_MESSAGE_SIZE).message.body)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servicebus import ConfigurationError, ServiceBus
+from servicebus.security import Keyring
+
+from ...support.keys import (
+    KEYS,
+    NEW,
+    OLD,
+    SECRETS,
+    content,
+)
+
+KEY = b"0123456789abcdef"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.json"
+    path.write_bytes(content(KEYS))
+    path.chmod(0o600)
+    return path
+
+
+def test_a_keyring_is_frozen_and_keeps_a_copy_of_its_keys() -> None:
+    keys = dict(SECRETS)
+    keyring = Keyring("old", keys)
+    keys.clear()
+    assert dict(keyring.keys) == SECRETS
+    assert keyring.required
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        keyring.sign = "new"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        keyring.keys["more"] = KEY  # type: ignore[index]
+
+
+def test_a_keyring_shows_the_names_of_its_keys_and_no_more() -> None:
+    shown = f"{KEYS} {KEYS!r}"
+    assert "old" in shown
+    assert "new" in shown
+    assert not any(form in shown for key in (OLD, NEW) for form in (key.decode(), key.hex(), repr(key)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("a", {}), "signing keys: give a mapping of 1 to 16"),
+        (("a", None), "signing keys: give a mapping"),
+        (("a", {f"k{n}": KEY for n in range(17)}), "signing keys: give a mapping of 1 to 16"),
+        (("b", {"a": KEY}), "signing sign is 'b': name one of the keys, a"),
+        (("a", {"a": "text of 16 bytes"}), r"signing keys\['a'\]: give 16 to 64 random bytes"),
+        (("a", {"a": KEY[:15]}), r"signing keys\['a'\]: give 16 to 64"),
+        (("a", {"a": KEY * 5}), r"signing keys\['a'\]: give 16 to 64"),
+        (("", {"": KEY}), "'' is no key ID"),
+        (("ä", {"ä": KEY}), "'ä' is no key ID"),
+        (("a\n", {"a\n": KEY}), r"'a\\n' is no key ID"),
+        (("a" * 32, {"a" * 32: KEY}), "is no key ID: 1 to 31"),
+        ((1, {1: KEY}), "1 is no key ID"),
+        (("a", {"a": KEY}, "yes"), "signing required: True or False"),
+    ],
+)
+def test_what_is_wrong_with_a_keyring_is_said_by_its_field(arguments: Any, complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        Keyring(*arguments)
+    assert KEY.decode() not in str(caught.value)
+
+
+def test_a_key_file_is_read(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert Keyring.from_file(key_file) == KEYS
+    key_file.write_text(json.dumps({"sign": "a", "keys": {"a": base64.b64encode(KEY).decode()}}))
+    assert Keyring.from_file(str(key_file)) == Keyring("a", {"a": KEY}, required=True)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is no key file"),
+        ("[]", "is no key file"),
+        ('{"sign": "a"}', "missing required field `keys`"),
+        ('{"sign": "a", "keys": {"a": "no base 64!"}}', "Invalid base64"),
+        ('{"sign": "a", "keys": {"a": "MDEyMw=="}}', "16 to 64 random bytes"),
+        ('{"sign": "a", "keys": {}, "requires": false}', "unknown field `requires`"),
+    ],
+)
+def test_what_is_wrong_with_a_key_file_is_said_without_quoting_it(key_file: Path, text: str, complaint: str) -> None:
+    key_file.write_text(text)
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        Keyring.from_file(key_file)
+    assert "MDEyMw" not in str(caught.value)
+
+
+def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"the key file cannot be read: .*none\.json"):
+        Keyring.from_file(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_key_file_that_others_may_change_is_refused(key_file: Path, mode: int) -> None:
+    key_file.chmod(mode)
+    with pytest.raises(ConfigurationError, match="other users may change it: chmod go-w"):
+        Keyring.from_file(key_file)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_key_file_that_others_may_read_is_used_with_a_warning(
+    key_file: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    key_file.chmod(mode)
+    caplog.set_level(logging.WARNING, "servicebus")
+    assert Keyring.from_file(key_file) == KEYS
+    assert "other users may read it" in caplog.text
+
+
+def test_the_environment_names_the_key_file_of_a_bus_that_is_given_no_keys(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SERVICEBUS_KEYS", raising=False)
+    plain = ServiceBus("memory://").codec
+    monkeypatch.setenv("SERVICEBUS_KEYS", str(key_file))
+    assert type(ServiceBus("memory://").codec) is not type(plain)
+    monkeypatch.setenv("SERVICEBUS_KEYS", "/no/such/file")
+    with pytest.raises(ConfigurationError, match="/no/such/file"):
+        ServiceBus("memory://")
+    assert type(ServiceBus("memory://", signing=KEYS).codec) is not type(plain)
+
+
+def test_a_layer_that_moves_messages_cannot_be_signed_on() -> None:
+    with pytest.raises(ConfigurationError, match="django:// moves messages, not the bytes that are signed"):
+        ServiceBus("django://default", signing=KEYS)
+
+
+def test_what_is_no_keyring_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="signing is a dict: give a Keyring"):
+        ServiceBus("memory://", signing=SECRETS)  # type: ignore[arg-type]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from servicebus import ChannelFull, NoWorkers, RemoteError, SendUnknown
+from servicebus.testing.checker import problems
+from servicebus.testing.history import Event, Kind, Recorder, read
+
+from ...support.timing import eventually_sync
+
+WRITER = """
+import sys
+from servicebus.testing.history import Recorder
+
+with Recorder(sys.argv[1], by=sys.argv[2]) as recorder:
+    for number in range(int(sys.argv[3])):
+        recorder.note("start", f"{sys.argv[2]}-{number}")
+"""
+
+
+def writer(path: Path, name: str, events: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WRITER, str(path), name, str(events)])
+
+
+def sent(number: int, at: float, accepted: float = 0.0, sender: str = "a") -> list[Event]:
+    """A message without reply: it is made, and its sender is told that it was accepted."""
+    made = Event("invoke", f"{sender}{number}", at, sender=sender, channel="c", sequence=number, reply=False)
+    return [made, Event("ok", made.id, accepted or at)]
+
+
+def started(id: str, at: float, by: str = "worker") -> Event:
+    return Event("start", id, at, by)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (RemoteError("code", "text"), "ok"),
+        (NoWorkers("c"), "fail"),
+        (SendUnknown("c"), "maybe"),
+        (asyncio.CancelledError(), "maybe"),
+        (ValueError(), "maybe"),
+    ],
+)
+def test_an_outcome_is_what_the_error_says(error: BaseException, outcome: Kind) -> None:
+    recorder = Recorder()
+    with pytest.raises(type(error)), recorder.calling("1"):
+        raise error
+    assert [event.kind for event in recorder.events] == ["invoke", outcome]
+
+
+def test_a_call_is_noted_with_what_the_checker_needs() -> None:
+    recorder = Recorder(by="me")
+    with recorder.calling("1", timeout=2.0, channel="c", sequence=1):
+        pass
+    made, ended = recorder.events
+    assert (made.kind, made.sender, made.channel, made.sequence) == ("invoke", "me", "c", 1)
+    assert 1.9 < made.deadline - made.at <= 2.0
+    assert (ended.kind, ended.id) == ("ok", "1")
+
+
+def test_a_handler_that_fails_does_not_end() -> None:
+    recorder = Recorder()
+    with recorder.running("1"):
+        pass
+    with pytest.raises(ValueError, match="no"), recorder.running("2"):
+        raise ValueError("no")
+    assert [(event.kind, event.id) for event in recorder.events] == [("start", "1"), ("end", "1"), ("start", "2")]
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    events = [*sent(1, 1.0, 2.0), Event("invoke", "x", 3.0, "me", deadline=4.5)]
+    with Recorder(tmp_path / "one") as one, Recorder(tmp_path / "two") as two:
+        for event in events[1:]:
+            one.write(event)
+        two.write(events[0])
+    assert read(tmp_path / "one", tmp_path / "two") == events
+    assert one.events == []
+
+
+def test_several_processes_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    writers = [writer(path, name, 2000) for name in ("a", "b")]
+    assert [process.wait(30) for process in writers] == [0, 0]
+    assert {event.id for event in read(path)} == {f"{name}-{number}" for name in ("a", "b") for number in range(2000)}
+
+
+def test_a_killed_process_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    process = writer(path, "a", 100_000_000)
+    eventually_sync(lambda: path.exists() and path.stat().st_size > 10_000, within=20.0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    assert len(read(path)) > 100
+
+
+@pytest.mark.parametrize("left", range(1, 51))
+def test_an_event_that_was_cut_spoils_no_other(tmp_path: Path, left: int) -> None:
+    """The kernel cuts the write of a killed process where a page ends, which may be anywhere in an event."""
+    first, cut, last = started("1", 1.0), started("a}", 2.0), started("3", 3.0)
+    path, alone = tmp_path / "history", tmp_path / "alone"
+    with Recorder(path) as one, Recorder(alone) as other:
+        one.write(first)
+        other.write(cut)
+        with path.open("ab") as file:
+            file.write(alone.read_bytes()[:left])
+        assert read(path) == [first]
+        one.write(last)
+    assert read(path) == [first, last]
+
+
+def test_what_is_no_event_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "history").write_text('{"kind":"start"}\n')
+    with pytest.raises(msgspec.ValidationError):
+        read(tmp_path / "history")
+
+
+def test_order_is_kept_by_sender_channel_and_process() -> None:
+    events = sent(1, 1.0) + sent(2, 2.0) + sent(3, 3.0)
+    assert problems([*events, started("a1", 4), started("a2", 5), started("a3", 6)]) == []
+    assert problems([*events, started("a2", 4), started("a1", 5, by="other")]) == []
+    assert problems([*events, *sent(1, 1.0, sender="b"), started("a2", 4), started("b1", 5)]) == []
+    assert problems([*events, started("a1", 4), started("a3", 5), started("a2", 6)]) == [
+        "a2 started after a later one of a to c"
+    ]
+
+
+def test_order_is_that_of_time_and_not_of_the_files() -> None:
+    assert problems([started("a2", 5), started("a1", 4), *sent(2, 2.0), *sent(1, 1.0)]) == []
+
+
+def test_capacity_counts_what_certainly_waited() -> None:
+    events = sent(1, 1.0) + sent(2, 2.0) + sent(3, 3.0)
+    assert problems(events, capacity={"c": 3, "other": 0}) == []
+    assert problems(events, capacity={"c": 2}) == ["c held 3 messages: its capacity is 2"]
+    assert problems([*events, started("a1", 2.5)], capacity={"c": 2}) == []
+    assert problems([*events, started("a1", 0.5)], capacity={"c": 2}) == [], "started before its sender was told so"
+
+
+def test_capacity_does_not_count_what_has_expired_or_was_refused() -> None:
+    first, second = sent(1, 1.0)
+    expired = msgspec.structs.replace(first, deadline=1.5)
+    refused = Event("fail", "a3", 3.0)
+    assert problems([expired, second, *sent(2, 2.0), sent(3, 3.0)[0], refused], capacity={"c": 1}) == []
+
+
+def test_a_message_without_reply_need_not_have_run() -> None:
+    assert problems(sent(1, 1.0)) == []
+    with pytest.raises(ChannelFull), (recorder := Recorder()).calling("1", reply=False):
+        raise ChannelFull("c", 1)
+    assert problems([*recorder.events, started("1", 1.0)]) == ["1 ran, and its caller was told that it did not"]
+
+
+def test_a_long_history_is_checked_without_comparing_all_with_all() -> None:
+    events = [event for n in range(1, 100_001) for event in (*sent(n, n), started(f"a{n}", n + 0.5))]
+    assert problems(events, capacity={"c": 1}) == []
