@@ -15,7 +15,6 @@ from typing import Any
 
 from ..errors import ServiceBusError, Unavailable
 from ..protocol.codec import MAX_FRAME, MalformedFrame, decode_raw
-from ..protocol.credit import Credit
 from .drop_counters import Losses
 from .mailboxes import Item, Mailboxes
 from .shard import Server
@@ -73,23 +72,38 @@ class Pace:
         self.at_once, self._full = 1, 0
 
 
-class Demand(Credit):
-    """Credit for a pop that waits: one for each consumer that waits, beyond what is on its way already."""
+class Demand:
+    """A ``Budget`` for a pop that waits: one message for each consumer that waits, beyond those that have just come.
 
-    __slots__ = ("arriving", "asked", "wanted")
+    ``to_pop`` counts the consumers that the pop is to serve. ``subscribe`` does nothing: the reader wakes its receiver
+    itself, whenever a consumer begins to wait.
 
-    def __init__(self, wanted: Callable[[], int]) -> None:
-        super().__init__(0)
-        self.wanted = wanted
+    Attributes:
+        arriving: messages that the last pop has brought and the reader has not put into the mailbox yet.
+        asked: how many messages the last pop asked for.
+    """
+
+    __slots__ = ("_to_pop", "arriving", "asked")
+
+    def __init__(self, to_pop: Callable[[], int]) -> None:
+        self._to_pop = to_pop
         self.arriving = self.asked = 0
 
     @property
     def available(self) -> int:
-        self.asked = self.wanted() - self.arriving
-        return self.asked
+        return self._to_pop() - self.arriving
+
+    def expect(self, count: int) -> None:
+        self.asked = count
 
     def take(self, count: int) -> None:
         self.arriving = count
+
+    def release(self, count: int = 1) -> None:
+        self.arriving -= count
+
+    def subscribe(self, callback: Callable[[], object]) -> None:
+        pass
 
 
 class ChannelReader:
@@ -162,8 +176,8 @@ class ChannelReader:
             self._ask()
 
     def _popped(self, frames: list[bytes], fence: int) -> None:
-        asked, self._demand.arriving = self._demand.asked, 0
-        self._pace.popped(full=len(frames) >= asked)
+        self._demand.release(self._demand.arriving)
+        self._pace.popped(full=len(frames) >= self._demand.asked)
         self._deliver(frames, fence, counted=False)
         self._ask()
 

@@ -21,7 +21,7 @@ from ..errors import ConfigurationError
 from ..layers.foreign.messages import frame_of
 from ..layers.layer import Layer, Sink
 from ..protocol.codec import MalformedFrame
-from ..protocol.credit import Credit
+from ..protocol.credit import Budget
 from ..serving.service_runner import ServiceRunner
 
 URL = "django://default"
@@ -66,10 +66,10 @@ def _checked_channel(service: Service, scope: Mapping[str, Any]) -> str:
 class Feed:
     """A consumer of a layer that an ASGI server's ``receive`` feeds. Credit is taken before it is called."""
 
-    def __init__(self, channel: str, sink: Sink, credit: Credit, bus: ServiceBus) -> None:
+    def __init__(self, channel: str, sink: Sink, credit: Budget, bus: ServiceBus) -> None:
         self._channel, self._sink, self._credit, self._bus = channel, sink, credit, bus
         self._room = asyncio.Event()
-        credit.on_release = self._room.set
+        credit.subscribe(self._room.set)
 
     async def run(self, receive: Receive) -> None:
         """Receive and deliver. Cancelling is safe: a message that was received has been delivered."""
@@ -108,7 +108,7 @@ class FedLayer:
         self._layer, self._bus = layer, bus
         self.feeds: dict[str, Feed] = {}
 
-    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Feed:
+    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Feed:
         self.feeds[channel] = Feed(channel, sink, credit, self._bus)
         return self.feeds[channel]
 

@@ -1,4 +1,4 @@
-"""What a fork has doubled: objects that hold connections hear of it in the child, whose connections these are not."""
+"""After ``os.fork()``, run a callback in the child for each object whose sockets or threads belong to the parent."""
 
 from __future__ import annotations
 
@@ -7,19 +7,38 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-DoubledT = TypeVar("DoubledT")
-
-_told: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
+ForkedT = TypeVar("ForkedT")
 
 
-def run_in_child(one: DoubledT, in_child: Callable[[DoubledT], None]) -> None:
-    """Call ``in_child(one)`` in the child of every fork, before anything else runs there, for as long as it lives."""
-    _told[one] = in_child
+class ForkCallbacks:
+    """The callbacks of one process. It registers with the interpreter when the first callback comes, and once only.
+
+    Attributes:
+        callbacks: each object, held weakly, and what is called with that object in the child.
+        registered: whether the interpreter calls ``run`` after a fork. The interpreter has no way to end that.
+    """
+
+    def __init__(self) -> None:
+        self.callbacks: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
+        self.registered = False
+
+    def add(self, owner: ForkedT, in_child: Callable[[ForkedT], None]) -> None:
+        """Call ``in_child(owner)`` in the child of every fork for as long as ``owner`` lives."""
+        self.callbacks[owner] = in_child
+        if not self.registered:
+            self.registered = True
+            os.register_at_fork(after_in_child=self.run)
+
+    def run(self) -> None:
+        """Call every callback. The interpreter does this in the child, before anything else runs there."""
+        for owner, in_child in list(self.callbacks.items()):
+            in_child(owner)
 
 
-def _after_fork() -> None:
-    for one, in_child in list(_told.items()):
-        in_child(one)
+_callbacks = ForkCallbacks()
+"""The one table of this process. A child inherits the table and the registration."""
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def run_in_child(owner: ForkedT, in_child: Callable[[ForkedT], None]) -> None:
+    """Call ``in_child(owner)`` in the child of every fork, before anything else runs there, while ``owner`` lives."""
+    _callbacks.add(owner, in_child)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ..protocol.credit import Credit
+from ..protocol.credit import Budget
 from .delivery import Delivery
 
 Sink = Callable[[list[bytes], int], None]
@@ -60,7 +60,7 @@ class Layer(Protocol):
         Safe to cancel: frames may or may not have been taken back.
         """
 
-    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:
+    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Consumer:
         """Read ``channel``, or the inbox of a process, into ``sink``, as far as credit goes.
 
         With a ``worker_id`` the reader is registered as a worker, so that calls find one. Lost connections are

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
-from ..protocol.credit import Credit
+from ..protocol.credit import Budget
 from .delivery import Delivery
 from .layer import Sink
 from .limits import CapacityOf, Limits
@@ -113,7 +113,7 @@ class Hub:
 class MemoryConsumer:
     """Pumps one channel of a hub into a sink, on the loop that made it."""
 
-    def __init__(self, hub: Hub, channel: str, sink: Sink, credit: Credit, worker_id: str) -> None:
+    def __init__(self, hub: Hub, channel: str, sink: Sink, credit: Budget, worker_id: str) -> None:
         # Messages are handled in the context that serves, not in that of whoever sends, as on every other layer.
         self._hub, self._channel, self._sink, self._credit = hub, channel, sink, credit
         self.worker_id = worker_id
@@ -121,7 +121,7 @@ class MemoryConsumer:
         self._context = contextvars.copy_context()
         self._scheduled = False
         self.stopped = False
-        credit.on_release = self.wake
+        credit.subscribe(self.wake)
         self.wake()
 
     @property
@@ -219,7 +219,7 @@ class MemoryLayer:
             return True
         return self._hub.remove(delivery.channel, delivery.frame)
 
-    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> MemoryConsumer:
+    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> MemoryConsumer:
         consumer = MemoryConsumer(self._hub, channel, sink, credit, worker_id)
         self._consumers = [reader for reader in self._consumers if not reader.stopped]
         self._consumers.append(consumer)

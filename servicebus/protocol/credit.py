@@ -3,25 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
+
+
+class Budget(Protocol):
+    """How many messages a receiver may ask for. ``Credit`` is the usual one.
+
+    The receiver reads ``available``, asks its server for as many, calls ``expect``, and calls ``take`` when messages
+    have come. Not thread-safe: a budget belongs to one event loop.
+    """
+
+    @property
+    def available(self) -> int:
+        """How many more messages the receiver may ask for now."""
+        ...
+
+    def expect(self, count: int) -> None:
+        """The receiver has asked for ``count`` messages. Its subscription ends: until these have come it asks no more.
+
+        A receiver that wants its callback called at every change subscribes once, and never calls this method.
+        """
+        ...
+
+    def take(self, count: int) -> None:
+        """Count ``count`` messages that have come. The receiver never takes more than were ``available``."""
+        ...
+
+    def release(self, count: int = 1) -> None:
+        """``count`` messages have been dealt with."""
+        ...
+
+    def subscribe(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` whenever there is room again. It replaces the callback that was subscribed before."""
+        ...
 
 
 class Credit:
-    """``limit`` messages are held at once; ``on_release`` is called whenever room is made.
-
-    A receiver sets that, and takes it away while it waits for messages.
+    """``limit`` messages are held at once. See ``Budget``.
 
     The limit may be changed, up to ``most``, the one of the start. What had been asked for by then still comes, so that
     for a moment more messages than a lowered limit may be held. They are never more than ``most``.
 
-    Not thread-safe: it belongs to one event loop.
+    Attributes:
+        limit: how many messages may be held now.
+        most: the limit of the start, which ``limit`` never exceeds.
+        held: how many messages have been taken and not released.
     """
 
-    __slots__ = ("held", "limit", "most", "on_release")
+    __slots__ = ("_on_room", "held", "limit", "most")
 
     def __init__(self, limit: int) -> None:
         self.limit = self.most = limit
         self.held = 0
-        self.on_release: Callable[[], None] | None = None
+        # What is called when there is room again; None while nobody is subscribed.
+        self._on_room: Callable[[], object] | None = None
 
     @property
     def available(self) -> int:
@@ -32,17 +67,21 @@ class Credit:
         """Hold ``limit`` messages from now on, 1 or more and no more than ``most``."""
         assert 1 <= limit <= self.most, (limit, self.most)
         raised, self.limit = limit > self.limit, limit
-        if raised and self.on_release is not None:
-            self.on_release()
+        if raised and self._on_room is not None:
+            self._on_room()
+
+    def expect(self, count: int) -> None:
+        self._on_room = None
 
     def take(self, count: int) -> None:
-        """Count ``count`` messages as held. The receiver never asks for more than ``available``."""
         assert 0 <= count <= self.most - self.held, (count, self.held, self.most)
         self.held += count
 
     def release(self, count: int = 1) -> None:
-        """``count`` messages have been dealt with."""
         self.held -= count
         assert self.held >= 0
-        if self.on_release is not None:
-            self.on_release()
+        if self._on_room is not None:
+            self._on_room()
+
+    def subscribe(self, callback: Callable[[], object]) -> None:
+        self._on_room = callback

@@ -10,7 +10,7 @@ from ..bus import ServiceBus
 from ..errors import ChannelFull, ServiceBusError, Unavailable
 from ..layers.delivery import Delivery, Options
 from ..layers.layer import Consumer, Layer, Sink
-from ..protocol.credit import Credit
+from ..protocol.credit import Budget
 from .fault_plan import Mischief
 
 
@@ -73,7 +73,7 @@ class HarnessLayer:
     async def open(self) -> None:
         await self._layer.open()
 
-    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:
+    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Consumer:
         return self._layer.consume(channel, sink, credit, worker_id=worker_id)
 
     async def leave(self, channel: str, worker_id: str) -> None:

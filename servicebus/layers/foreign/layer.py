@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ...protocol.credit import Credit
+from ...protocol.credit import Budget
 from ..delivery import Delivery
 from ..layer import Consumer, Sink
 from ..limits import Limits
@@ -58,7 +58,7 @@ class AdapterLayer:
             self._replies.hurry(delivery)
         return taken_back
 
-    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:
+    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Consumer:
         consumer: Reader | Inbox
         if channel.endswith("!"):
             consumer = self._replies.consume(channel, sink, credit)

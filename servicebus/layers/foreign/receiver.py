@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ...protocol.codec import MalformedFrame
-from ...protocol.credit import Credit
+from ...protocol.credit import Budget
 from ..layer import Sink
 from .messages import Message, epoch_ms, frame_of
 
@@ -44,14 +44,14 @@ async def patiently(foreign: Any, channel: str) -> Message:
 class Reader:
     """A consumer of a channel, from ``AdapterLayer.consume``. It is registered by being there."""
 
-    def __init__(self, pump: Pump, sink: Sink, credit: Credit, worker_id: str, expiry_ms: int) -> None:
+    def __init__(self, pump: Pump, sink: Sink, credit: Budget, worker_id: str, expiry_ms: int) -> None:
         self._pump, self._sink, self.credit, self.worker_id = pump, sink, credit, worker_id
         self._expiry_ms = expiry_ms
         # Messages are handled in the context that serves, not in that of whoever was the first to read the channel.
         self.context = contextvars.copy_context()
         self.step: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        credit.on_release = pump.wake.set
+        credit.subscribe(pump.wake.set)
 
     @property
     def channel(self) -> str:

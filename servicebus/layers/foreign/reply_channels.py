@@ -17,7 +17,7 @@ from typing import Any
 
 from ...protocol.addresses import caller_of, split_address
 from ...protocol.codec import MalformedFrame
-from ...protocol.credit import Credit
+from ...protocol.credit import Budget
 from ..delivery import Delivery
 from ..layer import Sink
 from .messages import Message, epoch_ms, frame_of
@@ -82,7 +82,7 @@ class ReplyChannel:
 class Inbox:
     """The consumer of a process's inbox: what is received for it on other channels goes to its sink."""
 
-    def __init__(self, name: str, sink: Sink, credit: Credit) -> None:
+    def __init__(self, name: str, sink: Sink, credit: Budget) -> None:
         self.name, self._sink, self._credit = name, sink, credit
         self.channels: dict[Delivery, ReplyChannel] = {}
         self.receiving: set[asyncio.Task[None]] = set()
@@ -122,7 +122,7 @@ class ReplyChannels:
         self._foreign, self._say, self._expiry = foreign, say, expiry
         self._inboxes: dict[str, Inbox] = {}
 
-    def consume(self, inbox: str, sink: Sink, credit: Credit) -> Inbox:
+    def consume(self, inbox: str, sink: Sink, credit: Budget) -> Inbox:
         """Let ``sink`` have the replies to the requests that name a channel of ``inbox``."""
         self._inboxes[inbox] = Inbox(inbox, sink, credit)
         return self._inboxes[inbox]

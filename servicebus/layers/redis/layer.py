@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
-from ...protocol.credit import Credit
+from ...protocol.credit import Budget
 from ..delivery import Delivery
 from ..layer import Sink
 from ..limits import Limits
@@ -107,7 +107,7 @@ class RedisLayer:
         removed = await self._nodes.execute(channel, b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
         return [delivery for delivery, gone in zip(deliveries, removed, strict=True) if gone]
 
-    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Receiver:
+    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"
         receiver = Receiver(self._nodes, name, self._keys, channel, sink, credit, worker_id, self._presence_ms)
         self._receivers.append(receiver)

@@ -34,7 +34,7 @@ def test_what_was_not_taken_is_not_released() -> None:
 
 def test_the_receiver_is_told_whenever_there_is_room_again() -> None:
     credit, told = Credit(3), []
-    credit.on_release = lambda: told.append(credit.available)
+    credit.subscribe(lambda: told.append(credit.available))
     credit.take(3)
     credit.release()
     credit.release(2)
@@ -58,7 +58,7 @@ def test_whatever_the_limit_becomes_what_is_available_is_never_negative_and_what
 def test_the_receiver_is_told_when_the_limit_is_raised_and_the_limit_has_bounds() -> None:
     credit, told = Credit(10), []
     credit.take(4)
-    credit.on_release = lambda: told.append(credit.available)
+    credit.subscribe(lambda: told.append(credit.available))
     credit.change(2)
     assert (credit.available, told) == (0, [])
     credit.change(6)

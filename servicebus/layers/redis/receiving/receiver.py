@@ -13,7 +13,7 @@ from typing import Any
 
 import hiredis
 
-from ....protocol.credit import Credit
+from ....protocol.credit import Budget
 from ...layer import Sink
 from ..connection.connection import Connection, ConnectionLost, pack
 from ..connection.reconnecting import Link
@@ -43,7 +43,7 @@ class Receiver:
         keys: Keys,
         channel: str,
         sink: Sink,
-        credit: Credit,
+        credit: Budget,
         worker_id: str,
         presence_ms: int,
     ) -> None:
@@ -150,7 +150,7 @@ class Receiver:
 
     def _arm(self, connection: Connection) -> None:
         count = min(self._credit.available, MOST_AT_ONCE)
-        self._credit.on_release = self.wake
+        self._credit.subscribe(self.wake)
         if self._stopping or count <= 0 or not self._idle.is_set() or connection is self._left or self._again:
             return
         sending = self._nodes.pipeline(self.channel)
@@ -162,7 +162,7 @@ class Receiver:
             self._leave(connection)
             return
         self._idle.clear()
-        self._credit.on_release = None  # the server has been asked for all that there is room for
+        self._credit.expect(count)
         connection.write(self._pop + COUNTS[count], self._answered)
 
     def _answered(self, reply: Any) -> None:
