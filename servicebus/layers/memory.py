@@ -16,7 +16,7 @@ from threading import Lock
 from ..errors import ChannelFull, NoWorkers, ServiceBusError, Unavailable
 from ..protocol.credit import Budget
 from .delivery import Delivery
-from .layer import Sink
+from .layer import Ability, Sink
 from .limits import CapacityOf, Limits
 
 SWEEP_EVERY = 64
@@ -165,6 +165,8 @@ class MemoryConsumer:
 
 class MemoryLayer:
     """A bus's view of a hub. See ``Layer`` for the contract of each method."""
+
+    abilities = frozenset(Ability)
 
     def __init__(self, name: str, limits: Limits) -> None:
         self._hub = Hub.named(name)

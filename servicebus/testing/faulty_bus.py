@@ -33,6 +33,7 @@ class HarnessLayer:
 
     def __init__(self, layer: Layer, mischief: Mischief) -> None:
         self._layer, self._mischief = layer, mischief
+        self.abilities = layer.abilities
         self._delayed: dict[Delivery, asyncio.TimerHandle] = {}
         self._copies: dict[Delivery, Delivery] = {}
 

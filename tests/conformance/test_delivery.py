@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-from servicebus.layers.layer import Layer
+import pytest
+
+from servicebus.layers.layer import Ability, Layer
 
 from ..support.timing import MS, eventually
 from ..support.transport import (
@@ -73,6 +75,7 @@ async def test_messages_that_were_sent_before_any_consumer_existed_are_delivered
     assert reader.numbers == list(range(10))
 
 
+@pytest.mark.needs(Ability.INBOXES)
 async def test_a_message_to_an_inbox_reaches_the_process_that_reads_it(layers: Layers) -> None:
     sender, mine, other = [await layers.open() for _ in range(3)]
     my_inbox, other_inbox = Reader(mine, "4f2a!"), Reader(other, "77cd!")
@@ -83,6 +86,7 @@ async def test_a_message_to_an_inbox_reaches_the_process_that_reads_it(layers: L
     assert (my_inbox.numbers, other_inbox.numbers) == ([1], [2])
 
 
+@pytest.mark.needs(Ability.OPAQUE_FRAMES)
 async def test_messages_are_bytes_that_nobody_looks_into(layers: Layers) -> None:
     layer = await layers.open()
     reader = Reader(layer, CHANNEL)

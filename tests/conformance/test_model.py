@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from servicebus import ChannelFull, NoWorkers
-from servicebus.layers.layer import Layer
+from servicebus.layers.layer import Ability, Layer
 
 from ..support.timing import eventually
 from ..support.transport import (
@@ -106,6 +107,7 @@ class ChannelAgainstAList(RuleBasedStateMachine):
         self.runner.close()
 
 
+@pytest.mark.needs(Ability.PRESENCE, Ability.WITHDRAWAL)
 def test_a_layer_holds_what_a_list_would_hold(url: str) -> None:
     machine = type("Machine", (ChannelAgainstAList,), {"url": url})
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))

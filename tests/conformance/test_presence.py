@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from servicebus import NoWorkers
+from servicebus.layers.layer import Ability
 
 from ..support.timing import (
     MS,
@@ -23,6 +26,7 @@ from ..support.transport import (
 CHANNEL = "shop.request"
 
 
+@pytest.mark.needs(Ability.PRESENCE)
 async def test_a_worker_counts_from_the_moment_it_is_ready_until_it_leaves(layers: Layers) -> None:
     caller, layer = await layers.open(), await layers.open()
     assert await caller.workers(CHANNEL) == 0
@@ -67,6 +71,7 @@ async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(
     await everywhere.each(stays)
 
 
+@pytest.mark.needs(Ability.PRESENCE)
 async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
     layer = await layers.open()
     with Stopwatch() as watch:
@@ -74,6 +79,7 @@ async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
     assert watch.seconds < allowed(50 * MS)
 
 
+@pytest.mark.needs(Ability.SUBSCRIBERS)
 async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
     layer, other = await layers.open(), await layers.open()
     for where, channel in [(layer, "b.events"), (other, "a.events"), (layer, "a.events")]:
@@ -82,6 +88,7 @@ async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
     assert await other.subscribers("orders.rejected") == []
 
 
+@pytest.mark.needs(Ability.SUBSCRIBERS)
 async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(everywhere: Everywhere) -> None:
     """Also when the expiry is shorter than the time after which workers say again that they are there."""
 
@@ -99,6 +106,7 @@ async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_la
     await everywhere.each(is_kept)
 
 
+@pytest.mark.needs(Ability.SUBSCRIBERS)
 async def test_a_subscription_outlives_one_of_two_that_keep_it(everywhere: Everywhere) -> None:
     async def outlives(layers: Layers) -> None:
         layer, other = [await layers.open(expiry=0.8, presence_ttl=1.0) for _ in range(2)]

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from servicebus import ChannelFull, NoWorkers, Unavailable
-from servicebus.layers.layer import Layer
+from servicebus.layers.layer import Ability, Layer
 
 from ..support.timing import MS, eventually
 from ..support.transport import (
@@ -67,6 +67,7 @@ async def test_the_first_pattern_that_matches_the_whole_name_says_the_capacity(l
         assert (await outcomes(push(layer, channel, range(10))))[None] == expected, channel
 
 
+@pytest.mark.needs(Ability.PRESENCE)
 async def test_a_message_that_needs_a_worker_is_refused_when_there_is_none(layers: Layers) -> None:
     layer = await layers.open()
     (delivery,) = push(layer, CHANNEL, [1], needs_worker=True)
@@ -76,6 +77,7 @@ async def test_a_message_that_needs_a_worker_is_refused_when_there_is_none(layer
     assert await left_in(layer, CHANNEL) == []
 
 
+@pytest.mark.needs(Ability.PRESENCE)
 async def test_a_consumer_that_is_no_worker_is_not_taken_for_one(layers: Layers) -> None:
     layer = await layers.open()
     await Reader(layer, CHANNEL).consumer.ready()
@@ -93,6 +95,7 @@ async def test_messages_that_need_a_worker_and_others_keep_their_order(layers: L
     assert reader.numbers == list(range(60))
 
 
+@pytest.mark.needs(Ability.WITHDRAWAL)
 async def test_a_queued_message_can_be_taken_back_and_is_never_delivered(layers: Layers) -> None:
     layer, other = await layers.open(), await layers.open()
     deliveries = push(layer, CHANNEL, range(5))
@@ -118,6 +121,7 @@ async def test_a_delivered_message_cannot_be_taken_back(layers: Layers) -> None:
     assert await layer.withdraw(delivery) == []
 
 
+@pytest.mark.needs(Ability.WITHDRAWAL)
 async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
     layer = await layers.open()
     one, other = Delivery(layer, CHANNEL, 1), Delivery(layer, CHANNEL, 1)
@@ -129,6 +133,7 @@ async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
     assert await left_in(layer, CHANNEL) == [1]
 
 
+@pytest.mark.needs(Ability.WITHDRAWAL)
 async def test_of_many_messages_those_are_taken_back_that_are_still_queued(layers: Layers) -> None:
     layer = await layers.open()
     first, rest, other = push(layer, CHANNEL, range(3)), push(layer, CHANNEL, range(3, 9)), push(layer, "other", [9])

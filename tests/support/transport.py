@@ -13,7 +13,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers
 from servicebus import ChannelFull, ServiceBusError
 from servicebus.layers.delivery import Options
 from servicebus.layers.factory import layer_for
-from servicebus.layers.layer import Consumer, Layer
+from servicebus.layers.layer import Ability, Consumer, Layer
 from servicebus.layers.limits import Limits
 from servicebus.protocol.codec import MAX_FRAME, encode_frame
 from servicebus.protocol.credit import Credit
@@ -106,6 +106,16 @@ class Everywhere:
         async with asyncio.TaskGroup() as group:
             for name, layers in self._layers.items():
                 group.create_task(kept(name, layers))
+
+
+def abilities_of(url: str) -> frozenset[Ability]:
+    """What the layer of a URL can do beyond moving messages. Nothing is opened."""
+    if not url.startswith("django:"):
+        return layer_for(url, "asgi", Limits(), "tests").abilities
+    provide(url, Limits())
+    found = layer_for(url, "asgi", Limits(), "tests").abilities
+    channel_layers.backends.pop(url.removeprefix("django://"))  # each test opens one with its own limits
+    return found
 
 
 def provide(url: str, limits: Limits) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...protocol.credit import Budget
 from ..delivery import Delivery
-from ..layer import Consumer, Sink
+from ..layer import Ability, Consumer, Sink
 from ..limits import Limits
 from .messages import Message, epoch_ms
 from .outbox import GROUP, Outbox
@@ -23,6 +23,8 @@ class AdapterLayer:
     Capacity and expiry are the foreign layer's. It knows no workers, so that NoWorkers is never raised. Only what has
     not left this process can be withdrawn. Instants are on the clock of this machine.
     """
+
+    abilities: frozenset[Ability] = frozenset()
 
     def __init__(self, foreign: Any, limits: Limits) -> None:
         self._foreign, self._expiry = foreign, limits.expiry

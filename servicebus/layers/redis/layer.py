@@ -17,7 +17,7 @@ from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
 from ...protocol.credit import Budget
 from ..delivery import Delivery
-from ..layer import Sink
+from ..layer import Ability, Sink
 from ..limits import Limits
 from .connection.connection import Connection, pack
 from .receiving.receiver import Receiver
@@ -44,6 +44,7 @@ class RedisLayer:
     ``push`` and ``fence_of`` are there once it is open: they are those of its nodes, for the shortest way.
     """
 
+    abilities = frozenset(Ability)
     connection_kind: ClassVar[type[Connection]] = Connection
     push: Callable[[Delivery], None]
     fence_of: Callable[[str], int]
