@@ -1,9 +1,9 @@
-"""What reads a normal channel into its mailbox, while somebody waits for it. I/O thread only.
+"""Reads a normal channel into its mailbox, while consumers wait for the channel. I/O thread only.
 
-While nobody waits nothing is popped, and a pop that is under way is ended. A channel is popped message by message until
-its consumers prove to be fast; then more and more are taken at a time, which go on counting against the capacity. What
-lies here unread for a moment goes back to the head of the channel, where another process finds it. A message that was
-delivered never goes back.
+While no consumer waits nothing is popped, and a pop that is running is ended. A channel is popped message by message
+until its consumers prove to be fast; then more and more messages are taken at a time, which go on counting against the
+capacity. Messages that lie here unread for a moment go back to the head of the channel, where another process finds
+them. A message that was delivered never goes back.
 """
 
 from __future__ import annotations
@@ -13,215 +13,126 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..errors import ServiceBusError, Unavailable
-from ..protocol.codec import MAX_FRAME, MalformedFrame, decode_raw
-from .drop_counters import Losses
-from .mailboxes import Item, Mailboxes
-from .shard import Server
+from ..errors import ServiceBusError
+from .drop_counters import DropCounters
+from .frames import read_frames
+from .mailboxes import Mailboxes
+from .pace import Demand, Pace, Step, next_step, to_pop
+from .shard import Shard
+from .unread import UnreadMessages
 
-MOST_AT_ONCE = 64
-LONGEST_PATIENCE = 64
-UNREAD_FOR = 0.05
-
-Own = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+"""Starts a task that its owner keeps until it ends."""
 
 logger = logging.getLogger(__name__)
 
 
-def read_frames(frames: list[bytes], fence: int, server: Server, losses: Losses) -> list[tuple[str, Item]]:
-    """The local name and the item of each frame; what is malformed or of another primary is dropped, and counted."""
-    items = []
-    for frame in frames:
-        try:
-            parsed = decode_raw(frame, MAX_FRAME)
-        except MalformedFrame as error:
-            losses.poison("the server", str(error))
-            continue
-        if parsed.fence and fence and parsed.fence != fence:
-            losses.poison("the server", "another primary had taken it")
-            continue
-        items.append((parsed.local, Item(server.local_instant(parsed.expires), frame, counted=False)))
-    return items
+class ChannelReader:
+    """Reads one normal channel on demand.
 
-
-class Pace:
-    """How many messages to take at once: one, by a pop that waits, until taking more has proved worth it."""
-
-    __slots__ = ("_full", "_patience", "at_once")
-
-    def __init__(self) -> None:
-        self.at_once = 1
-        self._full, self._patience = 0, 1
-
-    def popped(self, full: bool) -> None:
-        """A pop brought messages; ``full``: as many as it asked for."""
-        self._full = self._full + 1 if full else 0
-        if self._full >= self._patience:
-            self.at_once = 2
-
-    def taken(self, count: int) -> None:
-        """Taking brought ``count`` messages. None at all: the next attempt waits for twice as many pops."""
-        if count >= self.at_once:
-            self.at_once, self._patience = min(self.at_once * 2, MOST_AT_ONCE), 1
-            return
-        self._patience = 1 if count else min(self._patience * 2, LONGEST_PATIENCE)
-        self.slow_down()
-
-    def slow_down(self) -> None:
-        """One at a time again."""
-        self.at_once, self._full = 1, 0
-
-
-class Demand:
-    """A ``Budget`` for a pop that waits: one message for each consumer that waits, beyond those that have just come.
-
-    ``to_pop`` counts the consumers that the pop is to serve. ``subscribe`` does nothing: the reader wakes its receiver
-    itself, whenever a consumer begins to wait.
+    Args:
+        shard: the server of the channel.
+        mailboxes: where messages go.
+        channel: the channel.
+        counters: counts what is dropped.
+        spawn: starts the tasks of this reader.
 
     Attributes:
-        arriving: messages that the last pop has brought and the reader has not put into the mailbox yet.
-        asked: how many messages the last pop asked for.
+        demanded_at: when a consumer last began to wait, in seconds on the clock of the event loop.
     """
 
-    __slots__ = ("_to_pop", "arriving", "asked")
-
-    def __init__(self, to_pop: Callable[[], int]) -> None:
-        self._to_pop = to_pop
-        self.arriving = self.asked = 0
-
-    @property
-    def available(self) -> int:
-        return self._to_pop() - self.arriving
-
-    def expect(self, count: int) -> None:
-        self.asked = count
-
-    def take(self, count: int) -> None:
-        self.arriving = count
-
-    def release(self, count: int = 1) -> None:
-        self.arriving -= count
-
-    def subscribe(self, callback: Callable[[], object]) -> None:
-        pass
-
-
-class ChannelReader:
-    """Reads one normal channel on demand. ``own`` keeps the tasks it starts."""
-
-    def __init__(self, server: Server, mailboxes: Mailboxes, channel: str, losses: Losses, own: Own) -> None:
-        self._server, self._mailboxes, self._channel = server, mailboxes, channel
-        self._losses, self._own = losses, own
+    def __init__(self, shard: Shard, mailboxes: Mailboxes, channel: str, counters: DropCounters, spawn: Spawn) -> None:
+        self._shard = shard
+        self._mailboxes = mailboxes
+        self._channel = channel
+        self._counters = counters
+        self._spawn = spawn
         self._pace = Pace()
+        self._unread = UnreadMessages(shard, mailboxes, channel, counters, self._on_unread)
+        # A take, or the return of messages, while it runs.
         self._busy: asyncio.Task[None] | None = None
         self._demand = Demand(self._to_pop)
-        # A consumer serves as a worker does: calls to its channel are not refused for want of one.
-        self._receiver = server.consume(channel, self._popped, self._demand, worker_id=server.client)
+        # A consumer serves as a worker does, so this process registers as a worker: a call to the channel then is not
+        # refused because the channel has no workers.
+        self._receiver = shard.consume(channel, self._on_popped, self._demand, worker_id=shard.client)
         self._loop = asyncio.get_running_loop()
-        self._check: asyncio.TimerHandle | None = None
-        self.wanted_at = self._loop.time()
+        self.demanded_at = self._loop.time()
 
-    def wanted(self) -> None:
-        """Somebody waits."""
-        self.wanted_at = self._loop.time()
-        self._ask()
+    def add_demand(self) -> None:
+        """A consumer waits."""
+        self.demanded_at = self._loop.time()
+        self._proceed()
 
-    def unwanted(self) -> None:
-        """Somebody went away; when that was the last one, stop popping."""
+    def drop_demand(self) -> None:
+        """A consumer went away. When it was the last one, the pop is ended."""
         if not self._mailboxes.waiting(self._channel):
             self._receiver.interrupt()
-            self._look_after()
+            self._unread.watch()
 
     async def settled(self) -> None:
-        """Return when nothing is being taken or given back."""
+        """Return when nothing is being taken or given back. Cancelling is safe: the work goes on."""
         while self._busy is not None:
             await asyncio.wait([self._busy])
 
     async def stop(self) -> None:
-        """Stop reading, and give back what nobody took."""
-        await self._leave()
-        await self._receiver.stop()
-        await self.settled()
-        if self._check is not None:
-            self._check.cancel()
-        await self._give_back()
+        """Stop reading, and give back what no consumer has read.
 
-    async def _leave(self) -> None:
+        Cancelling leaves the reader half stopped: call ``stop`` again.
+        """
         try:
-            await self._server.leave(self._channel, self._server.client)
+            await self._shard.leave(self._channel, self._shard.client)
         except ServiceBusError as error:
             logger.info("could not deregister from %s: %s", self._channel, error)
+        await self._receiver.stop()
+        await self.settled()
+        await self._unread.give_back()
+        self._unread.stop_watching()
 
     def _to_pop(self) -> int:
-        if self._busy is not None or self._pace.at_once > 1:
-            return 0
-        return self._mailboxes.waiting(self._channel)
+        waiting = self._mailboxes.waiting(self._channel)
+        return to_pop(busy=self._busy is not None, waiting=waiting, at_once=self._pace.at_once)
 
-    def _ask(self) -> None:
-        """Take or pop, one at a time, so that the order of messages is kept."""
-        if self._busy is not None or not self._mailboxes.waiting(self._channel):
-            return
-        if self._pace.at_once > 1:
+    def _proceed(self) -> None:
+        waiting = self._mailboxes.waiting(self._channel)
+        step = next_step(busy=self._busy is not None, waiting=waiting, at_once=self._pace.at_once)
+        if step is Step.TAKE:
             self._start(self._take())
-        else:
+        elif step is Step.POP:
             self._receiver.wake()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._busy = self._own(work)
-        self._busy.add_done_callback(self._done)
+        self._busy = self._spawn(work)
+        self._busy.add_done_callback(self._on_done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         self._busy = None
         if not task.cancelled():
-            self._ask()
+            self._proceed()
 
-    def _popped(self, frames: list[bytes], fence: int) -> None:
+    def _on_popped(self, frames: list[bytes], fence: int) -> None:
         self._demand.release(self._demand.arriving)
         self._pace.popped(full=len(frames) >= self._demand.asked)
         self._deliver(frames, fence, counted=False)
-        self._ask()
+        self._proceed()
 
     async def _take(self) -> None:
         try:
-            frames = await self._server.take(self._channel, self._pace.at_once)
+            frames = await self._shard.take(self._channel, self._pace.at_once)
         except ServiceBusError as error:
             logger.info("%s was not read: %s", self._channel, error)
             self._pace.slow_down()
             return
         self._pace.taken(len(frames))
-        self._deliver(frames, self._server.fence_of(self._channel), counted=True)
+        self._deliver(frames, self._shard.fence_of(self._channel), counted=True)
 
     def _deliver(self, frames: list[bytes], fence: int, *, counted: bool) -> None:
-        for _, item in read_frames(frames, fence, self._server, self._losses):
+        for _, item in read_frames(frames, fence, self._shard, self._counters):
             self._mailboxes.put(self._channel, item._replace(counted=counted))
-        if self._check is not None:
-            self._check.cancel()
-            self._check = None
-        self._look_after()
+        self._unread.watch_anew()
 
-    def _look_after(self) -> None:
-        if self._check is None and self._mailboxes.kept(self._channel):
-            self._check = self._loop.call_later(UNREAD_FOR, self._unread)
-
-    def _unread(self) -> None:
-        """What lies here was not read for a moment: others may want it."""
-        self._check = None
+    def _on_unread(self) -> None:
         if self._busy is not None:
-            self._look_after()
-        elif self._mailboxes.kept(self._channel):
+            self._unread.watch()
+        else:
             self._pace.slow_down()
-            self._start(self._give_back())
-
-    async def _give_back(self) -> None:
-        items = self._mailboxes.withdraw(self._channel)
-        if not items:
-            return
-        held = sum(item.counted for item in items)
-        try:
-            await self._server.restore(self._channel, [item.frame for item in items], held)
-        except Unavailable:
-            self._mailboxes.put_back(self._channel, items)
-            self._look_after()
-        except ServiceBusError as error:
-            # They may be back in the channel, and must not be delivered twice.
-            self._losses.lose(self._channel, len(items), str(error))
+            self._start(self._unread.give_back())

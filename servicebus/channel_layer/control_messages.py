@@ -1,4 +1,8 @@
-"""What processes tell one another in their inboxes: a frame whose local name is no channel's."""
+"""Control messages: how the processes of one prefix keep each other's groups right, through their inboxes.
+
+A control message is a frame whose local name is one that no channel can have: it begins with ``+``. A frame whose local
+name begins with ``*`` is not a control message: it holds a message for the members of a group.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,26 @@ import msgspec
 from ..protocol.codec import MalformedFrame
 
 FAN_OUT = "*"
-"""``*<group>``: a copy for the members of the group."""
-JOIN, LEAVE, LOST, FLUSH, FLUSHED = "+join", "+leave", "+lost", "+flush", "+flushed"
-WORDS = frozenset({JOIN, LEAVE, LOST, FLUSH, FLUSHED})
+"""``*<group>`` is the local name of a message for the members of a group."""
+JOIN = "+join"
+"""The receiver adds its ``channel`` to ``group``."""
+LEAVE = "+leave"
+"""The receiver removes its ``channel`` from ``group``."""
+LOST = "+lost"
+"""The server no longer lists the receiver under ``group``: the receiver registers again."""
+FLUSH = "+flush"
+"""The receiver drops every message and membership, and sends FLUSHED to the inbox ``channel``."""
+FLUSHED = "+flushed"
+"""The process whose inbox is ``channel`` has done what FLUSH asks for."""
 
 
-class Word(msgspec.Struct, frozen=True):
-    """JOIN and LEAVE: ``channel`` of the receiver and ``group``. LOST: the receiver is in ``group`` no more.
+class ControlMessage(msgspec.Struct, frozen=True):
+    """One control message.
 
-    FLUSH: forget what you hold, and tell FLUSHED to the inbox ``channel``. ``group`` is what they have in common.
+    Attributes:
+        type: JOIN, LEAVE, LOST, FLUSH or FLUSHED.
+        group: the group; for FLUSH and FLUSHED a token that both have in common.
+        channel: a channel of the receiver; for FLUSH and FLUSHED the inbox of the sender.
     """
 
     type: str
@@ -23,20 +38,24 @@ class Word(msgspec.Struct, frozen=True):
     channel: str = ""
 
 
-class WordFrame(msgspec.Struct, frozen=True, array_like=True):
-    """A frame with a word in it."""
+class ControlFrame(msgspec.Struct, frozen=True, array_like=True):
+    """A frame with a control message in it."""
 
     fence: int
     expires: int
     local: str
-    message: Word
+    message: ControlMessage
 
 
-_decode = msgspec.msgpack.Decoder(WordFrame).decode
+_decode = msgspec.msgpack.Decoder(ControlFrame).decode
 
 
-def read_word(frame: bytes) -> Word:
-    """Raises MalformedFrame for anything else."""
+def read_control_message(frame: bytes) -> ControlMessage:
+    """Decode the control message in a frame.
+
+    Raises:
+        MalformedFrame: the frame does not hold a control message.
+    """
     try:
         return _decode(frame).message
     except msgspec.DecodeError as error:

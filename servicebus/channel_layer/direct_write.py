@@ -15,7 +15,7 @@ MOST = 16_384
 """Bytes. So little always fits in the socket's buffer when everything before it has been answered."""
 
 
-class ThroughConnection(Connection):
+class DirectWriteConnection(Connection):
     """Commands of both threads are in line with their answers: each is written under the lock."""
 
     def __init__(self, on_lost: Callable[[], None], on_writable: Callable[[], None]) -> None:
@@ -23,7 +23,7 @@ class ThroughConnection(Connection):
         self._lock = Lock()
         self._socket: socket.socket | None = None
 
-    def write_through(self, data: bytes, answer: Answer) -> bool:
+    def write_directly(self, data: bytes, answer: Answer) -> bool:
         """Send a packed command now. From any thread.
 
         False: nothing was sent, because something else is on its way, or the socket would not take it.

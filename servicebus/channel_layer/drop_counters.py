@@ -1,4 +1,4 @@
-"""What a layer drops: always counted and logged, never raised at a consumer."""
+"""Counts what a layer drops. Every drop is counted and logged, and never raised at a consumer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..foundation.text import printable
 logger = logging.getLogger(__name__)
 
 
-class Losses:
+class DropCounters:
     """Counters since the layer was made.
 
     Attributes:
@@ -22,15 +22,17 @@ class Losses:
 
     def __init__(self, on_group_drop: Callable[[str, str], None] | None = None) -> None:
         self.on_group_drop = on_group_drop
-        self.poisoned = self.group_drops = self.lost = 0
+        self.poisoned = 0
+        self.group_drops = 0
+        self.lost = 0
 
-    def poison(self, channel: str, reason: str) -> None:
-        """A message that cannot be read."""
+    def drop_unreadable(self, channel: str, reason: str) -> None:
+        """Count a message that cannot be read."""
         self.poisoned += 1
         logger.error("a message of %s cannot be read and was dropped: %s", channel, printable(reason))
 
-    def group_drop(self, group: str, channel: str) -> None:
-        """A full member missed a message."""
+    def drop_group_copy(self, group: str, channel: str) -> None:
+        """Count a copy that a full member of a group missed, and call ``on_group_drop``."""
         self.group_drops += 1
         logger.info("group %s: %s is full and missed a message", printable(group), printable(channel))
         if self.on_group_drop is not None:
@@ -39,7 +41,7 @@ class Losses:
             except Exception:
                 logger.exception("on_group_drop raised")
 
-    def lose(self, channel: str, count: int, reason: str) -> None:
-        """Messages that may not be delivered any more."""
+    def drop_unreturned(self, channel: str, count: int, reason: str) -> None:
+        """Count messages that may be back in their channel, and so must not be delivered from here."""
         self.lost += count
         logger.warning("%d messages of %s were lost: %s", count, channel, printable(reason))

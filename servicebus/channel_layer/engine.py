@@ -1,347 +1,212 @@
-"""The I/O side of a Channels layer: its servers and its readers. Everything here runs in the I/O thread.
+"""The I/O side of a Channels layer: its servers and its readers, from its first use until it is closed.
 
 The inbox of the process is read all the time, into mailboxes; the server keeps to the capacity of each channel. A
-normal channel is read only while somebody waits for it.
+normal channel is read only while a consumer waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+import time
+from collections.abc import Callable
 
-from ..errors import ConfigurationError, ServiceBusError, Unavailable
-from ..layers.delivery import Delivery
-from ..layers.limits import CapacityOf, Limits
-from ..layers.redis.receiving.receiver import Receiver
-from ..layers.redis.topology.target import Target
-from ..protocol.addresses import full_name, split_address
-from ..protocol.bundles import unbundled
+from ..errors import ServiceBusError
+from ..foundation.tasks import TaskSet
+from ..layers.limits import CapacityOf
 from ..protocol.codec import restamped
-from ..protocol.credit import Credit
-from .channel_reader import ChannelReader, read_frames
-from .drop_counters import Losses
+from .control_messages import FLUSH, FLUSHED, JOIN, LEAVE, LOST
+from .control_sender import ControlSender
+from .count_reports import CountReports
+from .drop_counters import DropCounters
+from .group_sender import GroupSender
 from .group_table import GroupTable
-from .groups import Membership
-from .hosts import shard_of
-from .in_flight import Underway
-from .io_thread import Portal
-from .mailboxes import Item, Mailboxes
-from .shard import Server
-
-INBOX_AT_ONCE = 128
-RETRY = 0.2
-IDLE_FOR = 10.0
-CARE = 2.0
-LEAST_CARE = 0.05
-TELL_AFTER = 0.002
-CLOSED = "this layer was closed"
+from .groups import Groups
+from .in_flight import InFlight
+from .inbox_reader import InboxReader
+from .inbox_sorter import FanOut, InboxSorter
+from .io_thread import IOThread
+from .mailboxes import Mailboxes
+from .process_flush import ProcessFlush
+from .profile import Profile
+from .reader_table import ReaderTable
+from .sending import MessageDelivery
+from .shards import Shards
 
 logger = logging.getLogger(__name__)
 
 
-T = TypeVar("T")
-
-
-class Closed(Unavailable):
-    """This engine ends. The next one can be asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a layer was configured with. ``client`` names this process in its process-local channels."""
-
-    targets: tuple[Target, ...]
-    prefix: str
-    limits: Limits
-    group_expiry: float
-    client: str
-
-    @property
-    def inbox(self) -> str:
-        return f"{self.client}!"
-
-    @property
-    def care(self) -> float:
-        """Seconds between looks at what expires: a twentieth of the expiry at most."""
-        return max(LEAST_CARE, min(CARE, self.limits.expiry / 20, self.group_expiry / 8))
-
-
-class Outgoing(Delivery, Protocol):
-    """A delivery that knows its server, and the fence that it was built under."""
-
-    server: Server
-    fence: int
-    on_full: Callable[[Any], None] | None
-
-
 class Engine:
-    """One layer's connections, and what it keeps of them. Made and used in the I/O thread."""
+    """One layer's connections, and what the layer keeps of them. Made and used in the I/O thread.
+
+    ``push_directly`` and ``is_read`` are for any thread.
+
+    Args:
+        io_thread: the I/O thread.
+        profile: what the layer was configured with.
+        mailboxes: hold what was received; they outlive the engine.
+        table: the memberships of this process; they outlive the engine.
+        counters: count what is dropped.
+        in_flight: what this process has sent to its own inbox; it outlives the engine.
+        clock: the monotonic clock, in seconds.
+
+    Attributes:
+        shards: the servers.
+        groups: changes memberships.
+        group_sender: sends to groups.
+        inbox: the reader of the inbox of this process.
+    """
+
+    inbox: InboxReader
+    _process_flush: ProcessFlush
 
     def __init__(
         self,
-        portal: Portal,
+        io_thread: IOThread,
         profile: Profile,
         mailboxes: Mailboxes,
-        groups: GroupTable,
-        losses: Losses,
-        underway: Underway,
+        table: GroupTable,
+        counters: DropCounters,
+        in_flight: InFlight,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.portal, self.profile = portal, profile
-        self.mailboxes, self.groups, self.losses, self.underway = mailboxes, groups, losses, underway
-        self.capacity = CapacityOf(profile.limits)
-        self.membership = Membership(self)
-        self.servers: dict[int, Server] = {}
-        self._opening: dict[int, asyncio.Task[Server]] = {}
-        self._readers: dict[str, asyncio.Task[ChannelReader]] = {}
-        self._inbox: asyncio.Task[Receiver] | None = None
-        self._inbox_is_read = self._closing = False
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.own(self._take_care())
-        self._on_change: Callable[[], object] = lambda: portal.post(self._tell_soon, None)
-        mailboxes.on_change = self._on_change
-        portal.closers.add(self.close)
-        self._resume()
+        self.io_thread = io_thread
+        self._profile = profile
+        self._mailboxes = mailboxes
+        self._table = table
+        self._tasks = TaskSet()
+        spawn = self._tasks.spawn
+        self.shards = Shards(profile, spawn, table.names, lambda: self._reports.flush_counts())
+        self._reports = CountReports(mailboxes.counts, self.shards.connected, profile.inbox)
+        self._readers = ReaderTable(self.shards, mailboxes, counters, spawn)
+        opened = self.shards.opened
+        send_control = ControlSender(opened, profile.limits.expiry).send
+        self.group_sender = GroupSender(profile.inbox, opened, send_control, in_flight, counters)
+        fan_out = FanOut(table, mailboxes, CapacityOf(profile.limits).of_channel, counters, clock)
+        self.groups = Groups(
+            profile.inbox,
+            table,
+            opened=opened,
+            ready=lambda: self.inbox.ready(),
+            send_control=send_control,
+            spawn=spawn,
+            is_live=fan_out.is_live,
+            clock=clock,
+        )
+        handlers = {
+            JOIN: self.groups.on_join,
+            LEAVE: self.groups.on_leave,
+            LOST: self.groups.on_lost,
+            FLUSH: lambda message: self._process_flush.on_flush(message),
+            FLUSHED: lambda message: self._process_flush.on_flushed(message),
+        }
+        sorter = InboxSorter(profile.inbox, mailboxes, fan_out, self.groups.on_empty, handlers, counters)
+        self.inbox = InboxReader(profile, self.shards, sorter.sort, in_flight, counters, spawn)
+        self._process_flush = ProcessFlush(
+            profile.inbox,
+            self.inbox,
+            all_opened=self.shards.all_opened,
+            send_control=send_control,
+            forget=self._forget,
+            spawn=spawn,
+        )
+        self._start()
 
-    async def opened(self, name: str) -> Server:
-        """The server that ``name`` lives on, connected. Raises Unavailable or ConfigurationError."""
-        return await self._shard(shard_of(name, len(self.profile.targets)))
+    def _start(self) -> None:
+        self._tasks.spawn(self._maintain())
+        # Kept, so that ``close`` ends this subscription and no other one.
+        self._on_counts: Callable[[], object] = lambda: self.io_thread.post(self._reports.flush_soon, None)
+        self._mailboxes.counts.subscribe(self._on_counts)
+        self.io_thread.closers.add(self.close)
+        # Go on where the engine before this one was closed.
+        for channel in self._mailboxes.awaited():
+            self.add_demand(channel)
+        if self._table:
+            self.add_demand(self._profile.inbox)
 
-    async def all_opened(self) -> list[Server]:
-        """Every server."""
-        return [await self._shard(shard) for shard in range(len(self.profile.targets))]
+    def push(self, message: MessageDelivery) -> None:
+        """Send a message, after the server has been told what was taken from the channel of the message before."""
+        if self._mailboxes.counts.has_changed(message.options.counted):
+            self._reports.flush_counts()
+        fence = message.shard.fence_of(message.channel)
+        if fence != message.fence:  # another primary took over after the frame was built, in another thread
+            message.frame = restamped(message.frame, fence)
+        message.shard.push(message)
 
-    def push(self, outgoing: Outgoing) -> None:
-        """Send a frame, after what was taken from its channel before it was counted off."""
-        if self.mailboxes.has_changed(outgoing.options.counted):
-            self.tell()
-        fence = outgoing.server.fence_of(outgoing.channel)
-        if fence != outgoing.fence:  # there is another primary since it was built, in another thread
-            outgoing.frame = restamped(outgoing.frame, fence)
-        outgoing.server.push(outgoing)
+    def push_directly(self, message: MessageDelivery) -> bool:
+        """Send a message at once, from the thread of its sender, when nothing else is on its way.
 
-    def push_through(self, outgoing: Outgoing) -> bool:
-        """Send a frame at once, from the thread of its sender, when nothing else is on its way; False: it was not.
+        The server may still count what was taken from the channel a moment ago. A message that the server refuses is
+        sent once more by ``push``, which tells the server first.
 
-        The server may still count what was taken from its channel a moment ago. A frame that it refuses goes the longer
-        way, behind the word of what was taken.
+        Returns:
+            False when the message was not sent.
         """
-        if not self.portal.quiet or self.mailboxes.has_changed(outgoing.options.counted):
+        if not self.io_thread.quiet or self._mailboxes.counts.has_changed(message.options.counted):
             return False
-        outgoing.on_full = self.push
-        if outgoing.server.push_through(outgoing, outgoing.fence):
+        message.on_full = self.push
+        if message.shard.push_directly(message, message.fence):
             return True
-        outgoing.on_full = None
+        message.on_full = None
         return False
 
     def is_read(self, channel: str) -> bool:
-        """Whether ``channel`` is read all the time already, so that nobody need ask. From any thread."""
-        return self._inbox_is_read and "!" in channel
+        """Whether ``channel`` is read all the time already, so that a consumer need not ask for it. From any thread."""
+        return self.inbox.is_read and "!" in channel
 
-    def wanted(self, channel: str) -> None:
-        """Somebody waits for ``channel``: read it."""
-        if self._closing:
+    def add_demand(self, channel: str) -> None:
+        """A consumer waits for ``channel``: read it."""
+        if self.shards.closing:
             return
         if "!" in channel:
-            if self._inbox is None:
-                self._inbox = self.own(self._open_inbox())
-            return
-        task = self._readers.get(channel)
-        if task is None:
-            self._readers[channel] = self.own(self._read(channel))
-        elif task.done():
-            task.result().wanted()
+            self.inbox.start()
+        else:
+            self._readers.add_demand(channel)
 
-    def unwanted(self, channel: str) -> None:
-        """A waiter of ``channel`` went away."""
-        task = self._readers.get(channel)
-        if task is not None and task.done():
-            task.result().unwanted()
-
-    async def read_inbox(self) -> None:
-        """Return once the inbox is being read and this process is known to be alive. Cancelling is safe."""
-        self.wanted(self.profile.inbox)
-        if self._inbox is None:
-            raise Closed(CLOSED)
-        await _result_of(self._inbox)
-
-    def own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run ``work`` as a task of this engine."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def tell(self) -> None:
-        """Tell the servers what consumers took of what is counted against capacities."""
-        shards, inbox = len(self.profile.targets), self.profile.inbox
-        locals_taken: dict[str, int] = {}
-        for channel, count in self.mailboxes.changes().items():
-            name, local = split_address(channel)
-            server = self.servers.get(shard_of(name, shards))
-            if server is None:
-                self.mailboxes.put_off(channel, count)
-            elif local:
-                locals_taken[local] = count
-            else:
-                server.release(channel, count)
-        if locals_taken:
-            server = self.servers[shard_of(inbox, shards)]
-            server.taken(inbox, locals_taken, lambda: self._tell_again(locals_taken))
-
-    def _tell_again(self, locals_taken: dict[str, int]) -> None:
-        """Perhaps it heard. Counted off twice, a channel has more room until it is empty; never, less for ever."""
-        for local, count in locals_taken.items():
-            self.mailboxes.put_off(full_name(self.profile.inbox, local), count)
-        asyncio.get_running_loop().call_later(RETRY, self.tell)
+    def drop_demand(self, channel: str) -> None:
+        """A consumer that waited for the normal channel ``channel`` went away."""
+        self._readers.drop_demand(channel)
 
     async def close(self) -> None:
-        """Give back what nobody took, then disconnect. What is in mailboxes of this process stays there. Idempotent."""
-        self.portal.closers.discard(self.close)
-        self._closing = True
-        await asyncio.gather(*(reader.stop() for reader in self._open_readers()))
-        self.tell()
-        if self.mailboxes.on_change is self._on_change:  # and not the next engine's
-            self.mailboxes.on_change = _nobody
-        await self._end_tasks()
-        servers, self.servers = self.servers, {}
-        await asyncio.gather(*(server.close() for server in servers.values()))
-        await self._end_tasks()  # those that the last frames of a connection began
+        """Give back what no consumer took, then disconnect. What is in mailboxes of this process stays there.
+
+        Idempotent. Cancelling leaves connections open.
+        """
+        self.io_thread.closers.discard(self.close)
+        self.shards.closing = True
+        await self._readers.stop()
+        self._reports.flush_counts()
+        self._mailboxes.counts.unsubscribe(self._on_counts)
+        await self._tasks.cancel()
+        await self.shards.close()
+        await self._tasks.cancel()  # the tasks that the last frames of a connection started
 
     async def flush(self) -> None:
-        """Remove every message and group, here, on the servers, and in the other processes."""
-        for server in await self.all_opened():
-            await server.flush()
-        await self.membership.flush()
-        await self.forget()
+        """Remove every message and group, here, on the servers, and in the other processes.
 
-    async def forget(self) -> None:
+        Cancelling is safe: some may have been removed. Raises Unavailable or SendUnknown.
+        """
+        for shard in await self.shards.all_opened():
+            await shard.flush()
+        await self._process_flush.flush()
+        await self._forget()
+
+    async def _forget(self) -> None:
         """Drop what this process holds: messages and memberships."""
-        for reader in self._open_readers():
-            await reader.settled()
-        self.mailboxes.clear()
-        self.groups.clear()
+        await self._readers.settled()
+        self._mailboxes.clear()
+        self._table.clear()
 
-    async def _end_tasks(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _tell_soon(self, _: None) -> None:
-        """Most of what is kept is taken a moment later, and need not be told at all."""
-        asyncio.get_running_loop().call_later(TELL_AFTER, self.tell)
-
-    def _open_readers(self) -> list[ChannelReader]:
-        done = [task for task in self._readers.values() if task.done() and not task.cancelled()]
-        return [task.result() for task in done]
-
-    def _resume(self) -> None:
-        """Go on where an engine before this one was closed."""
-        for channel in self.mailboxes.awaited():
-            self.wanted(channel)
-        if self.groups:
-            self.wanted(self.profile.inbox)
-
-    async def _shard(self, shard: int) -> Server:
-        if shard in self.servers:
-            return self.servers[shard]
-        if self._closing:
-            raise Closed(CLOSED)
-        if shard not in self._opening:
-            self._opening[shard] = self.own(self._open(shard))
-        return await _result_of(self._opening[shard])
-
-    async def _open(self, shard: int) -> Server:
-        profile = self.profile
-        server = Server(
-            profile.targets[shard],
-            profile.prefix,
-            profile.limits,
-            profile.client,
-            lambda: self.membership.joined_on(shard),
-        )
-        server.group_expiry_ms = int(profile.group_expiry * 1000)
-        try:
-            await server.open()
-            self.servers[shard] = server
-        finally:
-            del self._opening[shard]
-        self.tell()
-        return server
-
-    async def _open_inbox(self) -> Receiver:
-        server = await self._until_opened(self.profile.inbox)
-        credit = Credit(INBOX_AT_ONCE)
-
-        def deliver(elements: list[bytes], fence: int) -> None:
-            for local, item in read_frames(unbundled(elements), fence, server, self.losses):
-                self._sort(local, item)
-                self.underway.ended(item.frame)
-            credit.release(len(elements))
-
-        receiver = server.consume(self.profile.inbox, deliver, credit, worker_id=self.profile.client)
-        await receiver.ready()
-        self._inbox_is_read = True
-        return receiver
-
-    def _sort(self, local: str, item: Item) -> None:
-        """Into the mailbox of one channel, or to membership what concerns groups."""
-        if local[:1] in "*+" and self.membership.take(local, item):
-            return
-        self.mailboxes.put(full_name(self.profile.inbox, local), item._replace(counted=True))
-
-    async def _read(self, channel: str) -> ChannelReader:
-        server = await self._until_opened(channel)
-        reader = ChannelReader(server, self.mailboxes, channel, self.losses, self.own)
-        reader.wanted()
-        return reader
-
-    async def _until_opened(self, name: str) -> Server:
-        """A receive waits for ever, and so for a server."""
+    async def _maintain(self) -> None:
+        """Now and then: drop what expired, close readers that no consumer needs, keep the groups registered."""
         while True:
+            await asyncio.sleep(self._profile.maintenance_interval)
+            self._mailboxes.sweep()
+            self._reports.flush_counts()  # what was deferred, too
             try:
-                return await self.opened(name)
-            except Closed:
-                raise asyncio.CancelledError from None  # as all tasks of this engine are
-            except ServiceBusError as error:
-                level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
-                logger.log(level, "cannot receive: %s", error)
-                await asyncio.sleep(RETRY)
-
-    async def _take_care(self) -> None:
-        """Now and then: drop what expired, close readers that nobody needs, keep the groups known."""
-        while True:
-            await asyncio.sleep(self.profile.care)
-            self.mailboxes.sweep()
-            self.tell()  # what was put off, too
-            try:
-                await self._close_idle()
-                await self.membership.keep()
+                await self._readers.close_idle()
+                await self.groups.renew()
             except ServiceBusError as error:
                 logger.info("the groups were not refreshed: %s", error)
             except Exception:
                 logger.exception("the groups were not refreshed")
-
-    async def _close_idle(self) -> None:
-        idle_since = asyncio.get_running_loop().time() - IDLE_FOR
-        for channel, task in list(self._readers.items()):
-            if task.done() and task.result().wanted_at < idle_since and not self.mailboxes.waiting(channel):
-                del self._readers[channel]
-                await task.result().stop()
-
-
-async def _result_of(task: asyncio.Task[T]) -> T:
-    """What a task of an engine gives, or Closed when that has ended it. Cancelling is safe: the task goes on."""
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if task.cancelled() and not (current and current.cancelling()):
-            raise Closed(CLOSED) from None
-        raise
-
-
-def _nobody() -> None:
-    """Changes wait for the next engine."""

@@ -1,15 +1,26 @@
-"""Which channels of this process are in which group. The server only knows which processes are. I/O thread only."""
+"""Which channels of this process are in which group. The server only knows which processes are. No I/O.
+
+Instants are in seconds on the monotonic clock. Used in the I/O thread only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+IsLive = Callable[[str], bool]
+"""Whether a consumer waits for a channel."""
+
 
 class GroupTable:
-    """Group to channel to the instant it was last added, in seconds on the monotonic clock."""
+    """Group to channel to the instant at which the channel was last added.
+
+    Attributes:
+        expiry: seconds after which a member that no consumer listens on leaves its groups.
+    """
 
     def __init__(self, expiry: float) -> None:
         self.expiry = expiry
+        # No group in this table is empty.
         self._groups: dict[str, dict[str, float]] = {}
 
     def __contains__(self, group: str) -> bool:
@@ -23,7 +34,7 @@ class GroupTable:
         return list(self._groups)
 
     def add(self, group: str, channel: str, now: float) -> None:
-        """Add a member, or refresh its age."""
+        """Add a member, or renew its membership."""
         self._groups.setdefault(group, {})[channel] = now
 
     def discard(self, group: str, channel: str) -> None:
@@ -34,8 +45,8 @@ class GroupTable:
             if not members:
                 del self._groups[group]
 
-    def members(self, group: str, now: float, is_live: Callable[[str], bool]) -> list[str]:
-        """The members now. One that is older than the expiry goes, unless its consumer is waiting: that one stays."""
+    def members(self, group: str, now: float, is_live: IsLive) -> list[str]:
+        """The members now. A member older than the expiry is removed, or renewed when its consumer waits."""
         members = self._groups.get(group, {})
         for channel in [name for name, added in members.items() if now - added > self.expiry]:
             if is_live(channel):
@@ -44,12 +55,15 @@ class GroupTable:
                 self.discard(group, channel)
         return list(members)
 
-    def refresh(self, now: float, is_live: Callable[[str], bool]) -> None:
-        """Members whose consumers are waiting are as good as just added."""
+    def refresh(self, now: float, is_live: IsLive) -> None:
+        """Renew the membership of every channel whose consumer waits, and remove every member that is too old."""
         for members in self._groups.values():
             for channel in members:
                 if is_live(channel):
                     members[channel] = now
+        for group in self.names():
+            self.members(group, now, is_live)
 
     def clear(self) -> None:
+        """Remove every member of every group."""
         self._groups.clear()

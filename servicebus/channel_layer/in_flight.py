@@ -1,7 +1,7 @@
 """What this process has sent to its own inbox and not read back yet. Used from any thread.
 
-While there is none of it, a message to a consumer of this process may be handed over directly: nothing that the same
-sender sent before, not even to a group, can come after it.
+While nothing is in flight, a message to a consumer of this process may be handed over directly: nothing that the same
+sender sent before, not even to a group, can come after that message.
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ from collections.abc import Callable
 from threading import Lock
 
 
-class Underway:
-    """Frames on their way, each until it is read back or refused, and no longer than it may lie unread.
+class InFlight:
+    """Frames from the moment they are sent until they are read back or refused.
 
-    What went lost, or was stamped anew on its way, is not heard of again, and so kept for ``expiry`` seconds.
+    A frame that was lost, or that got another fence on its way, is never read back. It is forgotten ``expiry`` seconds
+    after it was sent, because no server delivers it after that.
+
+    Args:
+        expiry: seconds that a message may lie unread.
+        clock: the monotonic clock, in seconds.
     """
 
     def __init__(self, expiry: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._expiry, self._clock = expiry, clock
+        self._expiry = expiry
+        self._clock = clock
         self._lock = Lock()
-        # By hash: large frames are not kept for this. How many there are, and when the last one was sent, oldest first.
+        # Hash of a frame to how many equal frames are in flight and when the last one was sent; oldest first. The hash
+        # stands for the frame, so that large frames are not kept in memory.
         self._frames: dict[int, tuple[int, float]] = {}
 
     @property
@@ -32,13 +39,14 @@ class Underway:
             return not self._frames
 
     def sent(self, frame: bytes) -> None:
+        """A frame leaves for the inbox of this process."""
         with self._lock:
             self._forget_old()
             count, _ = self._frames.pop(hash(frame), (0, 0.0))
             self._frames[hash(frame)] = count + 1, self._clock()
 
     def ended(self, frame: bytes) -> None:
-        """It is in its mailbox, or will not come. Frames of others are not known here, and ignored."""
+        """A frame has been put into its mailbox, or will not come. A frame that others sent is ignored."""
         if not self._frames:
             return
         with self._lock:

@@ -1,7 +1,8 @@
-"""The one I/O thread of a process, and work for it from any other.
+"""The one I/O thread of a process, and work for that thread from any other.
 
-Channels gives one layer object to all threads and loops of a process, and loops come and go (every ``async_to_sync`` is
-one). Connections and readers must not die with them, so they live on a loop of their own, in a thread of their own.
+Channels gives one layer object to all threads and event loops of a process, and loops come and go: every
+``async_to_sync`` is one. Connections and readers must outlive those loops, so they have a loop and a thread of their
+own.
 """
 
 from __future__ import annotations
@@ -9,80 +10,87 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import Unavailable
+from ..foundation import forks
 from ..foundation.event_loop import loop_factory
-from .loop_bridge import Handoff, to_running_loop
+from ..foundation.tasks import TaskSet
+from .loop_bridge import LoopBridge, to_running_loop
 
 T = TypeVar("T")
 
-LAST_WORDS = 1.0
+CLOSE_WITHIN = 1.0
+"""Seconds that the layers may take to disconnect when the interpreter ends: nobody wants to wait longer for an exit."""
 
 
-class Portal:
-    """The I/O thread. Started by its first use; at the end of the interpreter it closes what ``closers`` holds."""
+class IOThread:
+    """A thread with an event loop. ``IOThread.current()`` is the one of this process.
+
+    Attributes:
+        closers: what is called and awaited when the interpreter ends.
+    """
 
     def __init__(self) -> None:
         self._loop = (loop_factory() or asyncio.new_event_loop)()
-        self._inward = Handoff(self._loop)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._bridge = LoopBridge(self._loop)
+        self._tasks = TaskSet()
         self.closers: set[Callable[[], Awaitable[None]]] = set()
         self._thread = threading.Thread(target=self._run, name="servicebus-io", daemon=True)
         self._thread.start()
 
     @staticmethod
-    def current() -> Portal:
-        """The portal of this process."""
-        return _process.portal or _process.started()
+    def current() -> IOThread:
+        """The I/O thread of this process. The first call starts it."""
+        return _process.io_thread or _process.start()
 
     def post(self, callback: Callable[[Any], None], argument: Any) -> bool:
-        """Call ``callback(argument)`` in the I/O thread, in the order of posting. It must not raise.
+        """Call ``callback(argument)`` in the I/O thread, in the order of posting. The callback must not raise.
 
-        False: that thread has ended, as the interpreter does, and it will not be called.
+        Returns:
+            False when the thread has ended because the interpreter does, so that the callback will not be called.
         """
-        return self._inward.post(callback, argument)
+        return self._bridge.post(callback, argument)
 
     @property
     def quiet(self) -> bool:
         """Whether everything that was posted has been called. From any thread."""
-        return self._inward.quiet
+        return self._bridge.quiet
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await ``work()`` in the I/O thread. Raises Unavailable when that has ended, and as ``work`` does.
+        """Await ``work()`` in the I/O thread. From any event loop.
 
-        Cancelling is safe: the work goes on to its end there.
+        Cancelling is safe: the work goes on to its end in the I/O thread.
+
+        Raises:
+            Unavailable: the I/O thread has ended. Whatever ``work`` raises is raised too.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        handoff = to_running_loop()
+        bridge = to_running_loop()
 
-        def over(task: asyncio.Task[T]) -> None:
-            if not handoff.post(partial(_copy, future), task):
-                _retrieved(task)  # the loop that waited for it is closed
+        def done(task: asyncio.Task[T]) -> None:
+            if not bridge.post(partial(_copy, future), task):
+                _mark_retrieved(task)  # the loop that waited for the task is closed
 
         def start(_: None) -> None:
-            self.spawn(_awaited(work)).add_done_callback(over)
+            self.spawn(_awaited(work)).add_done_callback(done)
 
         if not self.post(start, None):
             raise ended()
         return await future
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run ``work`` as a task, kept until it is done. In the I/O thread only."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        """Run ``work`` as a task, kept until it ends. In the I/O thread only."""
+        return self._tasks.spawn(work)
 
     def end(self) -> None:
-        """Close everything, and the loop; within about a second."""
+        """Call all closers, then stop the loop and close it. Takes about a second at most."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop_soon)
-            self._thread.join(timeout=2 * LAST_WORDS)
+            self._thread.join(timeout=2 * CLOSE_WITHIN)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -100,60 +108,81 @@ class Portal:
 
     async def _close_all(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS):
-                work = [*(close() for close in list(self.closers)), *self._tasks]
-                await asyncio.gather(*work, return_exceptions=True)
+            async with asyncio.timeout(CLOSE_WITHIN):
+                closing = [close() for close in list(self.closers)]
+                await asyncio.gather(*closing, self._tasks.join(), return_exceptions=True)
 
 
 def ended() -> Unavailable:
-    """What comes too late: the interpreter ends, and the I/O thread is no more."""
+    """The error of what comes after the I/O thread has ended."""
     return Unavailable("the interpreter ends", retryable=False)
 
 
-class _Process:
-    """The portal that this process has, if it has one."""
+class ProcessTable:
+    """What this process has of which there is one only. Its one instance is ``_process``.
+
+    Nothing is registered with the interpreter before the first I/O thread starts, and nothing twice: a child process
+    inherits what its parent has registered.
+
+    Attributes:
+        io_thread: the I/O thread, once something has used it.
+        inherited: what a fork has copied into this process although its sockets and its thread are the parent's. It is
+            kept for ever, because collecting it would close descriptors that the parent uses.
+    """
 
     def __init__(self) -> None:
-        self.portal: Portal | None = None
+        self.io_thread: IOThread | None = None
+        self.inherited: list[object] = []
+        # Guards the start of the I/O thread.
         self._lock = threading.Lock()
-        self._parents: list[Portal] = []
+        self._registered = False
 
-    def started(self) -> Portal:
+    def start(self) -> IOThread:
+        """The I/O thread. It is started if there is none."""
         with self._lock:
-            if self.portal is None:
-                self.portal = Portal()
-            return self.portal
+            if not self._registered:
+                self._registered = True
+                atexit.register(self.end)
+                forks.run_in_child(self, ProcessTable.leave_parent)
+            if self.io_thread is None:
+                self.io_thread = IOThread()
+            return self.io_thread
 
     def end(self) -> None:
-        if self.portal is not None:
-            self.portal.end()
+        """End the I/O thread, because the interpreter ends."""
+        if self.io_thread is not None:
+            self.io_thread.end()
 
-    def forked(self) -> None:
-        """A thread does not survive a fork. The parent's loop stays as it is: its descriptors are the parent's too."""
+    def leave_parent(self) -> None:
+        """In the child of a fork: the I/O thread did not survive the fork, and its loop stays as the parent left it."""
         self._lock = threading.Lock()
-        if self.portal is not None:
-            self._parents.append(self.portal)
-            self.portal = None
+        if self.io_thread is not None:
+            self.inherited.append(self.io_thread)
+            self.io_thread = None
 
 
-_process = _Process()
-atexit.register(_process.end)
-os.register_at_fork(after_in_child=_process.forked)
+_process = ProcessTable()
+"""The table of this process."""
+
+
+def keep_inherited(copied: object) -> None:
+    """In the child of a fork: never collect ``copied``, whose sockets are the parent's."""
+    _process.inherited.append(copied)
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
-def _retrieved(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for it any more: that it failed is nothing that the event loop need tell."""
+def _mark_retrieved(task: asyncio.Task[Any]) -> None:
+    """Mark the error of a task as seen: no caller waits for the task any more, and asyncio would log the error."""
     if not task.cancelled():
         task.exception()
 
 
 def _copy(future: asyncio.Future[T], done: asyncio.Task[T]) -> None:
     if future.done():
-        _retrieved(done)
+        _mark_retrieved(done)
     elif done.cancelled():
         future.cancel()
     elif error := done.exception():

@@ -1,4 +1,4 @@
-"""Callbacks from one thread to the event loop of another: one wake-up for all that were posted since the last."""
+"""Callbacks from one thread to the event loop of another: one wake-up for all callbacks posted since the last one."""
 
 from __future__ import annotations
 
@@ -10,26 +10,36 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Handoff:
-    """The way to one loop, which it does not keep alive.
+class LoopBridge:
+    """The way to one event loop. It does not keep the loop alive.
 
-    ``sending`` counts the messages that this loop has sent and that have not been settled: for its own thread.
+    Attributes:
+        loop: a weak reference to the loop.
+        unsettled: how many messages this loop has sent that have not been settled yet. Only the thread of the loop
+            changes it.
     """
 
-    __slots__ = ("_posted", "_woken", "loop", "sending")
+    __slots__ = ("_posted", "_woken", "loop", "unsettled")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
+        # Callbacks and their arguments, oldest first. The one that runs stays here until it has returned.
         self._posted: deque[tuple[Callable[[Any], None], Any]] = deque()
+        # The loop has been asked to call ``_run`` and has not begun to.
         self._woken = False
-        self.sending = 0
+        self.unsettled = 0
 
     def post(self, callback: Callable[[Any], None], argument: Any) -> bool:
-        """Call ``callback(argument)`` on the loop, soon. False when the loop is closed: it will not be called."""
+        """Call ``callback(argument)`` on the loop, soon. From any thread.
+
+        Returns:
+            False when the loop is closed, so that the callback will not be called.
+        """
         loop = self.loop()
         if loop is None or loop.is_closed():
             return False
-        # Append, then look at the flag; the other side clears the flag, then looks at the queue. Nothing falls between.
+        # This side appends, then looks at the flag; the other side clears the flag, then looks at the queue. So no
+        # callback is left behind without a wake-up.
         self._posted.append((callback, argument))
         if not self._woken:
             self._woken = True
@@ -55,17 +65,19 @@ class Handoff:
                 posted.popleft()
 
 
-class _Here(threading.local):
-    handoff: Handoff | None = None
+class _ThreadState(threading.local):
+    """The bridge to the event loop that ran last in a thread. One for each thread."""
+
+    bridge: LoopBridge | None = None
 
 
-_here = _Here()
+_thread = _ThreadState()
 
 
-def to_running_loop() -> Handoff:
-    """The way back to the loop that runs in this thread."""
+def to_running_loop() -> LoopBridge:
+    """The bridge to the event loop that runs in this thread. It is made once and kept while the loop runs here."""
     loop = asyncio.get_running_loop()
-    handoff = _here.handoff
-    if handoff is None or handoff.loop() is not loop:
-        handoff = _here.handoff = Handoff(loop)
-    return handoff
+    bridge = _thread.bridge
+    if bridge is None or bridge.loop() is not loop:
+        bridge = _thread.bridge = LoopBridge(loop)
+    return bridge

@@ -1,141 +1,127 @@
 """What a process has received and not yet handed to a consumer, by channel; shared by all its loops and threads.
 
-A message is in one place at any time: a mailbox, or the hands of one waiter. A waiter that goes away, at whatever
-instant, puts back what it holds, at the front.
+A message is in one place at any time: in a mailbox, or with one waiter. A waiter that goes away, at whatever instant,
+puts the message that it was given back to the front.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import count
 from threading import Lock
-from typing import NamedTuple
 
-from .loop_bridge import Handoff
-
-
-class Item(NamedTuple):
-    """One received message.
-
-    Attributes:
-        expires: the instant on the monotonic clock of this machine after which it must not be delivered.
-        frame: the message, still encoded.
-        counted: the server counts it against the capacity of its channel until it is handed to a consumer.
-        turn: of one that was handed to a waiter and came back: when that was, as against others.
-    """
-
-    expires: float
-    frame: bytes
-    counted: bool
-    turn: int = 0
+from .loop_bridge import LoopBridge
+from .mailbox import Bridge, CountChanges, Item, Mailbox
 
 
 class Waiter:
-    """One ``receive`` that found nothing. ``future`` ends, on the loop of that ``receive``, when its item has come."""
+    """One ``receive`` that found nothing.
 
-    __slots__ = ("future", "handoff", "item", "turn")
+    Attributes:
+        bridge: the way to the event loop of the ``receive``.
+        future: ends, on that loop, when ``item`` has come.
+        item: the message that the waiter was given, None before.
+        turn: the number of the handing over of ``item``.
+    """
 
-    def __init__(self, handoff: Handoff) -> None:
-        self.handoff = handoff
+    __slots__ = ("bridge", "future", "item", "turn")
+
+    def __init__(self, bridge: LoopBridge) -> None:
+        self.bridge: Bridge = bridge
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.item: Item | None = None
         self.turn = 0
 
     def wake(self, _: None) -> None:
-        """On the waiter's loop: its item has come."""
+        """The item has come. On the loop of the waiter."""
         if not self.future.done():
             self.future.set_result(None)
-
-
-class Mailbox:
-    """One channel's messages, oldest first, and who waits for one, longest first. One of the two is empty."""
-
-    __slots__ = ("items", "waiters")
-
-    def __init__(self) -> None:
-        self.items: deque[Item] = deque()
-        self.waiters: deque[Waiter] = deque()
 
 
 class Mailboxes:
     """All mailboxes of one layer in one process. Every method may be called from any thread.
 
-    ``on_change`` is called, under the lock and in any thread, when ``changes`` has something to say again.
+    Args:
+        clock: the monotonic clock, in seconds.
     """
 
-    def __init__(self) -> None:
-        self.on_change: Callable[[], object] = _nobody
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = Lock()
+        # The mailboxes that hold a message or a waiter.
         self._boxes: dict[str, Mailbox] = {}
-        self._changes: dict[str, int] = {}
-        self._turns = 0
+        self._changes = CountChanges()
+        self._next_turn = count(1).__next__
+        self.counts = LockedCounts(self._changes, self._lock)
 
-    def take(self, channel: str, handoff: Handoff) -> Item | Waiter:
+    def take(self, channel: str, bridge: LoopBridge) -> Item | Waiter:
         """The oldest message that has not expired; else a waiter, in line for the next one."""
         with self._lock:
             box = self._boxes.get(channel)
             if box is None:
-                box = self._boxes[channel] = Mailbox()
+                box = self._boxes[channel] = Mailbox(channel, self._changes, self._next_turn)
             elif box.items:
-                item = self._next(channel, box)
+                item = box.next_item(self._clock())
                 if item is not None:
-                    self._tidy(channel, box)
+                    self._drop_if_empty(box)
                     return item
-            waiter = Waiter(handoff)
+            waiter = Waiter(bridge)
             box.waiters.append(waiter)
             return waiter
 
     def give_up(self, channel: str, waiter: Waiter) -> None:
-        """The waiter went away: it leaves the line, and what it was given goes to the next."""
+        """The waiter goes away: it leaves the line, and a message that it was given goes to the next waiter."""
         with self._lock:
             box = self._box(channel)
-            if waiter.item is not None:
-                item, waiter.item = waiter.item, None
-                item = item._replace(turn=waiter.turn)
-                if not self._handed(channel, box, item):
-                    self._take_back(box, item)
-            elif waiter in box.waiters:
-                box.waiters.remove(waiter)
-            self._tidy(channel, box)
+            box.give_up(waiter)
+            self._drop_if_empty(box)
 
     def put(self, channel: str, item: Item) -> None:
-        """Give a message to the longest waiter or keep it. Whoever sent it has kept to the channel's capacity."""
+        """Hand a message to the longest waiter or keep it. The sender has kept to the capacity of the channel."""
         with self._lock:
             box = self._box(channel)
-            if item.expires <= time.monotonic():
-                self._uncounted(channel, item)
-            elif not self._handed(channel, box, item):
-                box.items.append(item)
-            self._tidy(channel, box)
+            box.put(item, self._clock())
+            self._drop_if_empty(box)
 
     def hand_over(self, channel: str, item: Item) -> bool:
-        """Give a message to the longest waiter. False: nobody waits."""
+        """Give a message to the longest waiter. False when no waiter took the message."""
         with self._lock:
             box = self._boxes.get(channel)
             if box is None or not box.waiters:
                 return False
-            handed = self._handed(channel, box, item)
-            self._tidy(channel, box)
+            handed = box.hand_over(item)
+            self._drop_if_empty(box)
             return handed
 
-    def put_to_all(self, channels: Iterable[str], item: Item, capacity: Callable[[str], int]) -> Iterator[str]:
-        """One message for many channels. Those that hold as many as they may miss it, and are returned."""
-        if item.expires <= time.monotonic():
-            return iter(())
+    def put_to_all(self, channels: Iterable[str], item: Item, capacity: Callable[[str], int]) -> list[str]:
+        """Put one message into many channels.
+
+        Returns:
+            The channels that are full, and so miss the message.
+        """
+        now = self._clock()
+        if item.expires <= now:
+            return []
         counted = item._replace(counted=True)
+        missed = []
         with self._lock:
-            return iter([channel for channel in channels if not self._put_copy(channel, item, counted, capacity)])
+            for channel in channels:
+                box = self._box(channel)
+                if not box.put_copy(item, counted, capacity, now):
+                    missed.append(channel)
+                self._drop_if_empty(box)
+        return missed
 
     def waiting(self, channel: str) -> int:
-        """How many wait for a message of ``channel``."""
+        """How many receives wait for a message of ``channel``."""
         with self._lock:
             box = self._boxes.get(channel)
             return len(box.waiters) if box else 0
 
     def awaited(self) -> list[str]:
-        """The channels that somebody waits for."""
+        """The channels that receives wait for."""
         with self._lock:
             return [channel for channel, box in self._boxes.items() if box.waiters]
 
@@ -153,124 +139,70 @@ class Mailboxes:
                 return []
             items = list(box.items)
             box.items.clear()
-            self._tidy(channel, box)
+            self._drop_if_empty(box)
             return items
 
     def put_back(self, channel: str, items: list[Item]) -> None:
         """Undo ``withdraw``: ``items``, oldest first, are the next ones again."""
         with self._lock:
             box = self._box(channel)
-            left = deque(item for item in items if not self._handed(channel, box, item))
-            box.items = left + box.items
-            self._tidy(channel, box)
+            box.put_back(items)
+            self._drop_if_empty(box)
 
     def clear(self) -> None:
-        """Forget every message, and that the server counted it; who waits goes on waiting."""
+        """Forget every message, and that the server counted it. Receives that wait go on waiting."""
         with self._lock:
             self._changes.clear()
-            for channel, box in list(self._boxes.items()):
+            for box in list(self._boxes.values()):
                 box.items.clear()
-                self._tidy(channel, box)
+                self._drop_if_empty(box)
 
     def sweep(self) -> None:
-        """Drop what has expired in channels that nobody reads."""
+        """Drop what has expired, in channels that no consumer reads too."""
         with self._lock:
-            now = time.monotonic()
-            for channel, box in [(channel, box) for channel, box in self._boxes.items() if box.items]:
-                self._drop_expired(channel, box, now)
-                self._tidy(channel, box)
-
-    def has_changed(self, channel: str) -> bool:
-        """Whether ``changes`` has something to say about ``channel``."""
-        return channel in self._changes
-
-    def changes(self) -> dict[str, int]:
-        """Channel to how many of its counted messages are held no more (negative: more), since the last call."""
-        with self._lock:
-            changes, self._changes = self._changes, {}
-            return {channel: count for channel, count in changes.items() if count}
-
-    def put_off(self, channel: str, count: int) -> None:
-        """The server of ``channel`` cannot be told now: ``changes`` says it again."""
-        with self._lock:
-            self._changes[channel] = self._changes.get(channel, 0) + count
+            now = self._clock()
+            for box in [box for box in self._boxes.values() if box.items]:
+                box.drop_expired(now)
+                self._drop_if_empty(box)
 
     def _box(self, channel: str) -> Mailbox:
         box = self._boxes.get(channel)
         if box is None:
-            box = self._boxes[channel] = Mailbox()
+            box = self._boxes[channel] = Mailbox(channel, self._changes, self._next_turn)
         return box
 
-    def _next(self, channel: str, box: Mailbox) -> Item | None:
-        now = time.monotonic()
-        while box.items:
-            item = self._uncounted(channel, box.items.popleft())
-            if item.expires > now:
-                return item
-        return None
-
-    def _put_copy(self, channel: str, item: Item, counted: Item, capacity: Callable[[str], int]) -> bool:
-        """Whether there was room."""
-        box = self._box(channel)
-        if box.waiters and self._handed(channel, box, item):
-            self._tidy(channel, box)
-            return True
-        if box.items and len(box.items) >= capacity(channel):
-            self._drop_expired(channel, box, time.monotonic())
-            if len(box.items) >= capacity(channel):
-                return False
-        box.items.append(counted)
-        self._change(channel, -1)
-        return True
-
-    def _drop_expired(self, channel: str, box: Mailbox, now: float) -> None:
-        gone = [item for item in box.items if item.expires <= now]
-        if gone:
-            box.items = deque(item for item in box.items if item.expires > now)
-            for item in gone:
-                self._uncounted(channel, item)
-
-    def _uncounted(self, channel: str, item: Item) -> Item:
-        """The item, no longer counted against its channel's capacity."""
-        if not item.counted:
-            return item
-        self._change(channel, 1)
-        return Item(item.expires, item.frame, False, item.turn)
-
-    def _change(self, channel: str, count: int) -> None:
-        if not self._changes:
-            self.on_change()
-        self._changes[channel] = self._changes.get(channel, 0) + count
-
-    def _handed(self, channel: str, box: Mailbox, item: Item) -> bool:
-        """Whether a waiter took it. One whose loop was closed under it is no waiter any more."""
-        while box.waiters:
-            waiter = box.waiters.popleft()
-            waiter.item = item
-            if item.turn:
-                waiter.turn = item.turn
-            else:
-                self._turns += 1
-                waiter.turn = self._turns
-            if waiter.handoff.post(waiter.wake, None):
-                waiter.item = self._uncounted(channel, item)
-                return True
-            waiter.item = None
-        return False
-
-    def _take_back(self, box: Mailbox, item: Item) -> None:
-        """Before all that was never handed over, and in line with what has come back before it."""
-        at = 0
-        for other in box.items:
-            if not 0 < other.turn < item.turn:
-                break
-            at += 1
-        box.items.insert(at, item)
-
-    def _tidy(self, channel: str, box: Mailbox) -> None:
-        if not box.items and not box.waiters and self._boxes.get(channel) is box:
-            del self._boxes[channel]
+    def _drop_if_empty(self, box: Mailbox) -> None:
+        if not box.items and not box.waiters:
+            self._boxes.pop(box.channel, None)
 
 
-def _nobody() -> None:
-    """Until an engine is interested."""
+class LockedCounts:
+    """The ``CountChanges`` of mailboxes, for threads that do not hold their lock."""
+
+    __slots__ = ("_changes", "_lock")
+
+    def __init__(self, changes: CountChanges, lock: Lock) -> None:
+        self._changes = changes
+        self._lock = lock
+
+    def has_changed(self, channel: str) -> bool:
+        """Whether ``take`` would return a change of ``channel``. No lock: a thread asks for its own changes."""
+        return channel in self._changes
+
+    def take(self) -> dict[str, int]:
+        """See ``CountChanges.take``."""
+        with self._lock:
+            return self._changes.take()
+
+    def defer(self, channel: str, count: int) -> None:
+        """See ``CountChanges.defer``."""
+        with self._lock:
+            self._changes.defer(channel, count)
+
+    def subscribe(self, callback: Callable[[], object]) -> None:
+        """Call ``callback``, under the lock and in any thread, at the first change after each ``take``."""
+        self._changes.subscribe(callback)
+
+    def unsubscribe(self, callback: Callable[[], object]) -> None:
+        """See ``CountChanges.unsubscribe``."""
+        self._changes.unsubscribe(callback)

@@ -10,7 +10,6 @@ from typing import Any
 import hiredis
 
 from ..layers.delivery import Delivery
-from ..layers.limits import Limits
 from ..layers.redis.connection.connection import Connection, pack
 from ..layers.redis.layer import RedisLayer
 from ..layers.redis.schema.scripts import (
@@ -22,36 +21,34 @@ from ..layers.redis.schema.scripts import (
     Script,
 )
 from ..layers.redis.sending.pipeline import Pipeline
-from ..layers.redis.topology.target import Target
-from .direct_write import ThroughConnection
+from .direct_write import DirectWriteConnection
+from .profile import Profile
 
 SCAN_COUNT = 1000
 JOINING = "joining"
 HOLD_MS = 5000
 
 
-class Server(RedisLayer):
+class Shard(RedisLayer):
     """Coroutines raise Unavailable or SendUnknown; cancelling is safe, and leaves it open whether it was done.
 
     ``client`` is the process, ``joined`` says what groups it is in here: a server that comes back is told.
     """
 
-    connection_kind = ThroughConnection
+    connection_kind = DirectWriteConnection
 
-    def __init__(
-        self, target: Target, prefix: str, limits: Limits, client: str, joined: Callable[[], Iterable[str]]
-    ) -> None:
-        super().__init__(target, prefix, limits, "channels")
-        self._prefix, self.client, self._joined = prefix, client, joined
-        self.group_expiry_ms = 0
+    def __init__(self, profile: Profile, number: int, joined: Callable[[], Iterable[str]]) -> None:
+        super().__init__(profile.targets[number], profile.prefix, profile.limits, "channels")
+        self.client, self._joined = profile.client, joined
+        self.group_expiry_ms = int(profile.group_expiry * 1000)
 
-    def push_through(self, delivery: Delivery, fence: int) -> bool:
+    def push_directly(self, delivery: Delivery, fence: int) -> bool:
         """Send a frame at once, from any thread, if nothing else is on its way. ``fence``: what it was built under."""
         pipeline = self._nodes.direct(delivery.channel)
         connection = pipeline.idle if pipeline is not None else None
-        if pipeline is None or not isinstance(connection, ThroughConnection) or connection.outstanding:
+        if pipeline is None or not isinstance(connection, DirectWriteConnection) or connection.outstanding:
             return False
-        return connection.greeting.fence == fence and connection.write_through(*pipeline.packed(delivery))
+        return connection.greeting.fence == fence and connection.write_directly(*pipeline.packed(delivery))
 
     def now_ms(self) -> int:
         """The server's clock, from any thread: that of the loop stands still while the I/O thread sleeps."""
@@ -85,7 +82,7 @@ class Server(RedisLayer):
         pairs = [part for local, count in counts.items() for part in (local, count)]
         self._run(inbox, TAKEN, 1, self._keys.counts(inbox), self._ttl_ms, *pairs, on_failure=on_failure)
 
-    async def expect(self, inbox: str) -> None:
+    async def expect_worker(self, inbox: str) -> None:
         """Let ``inbox`` count as alive until its process has had time to say so itself."""
         expiry_ms = int(self._limits.expiry * 1000)
         await self._nodes.execute(inbox, b"EVALSHA", REGISTER.sha, 1, self._keys.workers(inbox), JOINING, expiry_ms)

@@ -131,7 +131,7 @@ async def test_what_a_cancelled_receive_was_given_keeps_its_place(plain: RedisCh
     first = asyncio.ensure_future(plain.receive(channel))
     await asyncio.sleep(20 * MS)
     sending = asyncio.ensure_future(plain.send(channel, {"n": 0}))
-    while plain._backend._mailboxes.waiting(channel):
+    while plain._process.mailboxes.waiting(channel):
         await asyncio.sleep(0)
         if sending.done():
             break

@@ -126,9 +126,9 @@ async def test_a_group_message_that_somebody_has_is_not_said_to_have_gone_nowher
     await other.group_send("g", {"type": "a", "n": 0})
     await received(layer, channel)
     for turn in range(1, 21):
-        engine = other._backend.engine
+        engine = other._process.engine
         assert engine is not None
-        engine.portal.post(abort_all, engine)
+        engine.io_thread.post(abort_all, engine)
         await asyncio.sleep(0.0003 * (turn % 4))
         try:
             await other.group_send("g", {"type": "a", "n": turn})
@@ -140,9 +140,10 @@ async def test_a_group_message_that_somebody_has_is_not_said_to_have_gone_nowher
 
 
 def abort_all(engine: Engine) -> None:
-    for server in engine.servers.values():
-        for pipeline in server._nodes.pipelines():
-            pipeline.abort()
+    shard = engine.shards.connected("g")
+    assert shard is not None
+    for pipeline in shard._nodes.pipelines():
+        pipeline.abort()
 
 
 async def test_what_comes_after_the_end_of_the_interpreter_has_begun_is_refused(server: RealServer) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 import pytest
 
 from servicebus import SendUnknown, Unavailable
-from servicebus.channel_layer.in_flight import Underway
+from servicebus.channel_layer.in_flight import InFlight
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.protocol.credit import Credit
 
 from ...support.channel_tools import Make, numbers, received
 from ...support.server import RealServer
@@ -61,18 +63,28 @@ async def test_a_message_does_not_overtake_one_that_the_server_still_has(plain: 
     channel = await plain.new_channel()
     await plain.group_add("g", channel)
     consumer = asyncio.create_task(numbers(plain, channel, 3))
-    engine = plain._backend.engine
+    engine = plain._process.engine
     assert engine is not None
-    assert engine._inbox is not None
-    reader = engine._inbox.result()
-    reader._stopping = True
-    await plain.group_send("g", {"n": 0})  # taken by the pop that was under way; there is no next one
-    await eventually(lambda: plain._backend.underway.is_empty)
+    credit = engine.inbox.credit
+    await engine.io_thread.run(partial(hold_back, credit))
+    await plain.group_send("g", {"n": 0})  # taken by the pop that runs already; there is no next one
+    await eventually(lambda: plain._process.in_flight.is_empty)
     await plain.group_send("g", {"n": 1})
     await plain.send(channel, {"n": 2})
-    reader._stopping = False
-    engine.portal.post(lambda _: reader.wake(), None)
+    await engine.io_thread.run(partial(let_go, credit))
     assert await consumer == [0, 1, 2]
+
+
+async def hold_back(credit: Credit) -> None:
+    """Leave credit for what the running pop brings, and none for another pop."""
+    credit.take(credit.most - 1)
+    credit.change(1)
+
+
+async def let_go(credit: Credit) -> None:
+    """Undo ``hold_back``."""
+    credit.change(credit.most)
+    credit.release(credit.most - 1)
 
 
 async def test_messages_of_one_sender_stay_in_order_whichever_way_they_go(layer: RedisChannelLayer) -> None:
@@ -129,7 +141,7 @@ async def test_when_all_has_arrived_the_direct_way_is_open_again(plain: RedisCha
     for number in range(10):
         await plain.group_send("g", {"n": number})
     await consumer
-    await eventually(lambda: plain._backend.underway.is_empty)
+    await eventually(lambda: plain._process.in_flight.is_empty)
 
 
 async def test_a_refused_message_does_not_close_it(make: Make) -> None:
@@ -138,7 +150,7 @@ async def test_a_refused_message_does_not_close_it(make: Make) -> None:
     results = await asyncio.gather(*(layer.send(channel, {"n": n}) for n in range(5)), return_exceptions=True)
     assert sum(result is None for result in results) == 1
     await received(layer, channel)
-    await eventually(lambda: layer._backend.underway.is_empty)
+    await eventually(lambda: layer._process.in_flight.is_empty)
 
 
 async def test_messages_stay_in_order_while_the_layer_is_flushed(make: Make) -> None:
@@ -184,7 +196,7 @@ async def test_what_went_lost_in_an_outage_closes_it_for_no_longer_than_it_could
         with contextlib.suppress(Unavailable, SendUnknown):
             await layer.send(channel, {"n": 0})
             await received(layer, channel)
-        return layer._backend.underway.is_empty
+        return layer._process.in_flight.is_empty
 
     async with asyncio.timeout(10):
         while not await is_open():
@@ -206,23 +218,23 @@ async def test_receives_that_are_cancelled_together_give_back_in_order(plain: Re
 
 
 def test_an_equal_frame_is_underway_as_often_as_it_was_sent() -> None:
-    underway = Underway(expiry=60.0)
+    in_flight = InFlight(expiry=60.0)
     for _ in range(2):
-        underway.sent(b"frame")
-    underway.ended(b"frame")
-    underway.ended(b"another")
-    assert not underway.is_empty
-    underway.ended(b"frame")
-    assert underway.is_empty
+        in_flight.sent(b"frame")
+    in_flight.ended(b"frame")
+    in_flight.ended(b"another")
+    assert not in_flight.is_empty
+    in_flight.ended(b"frame")
+    assert in_flight.is_empty
 
 
 def test_each_frame_is_forgotten_in_its_own_time() -> None:
     now = 0.0
-    underway = Underway(expiry=10.0, clock=lambda: now)
-    underway.sent(b"lost")
+    in_flight = InFlight(expiry=10.0, clock=lambda: now)
+    in_flight.sent(b"lost")
     for now in range(1, 10):
-        underway.sent(b"%d" % now)
-        underway.ended(b"%d" % now)
-        assert not underway.is_empty
+        in_flight.sent(b"%d" % now)
+        in_flight.ended(b"%d" % now)
+        assert not in_flight.is_empty
     now = 10.0
-    assert underway.is_empty
+    assert in_flight.is_empty

@@ -123,8 +123,8 @@ async def test_what_expired_is_dropped_where_nobody_reads(make: Make) -> None:
     await nothing(layer, channel, 20 * MS)
     await fill(layer, channel)
     await asyncio.sleep(AFTER + 50 * MS)
-    assert layer._backend._mailboxes.kept(channel) == 0
-    assert not layer._backend._mailboxes._boxes
+    assert layer._process.mailboxes.kept(channel) == 0
+    assert not layer._process.mailboxes._boxes
 
 
 async def test_an_unused_server_is_empty(make: Make, server: RealServer) -> None:

@@ -196,8 +196,8 @@ async def test_whoever_listens_stays_a_member_beyond_group_expiry(make_timed: Ma
 async def test_a_dead_members_group_is_forgotten(make: Make, server: RealServer) -> None:
     layer = make(group_expiry=300 * MS)
     await layer.group_add("g", await layer.new_channel())
-    assert layer._backend._groups
-    await eventually(lambda: not layer._backend._groups)
+    assert layer._process.table
+    await eventually(lambda: not layer._process.table)
     await eventually(lambda: not [key for key in server.all_keys() if "group" in key])
 
 

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from channels.consumer import AsyncConsumer, SyncConsumer
 from channels.testing import ApplicationCommunicator
 
-from servicebus.channel_layer.loop_bridge import Handoff, to_running_loop
+from servicebus.channel_layer.loop_bridge import LoopBridge, to_running_loop
 from servicebus.layers.redis import RedisChannelLayer
 
 from ...support.channel_tools import (
@@ -86,7 +86,7 @@ def test_a_message_given_to_a_loop_that_stands_still_is_found_again(plain: Redis
     task = loop.create_task(plain.receive(channel))
     loop.run_until_complete(asyncio.sleep(0.05))
     async_to_sync(plain.send)(channel, {"n": 1})
-    eventually_sync(lambda: not plain._backend._mailboxes.waiting(channel))
+    eventually_sync(lambda: not plain._process.mailboxes.waiting(channel))
     task.cancel()
     loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
     loop.close()
@@ -211,22 +211,22 @@ def test_a_handoff_keeps_no_loop_alive() -> None:
     import weakref
 
     loop = asyncio.new_event_loop()
-    handoff, gone = Handoff(loop), weakref.ref(loop)
+    bridge, gone = LoopBridge(loop), weakref.ref(loop)
     loop.close()
     del loop
     gc.collect()
     assert gone() is None
-    assert handoff.post(print, None) is False
+    assert bridge.post(print, None) is False
 
 
 async def test_a_handoff_calls_in_order_and_wakes_once() -> None:
     got: list[int] = []
-    handoff = to_running_loop()
-    assert handoff is to_running_loop()
+    bridge = to_running_loop()
+    assert bridge is to_running_loop()
 
     def post() -> None:
         for n in range(1000):
-            assert handoff.post(got.append, n)
+            assert bridge.post(got.append, n)
 
     thread = threading.Thread(target=post)
     thread.start()

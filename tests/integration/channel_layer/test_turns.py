@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from servicebus import Unavailable
-from servicebus.channel_layer.send_order import Turns
+from servicebus.channel_layer.send_order import SendOrder
 from servicebus.layers.redis import RedisChannelLayer
 
 from ...support.server import RealServer
@@ -18,18 +18,18 @@ KEY = "jobs"
 
 
 class Waiters:
-    """Tasks that take turns, each ready when it is told so, and what came of them in order."""
+    """Tasks that take order, each ready when it is told so, and what came of them in order."""
 
     def __init__(self, number: int, key: Callable[[int], str] = lambda _: KEY) -> None:
-        self.turns = Turns()
+        self.order = SendOrder()
         self.passed: list[int] = []
         self.ready: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(number)]
         self.tasks = [asyncio.create_task(self._pass(n, key(n))) for n in range(number)]
 
     async def _pass(self, number: int, key: str) -> None:
-        with self.turns.one(key) as turn:
+        with self.order.place(key) as place:
             await self.ready[number]
-            await turn.comes()
+            await place.first()
         self.passed.append(number)
 
     async def make_ready(self, *numbers: int) -> None:
@@ -43,11 +43,11 @@ async def test_whoever_is_ready_first_waits_for_those_who_came_before() -> None:
     waiters = Waiters(4)
     await asyncio.sleep(0)
     await waiters.make_ready(3, 1)
-    assert (waiters.passed, KEY in waiters.turns) == ([], True)
+    assert (waiters.passed, KEY in waiters.order) == ([], True)
     await waiters.make_ready(0)
     assert waiters.passed == [0, 1]
     await waiters.make_ready(2)
-    assert (waiters.passed, bool(waiters.turns)) == ([0, 1, 2, 3], False)
+    assert (waiters.passed, bool(waiters.order)) == ([0, 1, 2, 3], False)
 
 
 async def test_nobody_waits_for_who_is_after_something_else() -> None:
@@ -56,7 +56,7 @@ async def test_nobody_waits_for_who_is_after_something_else() -> None:
     await waiters.make_ready(1)
     assert waiters.passed == [1]
     await waiters.make_ready(0)
-    assert not waiters.turns
+    assert not waiters.order
 
 
 @pytest.mark.parametrize("gone", [0, 1])
@@ -73,7 +73,7 @@ async def test_who_goes_away_or_fails_is_not_waited_for_but_those_before_are(gon
         assert waiters.tasks[gone].done()
         await waiters.make_ready(1 - gone)
         assert waiters.passed == [1 - gone, 2]
-        assert not waiters.turns
+        assert not waiters.order
         await asyncio.gather(*waiters.tasks, return_exceptions=True)
 
 
@@ -98,19 +98,19 @@ async def test_sends_at_once_on_a_new_layer_keep_their_order(server: RealServer,
 
 
 def test_a_loop_that_ends_with_all_who_wait_leaves_nothing() -> None:
-    turns = Turns()
+    order = SendOrder()
 
     async def wait() -> None:
-        with turns.one(KEY) as turn:
+        with order.place(KEY) as place:
             await asyncio.sleep(30)
-            await turn.comes()
+            await place.first()
 
     async def program() -> None:
         waiting = [asyncio.create_task(wait()) for _ in range(50)]
         await asyncio.sleep(0)
         assert len(waiting) == 50
-        assert turns
+        assert order
 
     for _ in range(5):
         asyncio.run(program())
-        assert not turns
+        assert not order

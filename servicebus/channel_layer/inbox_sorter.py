@@ -1,0 +1,105 @@
+"""Puts each frame of the inbox where it belongs: a mailbox, the members of a group, or a control message handler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from ..protocol.addresses import full_name
+from ..protocol.codec import MalformedFrame
+from .control_messages import FAN_OUT, ControlMessage, read_control_message
+from .drop_counters import DropCounters
+from .group_table import GroupTable
+from .mailbox import Item
+from .mailboxes import Mailboxes
+
+CONTROL = "+"
+"""How the local names of control messages begin. See ``control_messages``."""
+
+
+class FanOut:
+    """Puts a group's message into the mailboxes of its members in this process.
+
+    Args:
+        table: the members.
+        mailboxes: where copies go.
+        capacity_of: the capacity of a channel, in messages. Called under the lock of the mailboxes.
+        counters: counts copies that full members missed.
+        clock: the monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        table: GroupTable,
+        mailboxes: Mailboxes,
+        capacity_of: Callable[[str], int],
+        counters: DropCounters,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._table = table
+        self._mailboxes = mailboxes
+        self._capacity_of = capacity_of
+        self._counters = counters
+        self._clock = clock
+
+    def put(self, group: str, item: Item) -> bool:
+        """Put a copy into the mailbox of every member. False when the group has no members here."""
+        members = self._table.members(group, self._clock(), self.is_live)
+        for channel in self._mailboxes.put_to_all(members, item, self._capacity_of):
+            self._counters.drop_group_copy(group, channel)
+        return bool(members)
+
+    def is_live(self, channel: str) -> bool:
+        """Whether a consumer waits for ``channel``."""
+        return self._mailboxes.waiting(channel) > 0
+
+
+class InboxSorter:
+    """Sorts the frames of one inbox, by their local names.
+
+    Args:
+        inbox: the inbox.
+        mailboxes: take the messages of process-local channels.
+        fan_out: takes the messages of groups.
+        on_empty: called with a group that has no members here.
+        handlers: type of a control message to what handles it.
+        counters: counts control messages that cannot be read.
+    """
+
+    def __init__(
+        self,
+        inbox: str,
+        mailboxes: Mailboxes,
+        fan_out: FanOut,
+        on_empty: Callable[[str], None],
+        handlers: Mapping[str, Callable[[ControlMessage], None]],
+        counters: DropCounters,
+    ) -> None:
+        self._inbox = inbox
+        self._mailboxes = mailboxes
+        self._fan_out = fan_out
+        self._on_empty = on_empty
+        self._handlers = handlers
+        self._counters = counters
+
+    def sort(self, local: str, item: Item) -> None:
+        """Put one frame where it belongs. It is called for every frame, and must not raise."""
+        first = local[:1]
+        if first == FAN_OUT:
+            group = local[len(FAN_OUT) :]
+            if not self._fan_out.put(group, item):
+                self._on_empty(group)
+        elif first == CONTROL and local in self._handlers:
+            self._on_control(item)
+        else:
+            self._mailboxes.put(full_name(self._inbox, local), item._replace(counted=True))
+
+    def _on_control(self, item: Item) -> None:
+        try:
+            message = read_control_message(item.frame)
+        except MalformedFrame as error:
+            self._counters.drop_unreadable("this process's inbox", str(error))
+            return
+        handler = self._handlers.get(message.type)
+        if handler is not None:
+            handler(message)
