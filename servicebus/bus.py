@@ -38,7 +38,7 @@ from .errors import (
     SendUnknown,
 )
 from .foundation import forks
-from .layers.factory import layer_for, start_embedded
+from .layers.factory import layer_for, signs, start_embedded, starts_server
 from .layers.layer import Layer
 from .layers.limits import Limits
 from .protocol import error_codes
@@ -171,7 +171,7 @@ class ServiceBus:
             return PLAIN
         if not isinstance(signing, Keyring):
             raise ConfigurationError(f"signing is a {type(signing).__name__}: give a Keyring")
-        if self.url.startswith("django://"):
+        if not signs(self.url):
             raise ConfigurationError(
                 "signing: django:// moves messages, not the bytes that are signed; give the URL of the server itself"
             )
@@ -179,7 +179,7 @@ class ServiceBus:
 
     async def _open_layer(self) -> Layer:
         url = self.url
-        if url.startswith("embedded://"):
+        if starts_server(url):
             self._server = await start_embedded()
             url = self._server.url
         layer = layer_for(url, self._prefix, self._limits, self.service, self.codec.restamped)

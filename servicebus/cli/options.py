@@ -7,6 +7,7 @@ import math
 
 from ..config import default_url
 from ..errors import ConfigurationError
+from ..layers.factory import reaches_other_processes
 from ..security.signing import Keyring
 
 
@@ -40,7 +41,7 @@ def keyring_of(options: argparse.Namespace) -> Keyring | None:
 def url_of(options: argparse.Namespace) -> str:
     """The URL to use. Raises ConfigurationError for one that no other process could reach."""
     url: str = options.url or default_url()
-    if url.startswith(("memory:", "embedded:")):
+    if not reaches_other_processes(url):
         raise ConfigurationError(f"{url} ends with this process: give --url redis://host:6379/0, or set SERVICEBUS_URL")
     return url
 

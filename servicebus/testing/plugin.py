@@ -43,10 +43,12 @@ def servicebus_url(request: pytest.FixtureRequest) -> Iterator[str]:
     ``memory://`` is another one for each test, and ``embedded://`` one server that is emptied after each. What lies on
     a server of yours stays there.
     """
+    from ..layers.factory import starts_server
+
     chosen = str(request.config.getoption(OPTION) or request.config.getini(INI))
     if chosen == MEMORY:
         yield from _fresh_memory()
-    elif chosen.startswith("embedded://"):
+    elif starts_server(chosen):
         server: Server = request.getfixturevalue("servicebus_server")
         yield server.url
         server.run("FLUSHALL")
