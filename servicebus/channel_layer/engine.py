@@ -13,21 +13,14 @@ from collections.abc import Callable
 
 from ..errors import ServiceBusError
 from ..foundation.tasks import TaskSet
-from ..layers.limits import CapacityOf
 from ..protocol.codec import restamped
-from .control_messages import FLUSH, FLUSHED, JOIN, LEAVE, LOST
-from .control_sender import ControlSender
 from .count_reports import CountReports
 from .drop_counters import DropCounters
-from .group_sender import GroupSender
 from .group_table import GroupTable
-from .groups import Groups
 from .in_flight import InFlight
-from .inbox_reader import InboxReader
-from .inbox_sorter import FanOut, InboxSorter
+from .inbox import Inbox
 from .io_thread import IOThread
 from .mailboxes import Mailboxes
-from .process_flush import ProcessFlush
 from .profile import Profile
 from .reader_table import ReaderTable
 from .sending import MessageDelivery
@@ -52,13 +45,8 @@ class Engine:
 
     Attributes:
         shards: the servers.
-        groups: changes memberships.
-        group_sender: sends to groups.
-        inbox: the reader of the inbox of this process.
+        inbox: the inbox of this process, with the groups.
     """
-
-    inbox: InboxReader
-    _process_flush: ProcessFlush
 
     def __init__(
         self,
@@ -79,43 +67,23 @@ class Engine:
         self.shards = Shards(profile, spawn, table.names, lambda: self._reports.flush_counts())
         self._reports = CountReports(mailboxes.counts, self.shards.connected, profile.inbox)
         self._readers = ReaderTable(self.shards, mailboxes, counters, spawn)
-        opened = self.shards.opened
-        send_control = ControlSender(opened, profile.limits.expiry).send
-        self.group_sender = GroupSender(profile.inbox, opened, send_control, in_flight, counters)
-        fan_out = FanOut(table, mailboxes, CapacityOf(profile.limits).of_channel, counters, clock)
-        self.groups = Groups(
-            profile.inbox,
+        self.inbox = Inbox(
+            profile,
+            self.shards,
+            mailboxes,
             table,
-            opened=opened,
-            ready=lambda: self.inbox.ready(),
-            send_control=send_control,
-            spawn=spawn,
-            is_live=fan_out.is_live,
-            clock=clock,
-        )
-        handlers = {
-            JOIN: self.groups.on_join,
-            LEAVE: self.groups.on_leave,
-            LOST: self.groups.on_lost,
-            FLUSH: lambda message: self._process_flush.on_flush(message),
-            FLUSHED: lambda message: self._process_flush.on_flushed(message),
-        }
-        sorter = InboxSorter(profile.inbox, mailboxes, fan_out, self.groups.on_empty, handlers, counters)
-        self.inbox = InboxReader(profile, self.shards, sorter.sort, in_flight, counters, spawn)
-        self._process_flush = ProcessFlush(
-            profile.inbox,
-            self.inbox,
-            all_opened=self.shards.all_opened,
-            send_control=send_control,
+            counters=counters,
+            in_flight=in_flight,
             forget=self._forget,
             spawn=spawn,
+            clock=clock,
         )
+        # Kept, so that ``close`` ends this subscription and no later one.
+        self._on_counts: Callable[[], object] = lambda: io_thread.post(self._reports.flush_soon, None)
         self._start()
 
     def _start(self) -> None:
         self._tasks.spawn(self._maintain())
-        # Kept, so that ``close`` ends this subscription and no other one.
-        self._on_counts: Callable[[], object] = lambda: self.io_thread.post(self._reports.flush_soon, None)
         self._mailboxes.counts.subscribe(self._on_counts)
         self.io_thread.closers.add(self.close)
         # Go on where the engine before this one was closed.
@@ -152,14 +120,14 @@ class Engine:
 
     def is_read(self, channel: str) -> bool:
         """Whether ``channel`` is read all the time already, so that a consumer need not ask for it. From any thread."""
-        return self.inbox.is_read and "!" in channel
+        return self.inbox.reader.is_read and "!" in channel
 
     def add_demand(self, channel: str) -> None:
         """A consumer waits for ``channel``: read it."""
         if self.shards.closing:
             return
         if "!" in channel:
-            self.inbox.start()
+            self.inbox.reader.start()
         else:
             self._readers.add_demand(channel)
 
@@ -188,7 +156,7 @@ class Engine:
         """
         for shard in await self.shards.all_opened():
             await shard.flush()
-        await self._process_flush.flush()
+        await self.inbox.process_flush.flush()
         await self._forget()
 
     async def _forget(self) -> None:
@@ -205,7 +173,7 @@ class Engine:
             self._reports.flush_counts()  # what was deferred, too
             try:
                 await self._readers.close_idle()
-                await self.groups.renew()
+                await self.inbox.groups.renew()
             except ServiceBusError as error:
                 logger.info("the groups were not refreshed: %s", error)
             except Exception:

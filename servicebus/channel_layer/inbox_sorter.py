@@ -61,25 +61,20 @@ class InboxSorter:
         inbox: the inbox.
         mailboxes: take the messages of process-local channels.
         fan_out: takes the messages of groups.
-        on_empty: called with a group that has no members here.
-        handlers: type of a control message to what handles it.
         counters: counts control messages that cannot be read.
+
+    Attributes:
+        on_empty: called with a group that has no members here. Set before the inbox is read.
+        handlers: type of a control message to what handles it. Set before the inbox is read.
     """
 
-    def __init__(
-        self,
-        inbox: str,
-        mailboxes: Mailboxes,
-        fan_out: FanOut,
-        on_empty: Callable[[str], None],
-        handlers: Mapping[str, Callable[[ControlMessage], None]],
-        counters: DropCounters,
-    ) -> None:
+    on_empty: Callable[[str], None]
+    handlers: Mapping[str, Callable[[ControlMessage], None]]
+
+    def __init__(self, inbox: str, mailboxes: Mailboxes, fan_out: FanOut, counters: DropCounters) -> None:
         self._inbox = inbox
         self._mailboxes = mailboxes
         self._fan_out = fan_out
-        self._on_empty = on_empty
-        self._handlers = handlers
         self._counters = counters
 
     def sort(self, local: str, item: Item) -> None:
@@ -88,8 +83,8 @@ class InboxSorter:
         if first == FAN_OUT:
             group = local[len(FAN_OUT) :]
             if not self._fan_out.put(group, item):
-                self._on_empty(group)
-        elif first == CONTROL and local in self._handlers:
+                self.on_empty(group)
+        elif first == CONTROL and local in self.handlers:
             self._on_control(item)
         else:
             self._mailboxes.put(full_name(self._inbox, local), item._replace(counted=True))
@@ -100,6 +95,6 @@ class InboxSorter:
         except MalformedFrame as error:
             self._counters.drop_unreadable("this process's inbox", str(error))
             return
-        handler = self._handlers.get(message.type)
+        handler = self.handlers.get(message.type)
         if handler is not None:
             handler(message)

@@ -5,28 +5,19 @@ Delivery guarantee: at most once, FIFO per channel and sender, exact capacity, n
 
 from __future__ import annotations
 
-import re
 import uuid
-import weakref
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from channels.layers import BaseChannelLayer
-
 from ..errors import ChannelFull, MessageTooLarge
-from ..foundation import forks
 from ..layers.limits import Limits
 from ..layers.redis.topology.target import Target
 from ..protocol.codec import MalformedFrame
-from .channel_names import Destinations, check, check_message, checked_member, plain_name
-from .drop_counters import DropCounters
-from .hosts import Host, read_hosts
-from .io_thread import ended, keep_inherited
+from .channel_names import check, check_message, checked_member, plain_name
+from .configured_layer import ConfiguredLayer
+from .io_thread import ended
 from .loop_bridge import to_running_loop
-from .process import ProcessState
-from .sending import Expiry, FrameBuilder, MessageDelivery
-from .serializer import Keys, Messages
-from .settings import check_seconds, checked_limits, live_limits
+from .sending import MessageDelivery
+from .settings import live_limits
 
 
 class Native(NamedTuple):
@@ -37,7 +28,7 @@ class Native(NamedTuple):
     limits: Limits
 
 
-class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has no types
+class RedisChannelLayer(ConfiguredLayer):
     """A Channels layer on Redis >= 7.0 or Valkey >= 7.2. The arguments are those of channels_redis.
 
     One object serves all threads and event loops of a process, and needs no closing.
@@ -62,57 +53,6 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
     ChannelFull, MessageTooLarge = ChannelFull, MessageTooLarge
-    expiry = Expiry()
-
-    def __init__(
-        self,
-        hosts: Sequence[Host] | None = None,
-        prefix: str = "asgi",
-        expiry: float = 60,
-        group_expiry: float = 86400,
-        capacity: int = 100,
-        channel_capacity: Mapping[str | re.Pattern[str], int] | None = None,
-        symmetric_encryption_keys: Keys | None = None,
-        random_prefix_length: int = 12,
-        serializer_format: str = "msgpack",
-        on_group_drop: Callable[[str, str], None] | None = None,
-    ) -> None:
-        self._configured = checked_limits(capacity, channel_capacity, expiry)
-        check_seconds("group_expiry", group_expiry)
-        self._frames = FrameBuilder(expiry)
-        rules = self.compile_capacities(channel_capacity or {})
-        super().__init__(expiry=expiry, capacity=capacity, channel_capacity=rules)
-        if isinstance(symmetric_encryption_keys, str | bytes):
-            raise ValueError("symmetric_encryption_keys must be a list of keys; the first encrypts")
-        check(isinstance(prefix, str), "prefix is not a str")
-        self.group_expiry = group_expiry
-        self.prefix = prefix
-        self.counters = DropCounters(on_group_drop)
-        self._targets = read_hosts(hosts)
-        self._messages = Messages(serializer_format, symmetric_encryption_keys, random_prefix_length, expiry)
-        kind = type(self)
-        if (kind.serialize, kind.deserialize) != (RedisChannelLayer.serialize, RedisChannelLayer.deserialize):
-            self._messages.plain = False
-        self._destinations = Destinations()
-        self._start()
-
-    def _start(self) -> None:
-        """Begin without connections and messages, under a new name: an object that is new in this process."""
-        limits = live_limits(self._configured, self)
-        self._process = ProcessState(self._targets, self.prefix, limits, self.group_expiry, self.counters)
-        self.client_prefix = self._process.client
-        self._finalizer = weakref.finalize(self, self._process.abandon)
-        self._finalizer.atexit = False
-        forks.run_in_child(self, _leave_parent)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes over: the configuration. A copy has connections, messages and a name of its own."""
-        without = ("_process", "_finalizer", "client_prefix")
-        return {name: value for name, value in self.__dict__.items() if name not in without}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
 
     @property
     def native(self) -> Native | None:
@@ -123,14 +63,6 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         if type(self) is not RedisChannelLayer or len(self._targets) > 1 or not self._messages.plain:
             return None
         return Native(self._targets[0], self.prefix, live_limits(self._configured, self))
-
-    def serialize(self, message: dict[str, Any]) -> bytes:
-        """A message in the form of this layer's serializer. A subclass may have a form of its own."""
-        return self._messages.serialize(message)
-
-    def deserialize(self, message: bytes) -> dict[str, Any]:
-        """The message in what ``serialize`` has returned."""
-        return self._messages.deserialize(message)
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message. Never waits for room.
@@ -193,12 +125,12 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         Cancelling is safe: the channel may or may not be added. Raises TypeError, Unavailable or SendUnknown.
         """
         group, channel = checked_member(self, group, channel)
-        await self._process.run(lambda engine: engine.groups.add(group, channel))
+        await self._process.run(lambda engine: engine.inbox.groups.add(group, channel))
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Remove a channel from a group if it is in it. Cancelling is safe. Raises as ``group_add``."""
         group, channel = checked_member(self, group, channel)
-        await self._process.run(lambda engine: engine.groups.discard(group, channel))
+        await self._process.run(lambda engine: engine.inbox.groups.discard(group, channel))
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send to every member. A member that is full misses the message: counted, and given to ``on_group_drop``.
@@ -208,7 +140,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         self.require_valid_group_name(group)
         check_message(message)
         group, body = plain_name(group), self._messages.body(message, self.serialize)
-        await self._process.run(lambda engine: engine.group_sender.send(group, self._frames.for_group(body)))
+        await self._process.run(lambda engine: engine.inbox.group_sender.send(group, self._frames.for_group(body)))
 
     async def flush(self) -> None:
         """Remove every message and group of this prefix, here and on the servers. The layer stays usable.
@@ -222,10 +154,3 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc] # channels has 
         await self._process.close()
 
     close = close_pools
-
-
-def _leave_parent(layer: RedisChannelLayer) -> None:
-    """In the child of a fork: the connections and messages of ``layer`` are the parent's."""
-    layer._finalizer.detach()
-    keep_inherited(layer._process)
-    layer._start()

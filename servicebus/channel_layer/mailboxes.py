@@ -173,7 +173,7 @@ class Mailboxes:
 
     def _drop_if_empty(self, box: Mailbox) -> None:
         if not box.items and not box.waiters:
-            self._boxes.pop(box.channel, None)
+            del self._boxes[box.channel]
 
 
 class LockedCounts:

@@ -62,20 +62,6 @@ class FrameBuilder:
         return frame_for
 
 
-class Expiry:
-    """The attribute ``expiry`` of a layer: seconds that a message may lie unread.
-
-    It may be set to less than what was configured, for what is sent from then on. Setting it raises ValueError for
-    anything else. The value is in the layer's ``FrameBuilder``.
-    """
-
-    def __get__(self, layer: Any, owner: Any = None) -> Any:
-        return self if layer is None else layer._frames.expiry
-
-    def __set__(self, layer: Any, seconds: float) -> None:
-        layer._frames.set_expiry(seconds)
-
-
 class MessageDelivery:
     """One ``send``: the delivery that the I/O thread settles, and the future that the loop of its caller waits for.
 

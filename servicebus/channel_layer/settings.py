@@ -12,6 +12,13 @@ from typing import Any, Protocol
 
 from ..layers.limits import CapacityOf, Limits
 
+CAPACITY = 100
+"""Messages per channel, unless the site sets it: the default of channels_redis."""
+GROUP_EXPIRY = 86_400
+"""Seconds after which a member that no consumer listens on leaves a group: the default of channels_redis, a day."""
+RANDOM_PREFIX_LENGTH = 12
+"""Bytes of the random prefix of what ``serialize`` returns: the default of channels_redis."""
+
 logger = logging.getLogger(__name__)
 
 

@@ -65,7 +65,7 @@ async def test_a_message_does_not_overtake_one_that_the_server_still_has(plain: 
     consumer = asyncio.create_task(numbers(plain, channel, 3))
     engine = plain._process.engine
     assert engine is not None
-    credit = engine.inbox.credit
+    credit = engine.inbox.reader.credit
     await engine.io_thread.run(partial(hold_back, credit))
     await plain.group_send("g", {"n": 0})  # taken by the pop that runs already; there is no next one
     await eventually(lambda: plain._process.in_flight.is_empty)
