@@ -1,5 +1,9 @@
-"""Tools for tests of services. Nothing here is imported by the bus itself, and nothing by this package.
+"""Tools for tests of services. The bus does not import them, and this package imports none of them by itself.
 
-``servers``: real ones under control. ``proxy``: links that fail. ``history`` and ``checker``: what happened, and
-whether it may. ``harness`` and ``channels``: transports that misbehave as ordered. ``plugin``: fixtures for pytest.
+- ``plugin``: fixtures for pytest.
+- ``faulty_bus``, ``faulty_channel_layer`` and ``fault_plan``: transports that drop, delay, duplicate and refuse.
+- ``servers``: real servers that a test starts, kills, pauses and restarts.
+- ``proxy``: connections that are slow, silent or cut.
+- ``history`` and ``checker``: what happened, and which promise of the bus it breaks.
+- ``harness`` and ``channels``: former names of the faulty transports.
 """

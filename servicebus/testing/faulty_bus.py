@@ -1,4 +1,4 @@
-"""A bus whose transport misbehaves when it is told to: what a service does then is what a test wants to see."""
+"""A bus whose transport drops, delays, duplicates or refuses messages as a fault plan says."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from ..bus import ServiceBus
 from ..errors import ChannelFull, ServiceBusError, Unavailable
 from ..layers.delivery import Delivery, Options
-from ..layers.layer import Consumer, Layer, Sink
-from ..protocol.credit import Budget
-from .fault_plan import Mischief
+from ..layers.layer import Layer
+from .fault_plan import FaultPlan
+from .layer_wrapper import LayerWrapper
 
 
 @dataclass(slots=True, eq=False)
 class _Copy:
-    """The second of a message; nobody wants to know what becomes of it."""
+    """The second copy of a duplicated message. Its outcome is ignored: the first copy has the sender's."""
 
     channel: str
     frame: bytes
@@ -25,35 +25,41 @@ class _Copy:
     def settle(self, error: ServiceBusError | None) -> None: ...
 
 
-class HarnessLayer:
-    """A layer around another, with its delivery guarantee, but for what ``mischief`` orders for messages sent.
+class FaultyLayer(LayerWrapper):
+    """A layer that applies a fault plan to the messages it sends, and otherwise is the wrapped layer. See ``Layer``.
 
-    A withdrawn message never arrives, in no copy: ``executed = "no"`` is no lie even here.
+    A withdrawn message never arrives, not even a copy of it, so ``executed = "no"`` stays true under every plan.
+
+    Args:
+        layer: the layer that does the work.
+        faults: the plan; its rules may change at any time.
     """
 
-    def __init__(self, layer: Layer, mischief: Mischief) -> None:
-        self._layer, self._mischief = layer, mischief
-        self.abilities = layer.abilities
+    def __init__(self, layer: Layer, faults: FaultPlan) -> None:
+        super().__init__(layer)
+        self._faults = faults
+        # The timer of each delivery that is being delayed: it has not been given to the wrapped layer.
         self._delayed: dict[Delivery, asyncio.TimerHandle] = {}
+        # The copy of each delivery that was duplicated.
         self._copies: dict[Delivery, Delivery] = {}
 
     def push(self, delivery: Delivery) -> None:
-        order = self._mischief.next(delivery.channel)
-        match order.act:
+        rule = self._faults.next(delivery.channel)
+        match rule.action:
             case "drop":
                 delivery.settle(None)
             case "refuse":
                 delivery.settle(ChannelFull(delivery.channel, 0))
             case "delay":
                 loop = asyncio.get_running_loop()
-                self._delayed[delivery] = loop.call_later(order.seconds, self._push_delayed, delivery)
+                self._delayed[delivery] = loop.call_later(rule.seconds, self._push_delayed, delivery)
             case "duplicate":
                 self._push_twice(delivery)
             case "pass":
                 self._layer.push(delivery)
 
     async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
-        late = [delivery for delivery in deliveries if self._undelayed(delivery)]
+        late = [delivery for delivery in deliveries if self._stop_delaying(delivery)]
         rest = [delivery for delivery in deliveries if delivery not in late]
         copies = {delivery: self._copies[delivery] for delivery in rest if delivery in self._copies}
         taken = await self._layer.withdraw(*rest, *copies.values())
@@ -61,39 +67,9 @@ class HarnessLayer:
 
     async def close(self) -> None:
         for delivery in list(self._delayed):
-            self._undelayed(delivery)
+            self._stop_delaying(delivery)
             delivery.settle(Unavailable("the bus was closed before the message was sent"))
         await self._layer.close()
-
-    def fence_of(self, channel: str) -> int:
-        return self._layer.fence_of(channel)
-
-    def now_ms(self) -> int:
-        return self._layer.now_ms()
-
-    async def open(self) -> None:
-        await self._layer.open()
-
-    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Consumer:
-        return self._layer.consume(channel, sink, credit, worker_id=worker_id)
-
-    async def leave(self, channel: str, worker_id: str) -> None:
-        await self._layer.leave(channel, worker_id)
-
-    async def workers(self, channel: str) -> int:
-        return await self._layer.workers(channel)
-
-    async def worker_ids(self, channel: str) -> list[str]:
-        return await self._layer.worker_ids(channel)
-
-    async def subscribe(self, group: str, channel: str) -> None:
-        await self._layer.subscribe(group, channel)
-
-    def unsubscribe(self, group: str, channel: str) -> None:
-        self._layer.unsubscribe(group, channel)
-
-    async def subscribers(self, group: str) -> list[str]:
-        return await self._layer.subscribers(group)
 
     def _push_delayed(self, delivery: Delivery) -> None:
         del self._delayed[delivery]
@@ -104,22 +80,32 @@ class HarnessLayer:
         self._layer.push(delivery)
         self._layer.push(copy)
 
-    def _undelayed(self, delivery: Delivery) -> bool:
+    def _stop_delaying(self, delivery: Delivery) -> bool:
+        """Keep a delayed delivery from being sent. Returns whether it was delayed."""
         timer = self._delayed.pop(delivery, None)
         if timer is not None:
             timer.cancel()
         return timer is not None
 
 
-class HarnessBus(ServiceBus):
-    """A bus with ``mischief``: what it sends is dropped, delayed, duplicated or refused as that says.
+class FaultyBus(ServiceBus):
+    """A bus that drops, delays, duplicates or refuses the messages it sends, as ``faults`` says.
 
-    It misbehaves as a sender: give the caller one to spoil requests, the service one to spoil replies.
+    The faults concern what this bus sends: use it as the caller's bus to break requests, as the service's bus to break
+    replies.
+
+    Args:
+        url: as for ``ServiceBus``.
+        faults: the plan. Without one the bus makes an empty plan, and nothing fails until the test adds a rule.
+        options: as for ``ServiceBus``.
+
+    Attributes:
+        faults: the plan; add rules at any time.
     """
 
-    def __init__(self, url: str | None = None, *, mischief: Mischief | None = None, **options: Any) -> None:
+    def __init__(self, url: str | None = None, *, faults: FaultPlan | None = None, **options: Any) -> None:
         super().__init__(url, **options)
-        self.mischief = mischief or Mischief()
+        self.faults = faults or FaultPlan()
 
     async def _open_layer(self) -> Layer:
-        return HarnessLayer(await super()._open_layer(), self.mischief)
+        return FaultyLayer(await super()._open_layer(), self.faults)

@@ -17,7 +17,7 @@ from servicebus import (
 )
 from servicebus.api.middleware import Endpoint
 from servicebus.resilience import Claim, Deduplicate, MemoryStore, Outcome, Retry, idempotent
-from servicebus.testing.faulty_bus import HarnessBus
+from servicebus.testing.faulty_bus import FaultyBus
 
 from ...support.policy_desk import (
     CHANNEL,
@@ -161,8 +161,8 @@ async def test_who_waits_until_its_deadline_is_not_told_that_nothing_was_execute
 
 async def test_a_lost_reply_is_fetched_by_the_same_key(url: str) -> None:
     desk = Desk(Deduplicate(MemoryStore()))
-    async with HarnessBus(url) as worker, ServiceBus(url, middleware=[Retry()]) as bus, worker.serving(desk.service):
-        worker.mischief.drop("*!")
+    async with FaultyBus(url) as worker, ServiceBus(url, middleware=[Retry()]) as bus, worker.serving(desk.service):
+        worker.faults.drop("*!")
         with pytest.raises(DeadlineExceeded) as raised:
             await charge(bus, "a", timeout=0.1)
         assert raised.value.executed == "maybe"

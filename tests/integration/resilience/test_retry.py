@@ -21,7 +21,7 @@ from servicebus import (
 from servicebus.api.middleware import Endpoint, Invocation
 from servicebus.resilience import Retry, idempotent
 from servicebus.testing.checker import problems
-from servicebus.testing.faulty_bus import HarnessBus
+from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.history import Recorder
 
 from ...support.policy_desk import (
@@ -84,26 +84,26 @@ async def test_nothing_is_sent_again_unless_it_certainly_did_not_run(url: str) -
         with recorder.running(message["id"]):
             await asyncio.sleep(2 * MS)
 
-    async with HarnessBus(url) as worker, HarnessBus(url, middleware=[eager()]) as bus, worker.serving(service):
+    async with FaultyBus(url) as worker, FaultyBus(url, middleware=[eager()]) as bus, worker.serving(service):
 
         async def one(number: int) -> None:
-            bus.mischief.refuse("orders.*", times=number % 3 == 0)
-            bus.mischief.drop("orders.*", times=number % 7 == 0)
-            worker.mischief.drop("*!", times=number % 5 == 0)
+            bus.faults.refuse("orders.*", times=number % 3 == 0)
+            bus.faults.drop("orders.*", times=number % 7 == 0)
+            worker.faults.drop("*!", times=number % 5 == 0)
             with recorder.calling(f"o-{number}", timeout=0.2):
                 await bus.call("orders.request", {"type": "place", "id": f"o-{number}"}, timeout=0.2)
 
         for start in range(0, 120, 20):
             await asyncio.gather(*(outcome_of(one(number)) for number in range(start, start + 20)))
-    assert bus.mischief.done["refuse"] >= 30
-    assert worker.mischief.done["drop"] >= 10
+    assert bus.faults.done["refuse"] >= 30
+    assert worker.faults.done["drop"] >= 10
     assert problems(recorder.events, grace=allowed(0.1), late_start=LAG.worst + 0.1) == []
 
 
 async def test_a_retry_that_finds_room_succeeds(url: str) -> None:
     retry, desk = eager(), Desk()
-    async with ServiceBus(url) as worker, HarnessBus(url, middleware=[retry]) as bus, worker.serving(desk.service):
-        bus.mischief.refuse(CHANNEL, times=2)
+    async with ServiceBus(url) as worker, FaultyBus(url, middleware=[retry]) as bus, worker.serving(desk.service):
+        bus.faults.refuse(CHANNEL, times=2)
         assert await bus.call(CHANNEL, Note(number=7)) == 7
     assert (retry.counters.retries, retry.counters.recovered) == (2, 1)
     assert desk.started["note"] == 1
@@ -112,9 +112,9 @@ async def test_a_retry_that_finds_room_succeeds(url: str) -> None:
 @pytest.mark.parametrize("kind", ["send", "publish"])
 async def test_what_wants_no_reply_is_retried_too(url: str, kind: str) -> None:
     retry, leaving = eager(), Counting()
-    async with HarnessBus(url, middleware=[retry, leaving]) as bus:
+    async with FaultyBus(url, middleware=[retry, leaving]) as bus:
         if kind == "send":
-            bus.mischief.refuse(CHANNEL, times=2)
+            bus.faults.refuse(CHANNEL, times=2)
             await bus.send(CHANNEL, {"type": "note"})
             assert len(leaving.seen) == 3
         else:

@@ -13,7 +13,7 @@ from servicebus import ServiceBus, ServiceBusError
 from servicebus.api.middleware import BusMiddleware, Invocation
 from servicebus.resilience import Bulkhead, CircuitBreaker, Deduplicate, Hedge, MemoryStore, Retry, idempotent
 from servicebus.testing.checker import problems
-from servicebus.testing.faulty_bus import HarnessBus
+from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.history import Recorder
 
 from ...support.policy_desk import (
@@ -56,13 +56,13 @@ async def test_every_call_ends_at_its_deadline_whatever_the_downstream_does(url:
     """Slow handlers, a full channel, lost requests and lost replies: one outcome each, by the deadline and 0.1 s."""
     chance, stack = random.Random(11), Stack()
     recorder, desk = Recorder(), Desk(seconds=[chance.choice([0, 0, 0.01, 0.2]) for _ in range(10_000)])
-    async with HarnessBus(url) as worker, HarnessBus(url, middleware=stack.middleware) as bus:
+    async with FaultyBus(url) as worker, FaultyBus(url, middleware=stack.middleware) as bus:
         async with worker.serving(desk.service, drain=0.5):
 
             async def one(number: int) -> None:
-                bus.mischief.refuse("desk.*", times=number % 5 == 0)
-                bus.mischief.drop("desk.*", times=number % 13 == 0)
-                worker.mischief.drop("*!", times=number % 11 == 0)
+                bus.faults.refuse("desk.*", times=number % 5 == 0)
+                bus.faults.drop("desk.*", times=number % 13 == 0)
+                worker.faults.drop("*!", times=number % 11 == 0)
                 timeout = chance.choice([0.05, 0.15, 0.3])
                 with recorder.calling(f"o-{number}", timeout=timeout, reply=False):
                     await bus.call(CHANNEL, REQUESTS[number % 3], timeout=timeout)
@@ -126,7 +126,7 @@ async def test_a_keyed_operation_runs_once_however_often_it_is_sent(url: str, cr
     store = MemoryStore()
     desk = Desk(Deduplicate(store))
     retry = Retry(attempts=9, backoff=2 * MS, budget=1.0)
-    async with HarnessBus(url) as worker, ServiceBus(url, service="web", middleware=[retry]) as bus:
+    async with FaultyBus(url) as worker, ServiceBus(url, service="web", middleware=[retry]) as bus:
 
         async def charge(number: int) -> Any:
             until, outcome = time.monotonic() + 20.0, None
@@ -143,7 +143,7 @@ async def test_a_keyed_operation_runs_once_however_often_it_is_sent(url: str, cr
             charges = [group.create_task(charge(number)) for number in range(30)]
             for _ in range(3):
                 async with worker.serving(desk.service, drain=0.001 * MS if crash else 5.0):
-                    worker.mischief.drop("*!", times=5)
+                    worker.faults.drop("*!", times=5)
                     await asyncio.sleep(30 * MS)
             async with worker.serving(desk.service):
                 await asyncio.wait(charges)

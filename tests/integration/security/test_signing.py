@@ -25,8 +25,8 @@ from servicebus.errors import LARGEST_MESSAGE
 from servicebus.layers.redis.sending import pipeline
 from servicebus.protocol.codec import encode_sent
 from servicebus.security.signing import Keyring, SigningCodec
-from servicebus.testing.fault_plan import Mischief
-from servicebus.testing.faulty_bus import HarnessBus
+from servicebus.testing.fault_plan import FaultPlan
+from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.servers import Cluster
 
 from ...support.keys import (
@@ -160,10 +160,10 @@ async def test_a_reply_that_is_not_signed_is_dropped(url: str) -> None:
 
 
 async def test_a_message_that_arrives_twice_runs_once(url: str) -> None:
-    shop, mischief = Shop(), Mischief()
-    mischief.duplicate(CHANNEL, times=20)
+    shop, faults = Shop(), FaultPlan()
+    faults.duplicate(CHANNEL, times=20)
     async with ServiceBus(url, signing=KEYS) as worker, worker.serving(shop.service):
-        async with HarnessBus(url, mischief=mischief, signing=KEYS) as bus:
+        async with FaultyBus(url, faults=faults, signing=KEYS) as bus:
             for n in range(10):
                 assert await bus.call(CHANNEL, run(n)) == n
                 await bus.send(CHANNEL, run(n + 10))

@@ -14,8 +14,8 @@ import pytest
 from servicebus import DeadlineExceeded, Service, ServiceBus
 from servicebus.errors import LARGEST_MESSAGE
 from servicebus.protocol.codec import MalformedFrame, decode_request
-from servicebus.testing.fault_plan import Mischief, Order
-from servicebus.testing.faulty_bus import HarnessBus
+from servicebus.testing.fault_plan import FaultPlan, Rule
+from servicebus.testing.faulty_bus import FaultyBus
 
 from ...support.faults.sizes import sized
 from ...support.server import RealServer
@@ -31,12 +31,12 @@ WILD: list[Any] = [
 ]
 
 
-class Counted(Mischief):
-    """No mischief: it counts what is sent."""
+class Counted(FaultPlan):
+    """A plan without faults that counts the messages sent."""
 
     sent = 0
 
-    def next(self, channel: str) -> Order:
+    def next(self, channel: str) -> Rule:
         self.sent += 1
         return super().next(channel)
 
@@ -111,7 +111,7 @@ def is_unanswered(frame: bytes, fence: int) -> bool:
 async def test_every_spoiled_frame_is_rejected_or_handled_and_the_worker_goes_on(
     own_server: RealServer, figures: Figures, caplog: pytest.LogCaptureFixture
 ) -> None:
-    count, mischief = sized(50_000, 1_000_000), Counted()
+    count, faults = sized(50_000, 1_000_000), Counted()
     caplog.set_level(logging.ERROR, "servicebus")
     own_server.register(CHANNEL)
     async with ServiceBus(own_server.url) as bus:
@@ -120,7 +120,7 @@ async def test_every_spoiled_frame_is_rejected_or_handled_and_the_worker_goes_on
         models = own_server.frames(CHANNEL)
         own_server.run("FLUSHALL")
         fence = decode_request(models[0], LARGEST_MESSAGE).fence
-        async with HarnessBus(own_server.url, mischief=mischief) as worker, worker.serving(echoing()):
+        async with FaultyBus(own_server.url, faults=faults) as worker, worker.serving(echoing()):
             unanswered = list[bytes]()
 
             def frames() -> Iterator[bytes]:
@@ -130,9 +130,7 @@ async def test_every_spoiled_frame_is_rejected_or_handled_and_the_worker_goes_on
 
             sent, seen = await fed(own_server, CHANNEL, frames()), worker.counters
             # One that has an illegal reply channel is rejected when it is to be answered.
-            await eventually(
-                lambda: seen.rejected_frames + seen.fenced_frames + mischief.sent + len(unanswered) == sent
-            )
+            await eventually(lambda: seen.rejected_frames + seen.fenced_frames + faults.sent + len(unanswered) == sent)
             assert await bus.call(CHANNEL, {"type": "echo", "n": 3}) == {"type": "echo", "n": 3}
         waiting.cancel()
         await asyncio.wait([waiting])
