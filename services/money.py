@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
+from services.types import MAX_LINES, MAX_UNIT_PRICE, MAX_UNITS, PRICE_PLACES
+
 CENT = Decimal("0.01")
+"""The smallest amount of money."""
 ZERO = Decimal("0.00")
-PRICE_PLACES = 4
-MAX_UNIT_PRICE = Decimal(1_000_000)
-MAX_AMOUNT = Decimal(10**16)  # what a thousand of the largest lines can come to
+"""No money, with the two places of an amount."""
+MAX_AMOUNT = Decimal(MAX_LINES * MAX_UNITS * MAX_UNIT_PRICE)
+"""The highest amount of money: what a request of the most lines can come to, each of the most units at the highest
+price."""
 
 if TYPE_CHECKING:
     _Base = models.Field[Decimal, Decimal]

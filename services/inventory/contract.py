@@ -7,16 +7,15 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from servicebus import Request, ServiceError
+from services.types import MAX_LINES, PRINTABLE, After, Identifier, Sku, Units
 
 CHANNEL = "inventory.request"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*(?![\s\S])"  # "$" would let a last newline pass
+MAX_RECEIPT_LENGTH = 80
+"""Characters of a receipt ID: an identifier and a prefix that says what kind of goods came in."""
 
-Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-Units = Annotated[int, Meta(gt=0, le=10_000_000)]
-Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-ReceiptId = Annotated[str, Meta(min_length=1, max_length=80, pattern=PRINTABLE)]
-After = Annotated[str, Meta(max_length=64, pattern=PRINTABLE)]
+ReceiptId = Annotated[str, Meta(min_length=1, max_length=MAX_RECEIPT_LENGTH, pattern=PRINTABLE)]
+"""The ID that the caller gives to goods that come in; a receipt counts once."""
 ReservationStatus = Literal["reserved", "committed", "released"]
 
 
@@ -44,23 +43,23 @@ class StockPage(Struct, frozen=True):
     total_reserved: int
 
 
-class GetStock(Request[StockPage], tag="stock"):
+class GetStock(Request[StockPage], tag="stock", idempotent=True):
     """Read stock: of ``skus`` when given, else of every SKU after ``after``. The totals are of the whole warehouse."""
 
-    skus: Annotated[list[Sku], Meta(max_length=1000)] = []
+    skus: Annotated[list[Sku], Meta(max_length=MAX_LINES)] = []
     after: After = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+    limit: Annotated[int, Meta(ge=1, le=MAX_LINES)] = MAX_LINES
 
 
 class Received(Struct, frozen=True):
     units: int
 
 
-class Receive(Request[Received], tag="receive"):
+class Receive(Request[Received], tag="receive", idempotent=True):
     """Add goods to stock. Idempotent: a ``receipt_id`` counts once."""
 
     receipt_id: ReceiptId
-    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=MAX_LINES)]
 
 
 class Reservation(Struct, frozen=True):
@@ -69,14 +68,14 @@ class Reservation(Struct, frozen=True):
     units: int
 
 
-class Reserve(Request[Reservation], tag="reserve"):
+class Reserve(Request[Reservation], tag="reserve", idempotent=True):
     """Reserve all lines or none. Idempotent per ``order_id``. Raises OutOfStock, ReservationClosed."""
 
     order_id: Identifier
-    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=MAX_LINES)]
 
 
-class Release(Request[Reservation], tag="release"):
+class Release(Request[Reservation], tag="release", idempotent=True):
     """Undo a reservation, committed or not, and put its units back. Idempotent.
 
     An ``order_id`` that was never reserved is closed, so that a reserve that comes late is refused.
@@ -85,7 +84,7 @@ class Release(Request[Reservation], tag="release"):
     order_id: Identifier
 
 
-class Commit(Request[Reservation], tag="commit"):
+class Commit(Request[Reservation], tag="commit", idempotent=True):
     """Take the reserved units out of stock. Idempotent. Raises ReservationNotFound, ReservationClosed."""
 
     order_id: Identifier

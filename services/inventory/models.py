@@ -7,13 +7,15 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 
-from .contract import ReservationStatus
+from services.types import MAX_ID_LENGTH
+
+from .contract import MAX_RECEIPT_LENGTH, ReservationStatus
 
 
 class Stock(models.Model):
     """Never oversold: the database itself refuses to promise more than it holds."""
 
-    sku = models.CharField(max_length=64, primary_key=True)
+    sku = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     on_hand = models.BigIntegerField(default=0)
     reserved = models.BigIntegerField(default=0)
 
@@ -28,7 +30,7 @@ class Stock(models.Model):
 class Reservation(models.Model):
     """One per order for ever; a released one refuses what comes late. ``lines`` maps SKU to units."""
 
-    order_id = models.CharField(max_length=64, primary_key=True)
+    order_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     status: models.CharField[ReservationStatus, ReservationStatus] = models.CharField(max_length=16)
     lines: models.JSONField[Any, Any] = models.JSONField(default=dict)
     units = models.BigIntegerField(default=0)
@@ -39,6 +41,6 @@ class Reservation(models.Model):
 class Receipt(models.Model):
     """Goods that were received, so that a repeated receipt counts once."""
 
-    receipt_id = models.CharField(max_length=80, primary_key=True)
+    receipt_id = models.CharField(max_length=MAX_RECEIPT_LENGTH, primary_key=True)
     units = models.BigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)

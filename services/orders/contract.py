@@ -8,17 +8,13 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from servicebus import Request, ServiceError
+from services.types import MAX_LINES, PRINTABLE, Identifier, Sku, Units
 
 CHANNEL = "orders.request"
 PLACED = "orders.placed"
 CONFIRMED = "orders.confirmed"
 REJECTED = "orders.rejected"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*(?![\s\S])"  # "$" would let a last newline pass
-
-Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-Units = Annotated[int, Meta(gt=0, le=10_000_000)]
-Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
 Customer = Annotated[str, Meta(max_length=200, pattern=PRINTABLE)]
 OrderStatus = Literal["placed", "reserved", "charged", "committed", "confirmed", "undoing", "rejected", "cancelled"]
 
@@ -40,24 +36,24 @@ class Order(Struct, frozen=True):
     total: Decimal
 
 
-class Place(Request[Order], tag="place"):
+class Place(Request[Order], tag="place", idempotent=True):
     """Reserve, charge, commit and confirm. Idempotent per ``order_id``: a repeated one returns the order as it stands.
 
     A business refusal is a reply with status "rejected", not an error. Raises Unfinished.
     """
 
     order_id: Identifier
-    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=MAX_LINES)]
     customer: Customer = ""
 
 
-class GetOrder(Request[Order], tag="get"):
+class GetOrder(Request[Order], tag="get", idempotent=True):
     """Raises OrderNotFound."""
 
     order_id: Identifier
 
 
-class Cancel(Request[Order], tag="cancel"):
+class Cancel(Request[Order], tag="cancel", idempotent=True):
     """Give back the goods and the money of an order. Idempotent. Raises OrderNotFound, Unfinished."""
 
     order_id: Identifier
@@ -69,14 +65,14 @@ class Return(Struct, frozen=True):
     credited: Decimal
 
 
-class RecordReturn(Request[Return], tag="record_return"):
+class RecordReturn(Request[Return], tag="record_return", idempotent=True):
     """Restock returned goods and credit them at catalogue price. Once per ``return_id``.
 
     Raises UnknownSku, of pricing, with nothing recorded; Unfinished.
     """
 
     return_id: Identifier
-    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=MAX_LINES)]
     customer: Customer = ""
 
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from services.money import ZERO, MoneyField
+from services.types import MAX_ID_LENGTH
 
 
 class Record(models.Model):
@@ -27,8 +28,8 @@ class Record(models.Model):
 
 
 class Order(Record):
-    order_id = models.CharField(max_length=64, primary_key=True)
-    reason = models.CharField(max_length=64, default="")
+    order_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
+    reason = models.CharField(max_length=MAX_ID_LENGTH, default="")
     total = MoneyField(default=ZERO)
 
     class Meta:
@@ -36,7 +37,7 @@ class Order(Record):
 
 
 class Return(Record):
-    return_id = models.CharField(max_length=64, primary_key=True)
+    return_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     credited = MoneyField(default=ZERO)
 
     class Meta:

@@ -8,15 +8,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from servicebus import Request, ServiceError
+from services.types import MAX_LINES, After, Identifier, Sku, Units
 
 CHANNEL = "pricing.request"
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*(?![\s\S])"  # "$" would let a last newline pass
-
-Sku = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-Units = Annotated[int, Meta(gt=0, le=10_000_000)]
-Identifier = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-After = Annotated[str, Meta(max_length=64, pattern=PRINTABLE)]
 PaymentStatus = Literal["charged", "refunded", "voided"]
 
 
@@ -37,22 +32,22 @@ class PriceList(Struct, frozen=True):
     next_after: str
 
 
-class GetCatalogue(Request[PriceList], tag="catalogue"):
+class GetCatalogue(Request[PriceList], tag="catalogue", idempotent=True):
     after: After = ""
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+    limit: Annotated[int, Meta(ge=1, le=MAX_LINES)] = MAX_LINES
 
 
 class PricesSet(Struct, frozen=True):
     count: int
 
 
-class SetPrices(Request[PricesSet], tag="set_prices"):
+class SetPrices(Request[PricesSet], tag="set_prices", idempotent=True):
     """Create or replace the prices of these SKUs, all or none. Raises InvalidPrice.
 
     A price is over nothing, a million at most, and has at most four places. A line is rounded to the cent, half up.
     """
 
-    prices: Annotated[list[Price], Meta(min_length=1, max_length=1000)]
+    prices: Annotated[list[Price], Meta(min_length=1, max_length=MAX_LINES)]
 
 
 class QuotedLine(Struct, frozen=True):
@@ -67,13 +62,13 @@ class Quotation(Struct, frozen=True):
     total: Decimal
 
 
-class Quote(Request[Quotation], tag="quote"):
+class Quote(Request[Quotation], tag="quote", idempotent=True):
     """Price many lines at once. Raises UnknownSku.
 
     ``itemized`` False: the total only, for a quotation that would be too large to send line by line.
     """
 
-    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=MAX_LINES)]
     itemized: bool = True
 
 
@@ -86,7 +81,7 @@ class Payment(Struct, frozen=True):
     refunded: Decimal
 
 
-class Charge(Request[Payment], tag="charge"):
+class Charge(Request[Payment], tag="charge", idempotent=True):
     """Charge once per ``payment_id``, which keeps the amount it was first charged with. Two places at most.
 
     Raises PaymentDeclined, PaymentClosed, InvalidAmount.
@@ -96,7 +91,7 @@ class Charge(Request[Payment], tag="charge"):
     amount: Decimal
 
 
-class Refund(Request[Payment], tag="refund"):
+class Refund(Request[Payment], tag="refund", idempotent=True):
     """Give back a whole charge. Idempotent.
 
     A ``payment_id`` that was never charged is voided, so that a charge that comes late is refused.
@@ -110,11 +105,11 @@ class Credit(Struct, frozen=True):
     amount: Decimal
 
 
-class CreditReturn(Request[Credit], tag="credit_return"):
+class CreditReturn(Request[Credit], tag="credit_return", idempotent=True):
     """Credit returned goods at catalogue price. Once per ``credit_id``. Raises UnknownSku."""
 
     credit_id: Identifier
-    lines: Annotated[list[Line], Meta(min_length=1, max_length=1000)]
+    lines: Annotated[list[Line], Meta(min_length=1, max_length=MAX_LINES)]
 
 
 class Books(Struct, frozen=True):
@@ -125,7 +120,7 @@ class Books(Struct, frozen=True):
     credited: Decimal
 
 
-class GetLedger(Request[Books], tag="ledger"):
+class GetLedger(Request[Books], tag="ledger", idempotent=True):
     """The sums of all money that moved."""
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 
-from services.money import PRICE_PLACES, ZERO, MoneyField
+from services.money import ZERO, MoneyField
+from services.types import MAX_ID_LENGTH, PRICE_PLACES
 
 
 class Price(models.Model):
-    sku = models.CharField(max_length=64, primary_key=True)
+    sku = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     unit_price = MoneyField(places=PRICE_PLACES)
 
     class Meta:
@@ -21,7 +22,7 @@ class Price(models.Model):
 class Payment(models.Model):
     """One per payment ID for ever. "charging" and "refunding" are intents: the provider may have been asked."""
 
-    payment_id = models.CharField(max_length=64, primary_key=True)
+    payment_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     status: models.CharField[Any, Any] = models.CharField(max_length=16)
     amount = MoneyField(default=ZERO)
     refunded = MoneyField(default=ZERO)
@@ -38,6 +39,6 @@ class Payment(models.Model):
 
 
 class Credit(models.Model):
-    credit_id = models.CharField(max_length=64, primary_key=True)
+    credit_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     amount = MoneyField()
     created_at = models.DateTimeField(auto_now_add=True)

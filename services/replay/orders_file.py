@@ -11,12 +11,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from services.types import MAX_ID_LENGTH, MAX_UNIT_PRICE, MAX_UNITS, PRICE_PLACES
+
 HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
-MAX_INVOICE_NUMBER = 64
-MAX_QUANTITY = 10_000_000
-MAX_PRICE = 1_000_000
-MAX_PRICE_PLACES = 4
 MAX_DIGITS = 25
+"""Characters of a number: longer ones are refused before they are converted, which takes time for a huge one."""
+_SHOWN_CHARACTERS = 40
+"""Characters of a wrong field that an error shows: enough to find the field, and one line on a terminal."""
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -140,8 +141,8 @@ def _invoice_number(row: _Row) -> str:
     number = row.field("InvoiceNo")
     if not number:
         raise row.error("InvoiceNo", "is empty")
-    if len(number) > MAX_INVOICE_NUMBER:
-        raise row.error("InvoiceNo", f"{_shown(number)} is longer than {MAX_INVOICE_NUMBER} characters")
+    if len(number) > MAX_ID_LENGTH:
+        raise row.error("InvoiceNo", f"{_shown(number)} is longer than {MAX_ID_LENGTH} characters")
     return number
 
 
@@ -149,8 +150,8 @@ def _quantity(row: _Row) -> int:
     text = row.field("Quantity").strip()
     if not _WHOLE.fullmatch(text):
         raise row.error("Quantity", f"{_shown(text)} is not a whole number")
-    if len(text) > MAX_DIGITS or abs(int(text)) > MAX_QUANTITY:
-        raise row.error("Quantity", f"{_shown(text)} is beyond {MAX_QUANTITY:,}")
+    if len(text) > MAX_DIGITS or abs(int(text)) > MAX_UNITS:
+        raise row.error("Quantity", f"{_shown(text)} is beyond {MAX_UNITS:,}")
     return int(text)
 
 
@@ -159,15 +160,15 @@ def _unit_price(row: _Row) -> Decimal:
     found = _DECIMAL.fullmatch(text)
     if not found:
         raise row.error("UnitPrice", f"{_shown(text)} is not a decimal number")
-    if len(text) > MAX_DIGITS or abs(Decimal(text)) > MAX_PRICE:
-        raise row.error("UnitPrice", f"{_shown(text)} is beyond {MAX_PRICE:,}")
-    if len((found["places"] or found["only_places"] or "").rstrip("0")) > MAX_PRICE_PLACES:
-        raise row.error("UnitPrice", f"{_shown(text)} has more than {MAX_PRICE_PLACES} decimal places")
+    if len(text) > MAX_DIGITS or abs(Decimal(text)) > MAX_UNIT_PRICE:
+        raise row.error("UnitPrice", f"{_shown(text)} is beyond {MAX_UNIT_PRICE:,}")
+    if len((found["places"] or found["only_places"] or "").rstrip("0")) > PRICE_PLACES:
+        raise row.error("UnitPrice", f"{_shown(text)} has more than {PRICE_PLACES} decimal places")
     return Decimal(text)
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "...")
 
 
 def _invoices(lines: Iterable[tuple[str, str, OrderLine]]) -> tuple[Invoice, ...]:

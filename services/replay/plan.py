@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from services.types import MAX_ID_LENGTH, MAX_LINES, MAX_UNITS
+
 from .orders_file import Invoice, OrderLine
 
 Reason = Literal[
@@ -21,11 +23,10 @@ Reason = Literal[
     "too_many_lines",
 ]
 
-MAX_SKU = 64
-MAX_UNITS = 10_000_000
-MAX_LINES = 1000
-MAX_BYTES = 63_000  # of the largest message about an invoice, its quotation
-_LINE_BYTES = 44  # one line of that without its SKU and its two amounts
+MAX_BYTES = 63_000
+"""Bytes of a quotation, the largest message about an invoice: the default size of a message, less its envelope."""
+_LINE_BYTES = 44
+"""Bytes of one line of a quotation without its SKU and its two amounts: field names and lengths."""
 
 
 class PlanLine(Struct, frozen=True):
@@ -142,7 +143,7 @@ def _sku_fault(sku: str, prices: dict[str, Decimal]) -> Reason | None:
 
 
 def _is_sku(sku: str) -> bool:
-    return 1 <= len(sku) <= MAX_SKU
+    return 1 <= len(sku) <= MAX_ID_LENGTH
 
 
 def _is_return(invoice: Invoice) -> bool:

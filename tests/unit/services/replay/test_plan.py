@@ -16,7 +16,8 @@ from services.orders.contract import Place, RecordReturn
 from services.pricing.contract import Quotation, QuotedLine
 from services.replay.driver import step_id
 from services.replay.orders_file import Invoice, OrderLine, read_orders
-from services.replay.plan import MAX_UNITS, Plan, PlanLine, Return, Sale, make_plan, split
+from services.replay.plan import Plan, PlanLine, Return, Sale, make_plan, split
+from services.types import MAX_UNITS
 
 from ....support.replay.orders import HEADER, WriteOrders, full_row
 from ....support.replay.simulation import simulate
