@@ -1,4 +1,4 @@
-"""How many copies may be sent on top of the calls: a share of them, kept by a bucket of tokens."""
+"""How many copies may be sent on top of the calls: a share of the calls, kept by a bucket of tokens."""
 
 from __future__ import annotations
 
@@ -29,4 +29,17 @@ class Budget:
         if self._held < _TOKEN:
             return False
         self._held -= _TOKEN
+        return True
+
+
+class Unlimited:
+    """The budget of a caller whose time alone bounds its retries: every copy is paid for."""
+
+    __slots__ = ()
+
+    def earn(self) -> None:
+        """Do nothing: no call needs to pay for a copy."""
+
+    def spend(self) -> bool:
+        """Return True: another copy may be sent."""
         return True

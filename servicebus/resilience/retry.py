@@ -15,7 +15,7 @@ from ..config import check_numbers, check_share, check_whole
 from ..errors import ServiceBusError
 from .attempts import most_executed, time_left
 from .breaker import CircuitOpen
-from .budget import Budget
+from .budget import Budget, Unlimited
 from .counters import RetryCounters
 from .idempotency import repeatable
 
@@ -72,7 +72,8 @@ class Retry:
     Args:
         attempts: the first one included.
         backoff, longest: seconds; any part of ``backoff``, doubled with each retry up to ``longest``, is the pause.
-        budget: retries as a share of the calls. It starts empty: the first calls of a bus pay for no retry.
+        budget: retries as a share of the calls. It starts empty: the first calls of a bus pay for no retry. None sets
+            no budget: the time of each call alone bounds its retries, as a saga needs that must go on after an outage.
         burst: retries that can be saved up.
         least: seconds that an attempt must be left with; with less the error is raised at once.
         clock, chance: for tests.
@@ -83,7 +84,7 @@ class Retry:
         attempts: int = 3,
         backoff: float = 0.05,
         longest: float = 1.0,
-        budget: float = 0.1,
+        budget: float | None = 0.1,
         *,
         burst: int = 10,
         least: float = 0.01,
@@ -92,10 +93,11 @@ class Retry:
     ) -> None:
         check_whole(attempts=attempts, burst=burst)
         check_numbers(backoff=backoff, longest=longest, least=least)
-        check_share(budget=budget)
+        if budget is not None:
+            check_share(budget=budget)
         self.policy = RetryPolicy(attempts, backoff, longest, least)
         self.counters = RetryCounters()
-        self._budget = Budget(budget, burst)
+        self._budget = Unlimited() if budget is None else Budget(budget, burst)
         self._clock, self._chance = clock, chance
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:

@@ -1,66 +1,51 @@
-"""How a saga calls the other services: again and again while that can help and there is time.
-
-Every operation it calls is idempotent per order ID, so a call whose fate is unknown is simply made again.
-"""
+"""How a saga calls the other services: it repeats a call while a retry can help and there is time."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from servicebus import (
-    ChannelFull,
-    DeadlineExceeded,
-    NoWorkers,
-    Overloaded,
-    Request,
-    SendUnknown,
-    ServiceBusError,
-    Unavailable,
-    WorkerLost,
-)
+from servicebus import DeadlineExceeded, Request
 from servicebus.contract.request import operation_of
+from servicebus.resilience import Retry
+from services.retrying import UNLIMITED_ATTEMPTS, RetryingCalls
 
 if TYPE_CHECKING:
     from servicebus import ServiceBus
 
-FIRST_DELAY, LONGEST_DELAY = 0.02, 0.2
-TRANSIENT = (ChannelFull, DeadlineExceeded, NoWorkers, Overloaded, SendUnknown, Unavailable, WorkerLost)
+FIRST_PAUSE = 0.03
+"""Seconds; the longest pause before the first retry: about the time that a refused service needs to take the next
+call."""
+LONGEST_PAUSE = 0.3
+"""Seconds; the longest pause of all: an order waits no longer than that after a service has come back."""
 
 Reply = TypeVar("Reply")
 
 
-def is_transient(error: ServiceBusError) -> bool:
-    """Whether the same request may succeed a moment later. A refusal for good, such as a wrong password, may not."""
-    return isinstance(error, TRANSIENT) and (error.retryable or not isinstance(error, Unavailable))
-
-
-def backoff() -> Iterator[float]:
-    """Seconds to wait before each further attempt: doubling, jittered down to the half, without end."""
-    delay = FIRST_DELAY
-    while True:
-        yield delay * random.uniform(0.5, 1.0)
-        delay = min(2 * delay, LONGEST_DELAY)
-
-
 class Caller:
-    """Calls with ``timeout`` seconds for each attempt, none of them after ``until``, an instant of the loop's clock."""
+    """Calls the other services on behalf of one request.
+
+    Args:
+        bus: makes the calls and publishes the events.
+        timeout: seconds for each attempt.
+        until: instant of the event loop's clock after which no attempt begins.
+    """
 
     def __init__(self, bus: ServiceBus, timeout: float, until: float) -> None:
-        self.bus, self._timeout, self._until = bus, timeout, until
+        self.bus = bus
+        self._until = until
+        retry = Retry(UNLIMITED_ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, budget=None)
+        self._calls = RetryingCalls(bus, retry, timeout)
 
     async def call(self, channel: str, request: Request[Reply]) -> Reply:
-        """The reply. Raises the last error when it is not transient or time has run out. Cancelling it is safe."""
-        now = asyncio.get_running_loop().time
-        delays = backoff()
-        while (left := self._until - now()) > 0:
-            try:
-                return await self.bus.call(channel, request, timeout=min(self._timeout, left))
-            except ServiceBusError as error:
-                delay = next(delays)
-                if not is_transient(error) or now() + delay >= self._until:
-                    raise
-            await asyncio.sleep(delay)
-        raise DeadlineExceeded(channel, operation_of(request), "queued")
+        """Return the reply to ``request``.
+
+        Cancelling is safe: the service may have carried out the request, and the saga makes it again.
+
+        Raises:
+            ServiceBusError: when a retry cannot help or the time is over.
+        """
+        left = self._until - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise DeadlineExceeded(channel, operation_of(request), "queued")
+        return await self._calls.call(channel, request, left)

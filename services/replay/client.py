@@ -1,51 +1,39 @@
-"""Calls that are made again while that can help: every operation of the replay is idempotent per ID."""
+"""The client of the replay: it repeats a call while a retry can help and its patience lasts."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 import random
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from servicebus import (
-    ConfigurationError,
-    InvalidRequest,
-    MessageTooLarge,
-    RemoteError,
-    Request,
-    ServiceBusError,
-    ServiceError,
-    Unauthorized,
-    Unavailable,
-    UnknownOperation,
-)
+from servicebus import RemoteError, Request, ServiceBusError
+from servicebus.resilience import Retry
+from services.retrying import UNLIMITED_ATTEMPTS, RetryingCalls
 
 if TYPE_CHECKING:
     from servicebus import ServiceBus
 
 PATIENCE = 60.0
+"""Seconds for all attempts of one call: a worker or a server that was killed is back long before."""
 CALL_TIMEOUT = 20.0
-SHORTEST = 0.01
-FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0
-REFUSALS = (
-    ServiceError,
-    ConfigurationError,
-    InvalidRequest,
-    MessageTooLarge,
-    Unauthorized,
-    Unavailable,
-    UnknownOperation,
-)
+"""Seconds for one attempt: an order of a thousand lines on a busy machine needs a few."""
+FIRST_PAUSE = 0.05
+"""Seconds; the longest pause before the first retry."""
+LONGEST_PAUSE = 2.0
+"""Seconds; the longest pause of all: a service that starts again is not flooded, and is soon used again."""
 
 Reply = TypeVar("Reply")
 
 
 class Client:
-    """Counts the ``calls`` it makes and how many of them were ``retries``.
+    """Calls the services, and counts what it calls.
 
-    ``timeout`` bounds one attempt and ``patience`` all attempts of one call, in seconds. ``jitter`` returns 0 to 1.
+    Args:
+        bus: makes each attempt.
+        patience: seconds for all attempts of one call.
+        timeout: seconds for one attempt.
+        chance: returns a random number in [0, 1), the share of the longest pause that a pause takes.
     """
 
     def __init__(
@@ -53,42 +41,48 @@ class Client:
         bus: ServiceBus,
         patience: float = PATIENCE,
         timeout: float = CALL_TIMEOUT,
-        jitter: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self._bus, self._patience, self._timeout, self._jitter = bus, patience, timeout, jitter
-        self.calls = self.retries = 0
+        self._bus = bus
+        self._patience = patience
+        self._timeout = timeout
+        self._retry = Retry(UNLIMITED_ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, budget=None, chance=chance)
+        self._repeated = RetryingCalls(bus, self._retry, timeout)
+        self._single = 0
+        """Calls that were made once, without retries."""
+
+    @property
+    def calls(self) -> int:
+        """Attempts so far, retries included."""
+        return self._repeated.attempts + self._single
+
+    @property
+    def retries(self) -> int:
+        """Attempts so far that followed a failed one."""
+        return self._retry.counters.retries
 
     async def call(self, channel: str, request: Request[Reply]) -> Reply:
-        """The reply. Raises the last ServiceBusError: at once if it is a refusal, else when patience ran out.
+        """Return the reply to ``request``, and repeat the call while that can help and patience lasts.
 
-        Cancelling it is safe: the request may have been carried out, and may be made again.
+        Cancelling is safe: the service may have carried out the request, and the client may make it again.
+
+        Raises:
+            ServiceBusError: of the attempt that came furthest. ``executed`` is "no" only when no attempt has started.
         """
-        now = asyncio.get_running_loop().time
-        until, delay = now() + self._patience, FIRST_DELAY
-        while True:
-            try:
-                return await self.attempt(channel, request, until - now())
-            except ServiceBusError as error:
-                pause = delay * (0.5 + self._jitter() / 2)
-                if is_refusal(error) or now() + pause >= until:
-                    raise
-            await asyncio.sleep(pause)
-            self.retries += 1
-            delay = min(2 * delay, LONGEST_DELAY)
+        return await self._repeated.call(channel, request, self._patience)
 
-    async def attempt(self, channel: str, request: Request[Reply], left: float = math.inf) -> Reply:
-        """One call, of at most ``left`` seconds. Raises ServiceBusError. Cancelling it is safe, as above."""
-        self.calls += 1
-        return await self._bus.call(channel, request, timeout=max(SHORTEST, min(self._timeout, left)))
+    async def call_once(self, channel: str, request: Request[Reply]) -> Reply:
+        """Return the reply to ``request``, without any retry. Cancelling is as safe as for ``call``.
 
-
-def is_refusal(error: ServiceBusError) -> bool:
-    """Whether the same request would only be refused again."""
-    return isinstance(error, REFUSALS) and not error.retryable
+        Raises:
+            ServiceBusError: when the call failed.
+        """
+        self._single += 1
+        return await self._bus.call(channel, request, timeout=self._timeout)
 
 
 def reason_of(error: ServiceBusError) -> str:
-    """A snake_case code: the one on the wire, else the name of the error's class."""
+    """Return a snake_case code for ``error``: the code on the wire, else the name of the error's class."""
     if isinstance(error, RemoteError):
         return error.code
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()

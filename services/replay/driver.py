@@ -12,7 +12,7 @@ from msgspec import Struct
 from servicebus import ServiceBusError
 from services.orders import contract as orders
 
-from .client import Client, is_refusal, reason_of
+from .client import Client, reason_of
 from .opening import load, read_books
 from .outcomes import ZERO, Books, Outcome
 from .plan import Plan, PlanLine, Sale, Step
@@ -83,16 +83,16 @@ async def _place(client: Client, step: Sale) -> tuple[str, Decimal]:
     try:
         order = await client.call(orders.CHANNEL, request)
     except ServiceBusError as error:
-        if not is_refusal(error):
+        if error.executed != "no":
             await _call_off(client, step)
         raise
     return ("", order.total) if order.status == "confirmed" else (order.reason or order.status, ZERO)
 
 
 async def _call_off(client: Client, step: Sale) -> None:
-    """A sale that was given up must not be confirmed later: what is counted as rejected has to be so in the books."""
+    """Cancel a sale that may have begun and is counted as rejected, so that the books do not confirm it later."""
     with contextlib.suppress(ServiceBusError):
-        await client.attempt(orders.CHANNEL, orders.Cancel(order_id=step.order_id))
+        await client.call_once(orders.CHANNEL, orders.Cancel(order_id=step.order_id))
 
 
 async def _give_back(client: Client, step: Step) -> tuple[str, Decimal]:

@@ -32,7 +32,7 @@ def small(units: int = 2) -> Plan:
 
 
 def impatient(bus: ServiceBus) -> Client:
-    return Client(bus, patience=0.3, timeout=0.2, jitter=lambda: 0.0)
+    return Client(bus, patience=0.3, timeout=0.2, chance=lambda: 1.0)
 
 
 def balanced(done: Replay) -> dict[str, Outcome]:

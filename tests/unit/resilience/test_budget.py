@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.resilience.budget import Budget
+from servicebus.resilience.budget import Budget, Unlimited
 
 
 def test_ten_calls_pay_for_one_copy_and_nine_do_not() -> None:
@@ -21,6 +21,12 @@ def test_no_more_than_the_burst_is_saved_up() -> None:
     for _ in range(1000):
         budget.earn()
     assert [budget.spend() for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_an_unlimited_budget_pays_for_every_copy() -> None:
+    budget = Unlimited()
+    budget.earn()
+    assert all(budget.spend() for _ in range(1000))
 
 
 @given(
