@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import hypothesis
 import pytest
 
-from servicebus.layers.memory import Hub
+from servicebus.layers.memory import hubs
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology import cluster as redis_cluster
 from servicebus.testing.servers import Cluster, SentinelGroup
@@ -109,9 +109,8 @@ def fresh_hub() -> Iterator[str]:
     """The URL of a hub of its own, on which nobody may be left."""
     name = uuid.uuid4().hex
     yield f"memory://{name}"
-    for known in [known for known in Hub._named if known.endswith(name)]:
-        hub = Hub._named.pop(known)
-        assert not hub.consumers, f"left behind: consumers of {list(hub.consumers)}"
+    for hub in hubs.forget(name):
+        assert not hub.read_channels(), f"left behind: consumers of {hub.read_channels()}"
 
 
 @pytest.fixture(params=["memory", "redis"])

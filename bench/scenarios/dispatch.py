@@ -23,7 +23,7 @@ from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
 from servicebus.errors import LARGEST_MESSAGE
 from servicebus.layers.delivery import Delivery
 from servicebus.layers.limits import Limits
-from servicebus.layers.memory import MemoryLayer
+from servicebus.layers.memory import Hub, MemoryLayer
 from servicebus.protocol.codec import decode_request, encode_frame
 from servicebus.protocol.credit import Credit
 from servicebus.protocol.envelope import REPLY, OutgoingReply, OutgoingRequest
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> Report:
     """Nanoseconds per message of the dispatcher and of the baseline, interleaved. Cancelling is safe."""
-    layer = Sink("bench-dispatch", Limits())
+    layer = Sink(Hub(), Limits())
     await layer.open()
     async with ServiceBus("memory://bench-dispatch") as bus:
         bench = Bench(bus, layer)

@@ -114,9 +114,9 @@ def _scheme_of(url: str) -> Scheme | None:
 
 
 def _load_memory(wanted: Wanted) -> Layer:
-    from .memory import MemoryLayer
+    from .memory import MemoryLayer, hubs
 
-    return MemoryLayer(f"{wanted.prefix}:{wanted.rest}", wanted.limits)
+    return MemoryLayer(hubs.named(wanted.prefix, wanted.rest), wanted.limits)
 
 
 def _load_redis(wanted: Wanted) -> Layer:

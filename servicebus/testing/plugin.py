@@ -57,12 +57,11 @@ def servicebus_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def _fresh_memory() -> Iterator[str]:
-    from ..layers.memory import Hub
+    from ..layers.memory import hubs
 
     name = uuid.uuid4().hex
     yield f"{MEMORY}{name}"
-    for known in [known for known in Hub._named if known.endswith(name)]:
-        del Hub._named[known]
+    hubs.forget(name)
 
 
 if find_spec("pytest_asyncio"):  # without it there are no asynchronous tests that could use this
