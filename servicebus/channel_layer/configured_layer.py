@@ -67,7 +67,13 @@ class ConfiguredLayer(BaseChannelLayer):  # type: ignore[misc] # channels has no
         self.client_prefix = self._process.client
         self._finalizer = weakref.finalize(self, self._process.abandon)
         self._finalizer.atexit = False
-        forks.run_in_child(self, _leave_parent)
+        forks.run_in_child(self, ConfiguredLayer._leave_parent)
+
+    def _leave_parent(self) -> None:
+        """Start anew in the child of a fork: the connections and the messages belong to the parent."""
+        self._finalizer.detach()
+        keep_inherited(self._process)
+        self._start()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes over: the configuration. A copy has connections, messages and a name of its own."""
@@ -98,10 +104,3 @@ class ConfiguredLayer(BaseChannelLayer):  # type: ignore[misc] # channels has no
     def deserialize(self, message: bytes) -> dict[str, Any]:
         """The message in what ``serialize`` has returned."""
         return self._messages.deserialize(message)
-
-
-def _leave_parent(layer: ConfiguredLayer) -> None:
-    """In the child of a fork: the connections and messages of ``layer`` are the parent's."""
-    layer._finalizer.detach()
-    keep_inherited(layer._process)
-    layer._start()

@@ -61,7 +61,7 @@ def summarise(
         confirmed=sum(outcome.is_done for outcome in sales),
         rejected=rejected(outcomes),
         returns=plan.returns,
-        invalid_lines={reason: count for reason, count in plan.invalid_lines.items()},
+        invalid_lines=dict(plan.invalid_lines.items()),
         charged=amount(sales),
         refunded=amount(outcome for outcome in outcomes if not outcome.is_sale),
         stock_opening=opening.on_hand,
