@@ -54,7 +54,7 @@ class ChannelReader:
         self._demand = Demand(self._to_pop)
         # A consumer serves as a worker does, so this process registers as a worker: a call to the channel then is not
         # refused because the channel has no workers.
-        self._receiver = shard.consume(channel, self._on_popped, self._demand, worker_id=shard.client)
+        self._receiver = shard.layer.consume(channel, self._on_popped, self._demand, worker_id=shard.client)
         self._loop = asyncio.get_running_loop()
         self.demanded_at = self._loop.time()
 
@@ -80,7 +80,7 @@ class ChannelReader:
         Cancelling leaves the reader half stopped: call ``stop`` again.
         """
         try:
-            await self._shard.leave(self._channel, self._shard.client)
+            await self._shard.layer.leave(self._channel, self._shard.client)
         except ServiceBusError as error:
             logger.info("could not deregister from %s: %s", self._channel, error)
         await self._receiver.stop()
@@ -117,7 +117,7 @@ class ChannelReader:
 
     async def _take(self) -> None:
         try:
-            frames = await self._shard.take(self._channel, self._pace.at_once)
+            frames = await self._shard.held.take(self._channel, self._pace.at_once)
         except ServiceBusError as error:
             logger.info("%s was not read: %s", self._channel, error)
             self._pace.slow_down()

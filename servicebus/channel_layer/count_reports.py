@@ -40,10 +40,10 @@ class CountReports:
             elif local:
                 taken_here[local] = count
             else:
-                shard.release(channel, count)
+                shard.held.release(channel, count)
         shard = self._connected(self._inbox)
         if taken_here and shard is not None:
-            shard.taken(self._inbox, taken_here, lambda: self._report_again(taken_here))
+            shard.held.taken(self._inbox, taken_here, lambda: self._report_again(taken_here))
 
     def flush_soon(self, _: None) -> None:
         """Report everything after ``REPORT_AFTER`` seconds."""

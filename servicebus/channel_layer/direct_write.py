@@ -1,7 +1,8 @@
-"""A connection that a thread other than its own may write on, when nothing is on its way: a wake-up less for a send."""
+"""A connection that another thread may write on while nothing is on its way, which saves a wake-up for a send."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -11,26 +12,34 @@ from threading import Lock
 
 from ..layers.redis.connection.connection import Answer, Connection, Greeting
 
-MOST = 16_384
-"""Bytes. So little always fits in the socket's buffer when everything before it has been answered."""
+MAX_DIRECT_WRITE = 16_384
+"""Bytes. So little always fits into the socket's buffer when everything before has been answered."""
 
 
 class DirectWriteConnection(Connection):
-    """Commands of both threads are in line with their answers: each is written under the lock."""
+    """A connection whose commands stay in line with their answers, because both threads write under one lock.
+
+    ``write_directly`` is for any thread, everything else for the thread of the connection.
+    """
 
     def __init__(self, on_lost: Callable[[], None], on_writable: Callable[[], None]) -> None:
         super().__init__(on_lost, on_writable)
+        self._owner = asyncio.get_running_loop()
+        # Held while a command and its answer are added, and while the connection ends.
         self._lock = Lock()
+        # A copy of the transport's socket. None when the connection may not be written on by other threads: before the
+        # server has greeted, with TLS, and after its end.
         self._socket: socket.socket | None = None
 
     def write_directly(self, data: bytes, answer: Answer) -> bool:
         """Send a packed command now. From any thread.
 
-        False: nothing was sent, because something else is on its way, or the socket would not take it.
+        Returns:
+            False when nothing was sent: something else is on its way, or the socket did not take the command.
         """
         with self._lock:
             transport, direct = self._transport, self._socket
-            if transport is None or direct is None or len(data) > MOST:
+            if transport is None or direct is None or len(data) > MAX_DIRECT_WRITE:
                 return False
             if self._answers or transport.get_write_buffer_size():
                 return False
@@ -42,18 +51,19 @@ class DirectWriteConnection(Connection):
                 self._answers.pop()
                 return False
         if sent < len(data):
-            self._loop.call_soon_threadsafe(self.abort)
+            self._owner.call_soon_threadsafe(self.abort)
         return True
 
     def write(self, data: bytes, *answers: Answer) -> None:
+        if self._transport is None:
+            super().write(data, *answers)  # calls the answers, which may write again: not under the lock
+            return
         with self._lock:
-            if self._transport is not None:
-                self._write(data, answers)
-                return
-        super().write(data, *answers)
+            super().write(data, *answers)
 
     def greeted(self, greeting: Greeting) -> None:
-        # Not as soon as it is made: of one whose opening is cancelled just then, uvloop does not tell the end.
+        # The socket is copied here and not when the connection is made: uvloop does not report the end of a connection
+        # whose opening is cancelled just then, and the copy would stay open.
         super().greeted(greeting)
         transport = self._transport
         if transport is not None and transport.get_extra_info("sslcontext") is None:

@@ -155,7 +155,7 @@ class Engine:
         Cancelling is safe: some may have been removed. Raises Unavailable or SendUnknown.
         """
         for shard in await self.shards.all_opened():
-            await shard.flush()
+            await shard.prefix.flush()
         await self.inbox.process_flush.flush()
         await self._forget()
 

@@ -55,7 +55,7 @@ class GroupSender:
         failure = await self._push_all(copies, group, self._seen.get(group, ()), frame_for)
         members: list[str] = []
         try:
-            members = await home.subscribers(group)
+            members = await home.layer.subscribers(group)
             failure = await self._push_all(copies, group, members, frame_for) or failure
             self._remember(group, [member for member in members if member.endswith("!")])
         except ServiceBusError as unknown:
@@ -118,7 +118,7 @@ class GroupSender:
             return None
         if isinstance(error, NoWorkers):
             # A process that only seemed dead reads this when it goes on, and registers again.
-            await (await self._opened(group)).leave_group(group, copy.channel)
+            await (await self._opened(group)).groups.leave(group, copy.channel)
             await self._send_control(copy.channel, ControlMessage(LOST, group))
             return None
         return error

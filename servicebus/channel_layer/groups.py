@@ -77,9 +77,9 @@ class Groups:
             self._table.add(group, channel, self._clock())
         elif local:
             shard = await self._opened(inbox)
-            await shard.expect_worker(inbox)
+            await shard.groups.expect_worker(inbox)
             await self._send_control(inbox, ControlMessage(JOIN, group, channel))
-        await home.join(group, inbox)
+        await home.groups.join(group, inbox)
 
     async def discard(self, group: str, channel: str) -> None:
         """End the membership of ``channel``. Raises and is cancelled as ``add``."""
@@ -90,7 +90,7 @@ class Groups:
         elif local:
             await self._send_control(inbox, ControlMessage(LEAVE, group, channel))
         else:
-            await (await self._opened(group)).leave_group(group, channel)
+            await (await self._opened(group)).groups.leave(group, channel)
 
     async def renew(self) -> None:
         """A few times per expiry: renew memberships, remove members that are too old, and register what is left.
@@ -125,10 +125,10 @@ class Groups:
 
     async def _join(self, group: str) -> None:
         if group in self._table:
-            await (await self._opened(group)).join(group, self._inbox)
+            await (await self._opened(group)).groups.join(group, self._inbox)
 
     async def _leave_if_empty(self, group: str) -> None:
         # Nothing is awaited between the look at the table and the command, so that no ``add`` comes between.
         home = await self._opened(group)
         if group not in self._table:
-            await home.leave_group(group, self._inbox)
+            await home.groups.leave(group, self._inbox)

@@ -91,7 +91,7 @@ class InboxReader:
                 self._in_flight.ended(item.frame)
             self.credit.release(len(elements))
 
-        receiver = shard.consume(self._profile.inbox, on_popped, self.credit, worker_id=self._profile.client)
+        receiver = shard.layer.consume(self._profile.inbox, on_popped, self.credit, worker_id=self._profile.client)
         await receiver.ready()
         self.is_read = True
         return receiver

@@ -76,7 +76,7 @@ class ProcessFlush:
 
         Cancelling is safe: some processes may have dropped what they held. Raises Unavailable or SendUnknown.
         """
-        inboxes = {inbox for shard in await self._all_opened() for inbox in await shard.inboxes()}
+        inboxes = {inbox for shard in await self._all_opened() for inbox in await shard.prefix.inboxes()}
         if inboxes - {self._inbox}:
             await self._reader.ready()
         elif not self._reader.is_read:

@@ -11,7 +11,7 @@ from ..errors import ConfigurationError, ServiceBusError, Unavailable
 from .channel_reader import Spawn
 from .hosts import shard_of
 from .profile import Profile
-from .shard import Shard
+from .shard import Shard, connect
 
 RETRY_CONNECTING = 0.2
 """Seconds between two attempts to connect for a ``receive``: a server that restarts is found soon, and not flooded."""
@@ -97,7 +97,7 @@ class Shards:
     async def close(self) -> None:
         """Disconnect from every server. Cancelling leaves connections open."""
         shards, self._open = self._open, {}
-        await asyncio.gather(*(shard.close() for shard in shards.values()))
+        await asyncio.gather(*(shard.layer.close() for shard in shards.values()))
 
     async def _shard(self, number: int) -> Shard:
         if number in self._open:
@@ -109,10 +109,8 @@ class Shards:
         return await result_of(self._opening[number])
 
     async def _connect(self, number: int) -> Shard:
-        profile = self._profile
-        shard = Shard(profile, number, lambda: self._joined_on(number))
         try:
-            await shard.open()
+            shard = await connect(self._profile, number, lambda: self._joined_on(number))
             self._open[number] = shard
         finally:
             del self._opening[number]

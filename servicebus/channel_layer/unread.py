@@ -68,7 +68,7 @@ class UnreadMessages:
             return
         held = sum(item.counted for item in items)
         try:
-            await self._shard.restore(self._channel, [item.frame for item in items], held)
+            await self._shard.held.restore(self._channel, [item.frame for item in items], held)
         except Unavailable:
             self._mailboxes.put_back(self._channel, items)
             self.watch()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ...errors import SendUnknown, ServiceBusError
 from ...protocol.codec import MAX_FRAME, Restamp, decode_raw, restamped
@@ -31,7 +31,7 @@ from .schema.scripts import (
 from .sending.pipeline import PATIENCE, Pipeline
 from .sending.push_commands import Routes
 from .topology.cluster import ClusterNodes
-from .topology.primaries import Nodes, OneNode
+from .topology.primaries import Nodes, OneNode, OnUp
 from .topology.target import ClusterTarget, Target
 
 TICK = 0.25
@@ -42,10 +42,24 @@ class RedisLayer:
     """A bus's connections. See ``Layer`` for the contract of each method.
 
     ``push`` and ``fence_of`` are there once it is open: they are those of its nodes, for the shortest way.
+
+    Args:
+        target: the server, or the servers of a Cluster.
+        prefix: of every key.
+        limits: capacity and expiry.
+        name: of the connections, as the server lists them.
+        restamp: gives a frame that was never sent the fence of another primary.
+        connection_kind: the class of the connections that commands are sent on.
+        on_connected: called with each new connection, before anything is sent on it.
+
+    Attributes:
+        keys: the names of keys under the prefix.
+        nodes: the primaries, once the layer is open.
     """
 
+    nodes: Nodes
+
     abilities = frozenset(Ability)
-    connection_kind: ClassVar[type[Connection]] = Connection
     push: Callable[[Delivery], None]
     fence_of: Callable[[str], int]
 
@@ -56,13 +70,16 @@ class RedisLayer:
         limits: Limits,
         name: str = "servicebus",
         restamp: Restamp = restamped,
+        *,
+        connection_kind: type[Connection] = Connection,
+        on_connected: OnUp | None = None,
     ) -> None:
         self._target, self._limits, self._restamp = target, limits, restamp
+        self._connection_kind, self._on_connected = connection_kind, on_connected
         self._name = f"{name}-{os.getpid()}"
-        self._keys = Keys(prefix)
-        self._ttl_ms = int(limits.expiry * 1000) + 1000
+        self.keys = Keys(prefix)
         self._presence_ms = int(limits.presence_ttl * 1000)
-        self._routes = Routes(self._keys, limits)
+        self._routes = Routes(self.keys, limits)
         self._receivers: list[Receiver] = []
         self._subscriptions: list[tuple[str, str]] = []
         self._tending: asyncio.Task[None] | None = None
@@ -73,15 +90,15 @@ class RedisLayer:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self._nodes = self._make_nodes()
-        self._server_clock = self._nodes.clock
-        self.push, self.fence_of = self._nodes.push, self._nodes.fence_of
-        await self._nodes.open()
+        self.nodes = self._make_nodes()
+        self._server_clock = self.nodes.clock
+        self.push, self.fence_of = self.nodes.push, self.nodes.fence_of
+        await self.nodes.open()
         self._tending = loop.create_task(self._tend(), name="tend the redis layer")
 
     async def close(self) -> None:
         await asyncio.gather(*(receiver.stop() for receiver in self._receivers))
-        await self._nodes.close()
+        await self.nodes.close()
         if self._tending is not None:
             self._tending.cancel()
             await asyncio.gather(self._tending, return_exceptions=True)
@@ -90,7 +107,7 @@ class RedisLayer:
         taken_back: list[Delivery] = []
         sent: list[Delivery] = []
         for delivery in deliveries:
-            (taken_back if self._nodes.unpush(delivery) else sent).append(delivery)
+            (taken_back if self.nodes.unpush(delivery) else sent).append(delivery)
         with contextlib.suppress(ServiceBusError):
             for channel in {delivery.channel for delivery in sent}:
                 mine = [delivery for delivery in sent if delivery.channel == channel and self._is_current(delivery)]
@@ -104,13 +121,13 @@ class RedisLayer:
 
     async def _removed(self, channel: str, deliveries: list[Delivery]) -> list[Delivery]:
         frames = (delivery.frame for delivery in deliveries)
-        key = self._keys.messages(channel)
-        removed = await self._nodes.execute(channel, b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
+        key = self.keys.messages(channel)
+        removed = await self.nodes.execute(channel, b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
         return [delivery for delivery, gone in zip(deliveries, removed, strict=True) if gone]
 
     def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"
-        receiver = Receiver(self._nodes, name, self._keys, channel, sink, credit, worker_id, self._presence_ms)
+        receiver = Receiver(self.nodes, name, self.keys, channel, sink, credit, worker_id, self._presence_ms)
         self._receivers.append(receiver)
         return receiver
 
@@ -120,58 +137,54 @@ class RedisLayer:
                 receiver.worker_id = ""
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self._keys.workers(channel), worker_id)
+                await self.nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self.keys.workers(channel), worker_id)
         except TimeoutError as error:
             # Who leaves has others to take leave of: the registration ends by itself.
             raise SendUnknown(channel, "too long a time passed") from error
 
     async def workers(self, channel: str) -> int:
-        return len(await self._members(channel, self._keys.workers(channel)))
+        return len(await self._members(channel, self.keys.workers(channel)))
 
     async def worker_ids(self, channel: str) -> list[str]:
-        return [member.decode() for member in await self._members(channel, self._keys.workers(channel))]
+        return [member.decode() for member in await self._members(channel, self.keys.workers(channel))]
 
     async def subscribe(self, group: str, channel: str) -> None:
         self._subscriptions.append((group, channel))
-        await self._nodes.execute(group, *self._subscription(group, channel))
+        await self.nodes.execute(group, *self._subscription(group, channel))
 
     def unsubscribe(self, group: str, channel: str) -> None:
         self._subscriptions.remove((group, channel))
 
     async def subscribers(self, group: str) -> list[str]:
-        return sorted(member.decode() for member in await self._members(group, self._keys.group(group)))
+        return sorted(member.decode() for member in await self._members(group, self.keys.group(group)))
 
     def _subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
-        return (b"EVALSHA", REGISTER.sha, 1, self._keys.group(group), channel, int(self._limits.expiry * 1000))
+        return (b"EVALSHA", REGISTER.sha, 1, self.keys.group(group), channel, int(self._limits.expiry * 1000))
 
     def _make_nodes(self) -> Nodes:
         if isinstance(self._target, ClusterTarget):
             return ClusterNodes(
-                self._target, self._name, self._keys, self._routes, self._up, self.connection_kind, self._restamp
+                self._target, self._name, self.keys, self._routes, self._up, self._connection_kind, self._restamp
             )
-        return OneNode(self._target, self._name, self._routes, self._up, self.connection_kind, self._restamp)
+        return OneNode(self._target, self._name, self._routes, self._up, self._connection_kind, self._restamp)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         """A server that was restarted has forgotten who subscribed: tell it before anything is published."""
         for group, channel in self._subscriptions:
-            if self._nodes.pipeline(group) is pipeline:
+            if self.nodes.pipeline(group) is pipeline:
                 connection.write(pack(self._subscription(group, channel)), pipeline.noted)
+        if self._on_connected is not None:
+            self._on_connected(pipeline, connection)
         for receiver in self._receivers:
             receiver.wake()
 
     @property
     def reconnects(self) -> int:
         """How often a connection was replaced."""
-        return sum(pipeline.link.reconnects for pipeline in self._nodes.pipelines())
-
-    def _adopted(self, channel: str, frames: list[bytes]) -> list[bytes]:
-        """What a command has popped, with the fence of this primary on frames that moved there."""
-        pipeline = self._nodes.pipeline(channel)
-        connection = pipeline.link.connection if pipeline is not None else None
-        return frames if connection is None else self._nodes.adopted(frames, connection.greeting)
+        return sum(pipeline.link.reconnects for pipeline in self.nodes.pipelines())
 
     async def _members(self, name: str, key: bytes) -> list[bytes]:
-        members: list[bytes] = await self._nodes.execute(name, b"EVALSHA", MEMBERS.sha, 1, key)
+        members: list[bytes] = await self.nodes.execute(name, b"EVALSHA", MEMBERS.sha, 1, key)
         return members
 
     async def _tend(self) -> None:
@@ -180,7 +193,7 @@ class RedisLayer:
         due = self._clock() + every
         while True:
             await asyncio.sleep(TICK)
-            self._nodes.tend()
+            self.nodes.tend()
             self._receivers = [receiver for receiver in self._receivers if not receiver.stopped]
             for receiver in self._receivers:
                 receiver.check_silence()
@@ -199,7 +212,7 @@ class RedisLayer:
             self._say_again(group, self._subscription(group, channel))
 
     def _say_again(self, name: str, command: tuple[bytes | str | int, ...]) -> None:
-        pipeline = self._nodes.pipeline(name)
+        pipeline = self.nodes.pipeline(name)
         if pipeline is not None:
             pipeline.write(pack(command), pipeline.noted)
 
@@ -210,4 +223,4 @@ class RedisLayer:
             if isinstance(reply, list):
                 self._server_clock.sample(asked * 1000, self._clock() * 1000, reply)
 
-        self._nodes.ask_time(pack((b"TIME",)), answer)
+        self.nodes.ask_time(pack((b"TIME",)), answer)

@@ -142,7 +142,7 @@ async def test_a_group_message_that_somebody_has_is_not_said_to_have_gone_nowher
 def abort_all(engine: Engine) -> None:
     shard = engine.shards.connected("g")
     assert shard is not None
-    for pipeline in shard._nodes.pipelines():
+    for pipeline in shard.layer.nodes.pipelines():
         pipeline.abort()
 
 

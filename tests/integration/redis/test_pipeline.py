@@ -45,7 +45,7 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def is_connected(bus: ServiceBus) -> bool:
     layer = bus._layer
     assert isinstance(layer, RedisLayer)
-    return all(pipeline.link.connection is not None for pipeline in layer._nodes.pipelines())
+    return all(pipeline.link.connection is not None for pipeline in layer.nodes.pipelines())
 
 
 async def test_a_call_that_could_not_leave_before_its_deadline_never_will(
@@ -169,7 +169,7 @@ async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_s
         await bus.send(CHANNEL, Count())
         layer = bus._layer
         assert isinstance(layer, RedisLayer)
-        layer._nodes.pipelines()[0].abort()
+        layer.nodes.pipelines()[0].abort()
         while is_connected(bus):
             await asyncio.sleep(0)
         call = asyncio.create_task(bus.call(CHANNEL, Count()))

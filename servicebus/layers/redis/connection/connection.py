@@ -65,6 +65,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, on_lost: Callable[[], None], on_writable: Callable[[], None]) -> None:
         self._on_lost, self._on_writable = on_lost, on_writable
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        # Who takes the answers that are outstanding, in the order of their commands. A subclass that writes by other
+        # means (``channel_layer.direct_write``) appends an answer here before its command leaves.
         self._answers: deque[Answer] = deque()
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
