@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Sequence
+from itertools import count
 from typing import Any, Literal
 
 from servicebus import Request, Service, ServiceBus, ServiceBusError
 from servicebus.testing import checker
 from servicebus.testing.history import OUTCOME_OF, Event, Recorder
 
-from .timing import MS, allowed
+from .timing import MS, allowed, eventually
 
 Outcome = Literal["yes", "maybe", "no"]
 LATE_START = 50 * MS
@@ -59,3 +63,63 @@ class History:
 
     async def _at_once(self, number: int) -> Any:
         """What a handler does, unless a test says otherwise."""
+
+
+class Callers:
+    """Callers of one bus, each of which makes one call after the other. They go on until they have achieved enough.
+
+    Enough are ``calls`` calls of which ``replies`` had a reply, however long a busy machine takes over them. The share
+    ``giving_up`` of the calls is cancelled at a random instant.
+    """
+
+    PAUSE = 40 * MS
+    """Seconds between two calls of one caller, at most."""
+    WITHIN = 60.0
+    """Seconds until the test fails because too few calls had a reply."""
+
+    def __init__(
+        self,
+        history: History,
+        bus: ServiceBus,
+        timeouts: Sequence[float],
+        *,
+        calls: int,
+        replies: int,
+        giving_up: float = 0.0,
+    ) -> None:
+        self._history, self._bus, self._timeouts = history, bus, timeouts
+        self._calls, self._replies, self._giving_up = calls, replies, giving_up
+        self._numbers = count()
+        self.made = 0
+        """Calls that have ended."""
+        self.replies = 0
+        """Calls that had a reply."""
+
+    @property
+    def have_enough(self) -> bool:
+        return self.made >= self._calls and self.replies >= self._replies
+
+    async def run(self, callers: int = 64) -> None:
+        """Call until that is enough. Raises TimeoutError when it takes too long."""
+        async with asyncio.timeout(self.WITHIN):
+            await asyncio.gather(*(self._keep_calling() for _ in range(callers)))
+
+    async def another_reply(self) -> None:
+        """Wait until one more call has had a reply, or until there were enough."""
+        before = self.replies
+        await eventually(lambda: self.replies > before or self.have_enough, within=self.WITHIN)
+
+    async def _keep_calling(self) -> None:
+        while not self.have_enough:
+            await asyncio.sleep(random.uniform(0, self.PAUSE))
+            call = asyncio.create_task(self._call(next(self._numbers)))
+            if random.random() < self._giving_up:
+                await asyncio.sleep(random.uniform(0, self.PAUSE))
+                call.cancel()
+            await asyncio.wait([call])
+            self.made += 1
+            if not call.cancelled() and call.result() == "yes":
+                self.replies += 1
+
+    async def _call(self, number: int) -> Outcome:
+        return await self._history.call(self._bus, number, random.choice(self._timeouts))
