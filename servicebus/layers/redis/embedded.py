@@ -18,15 +18,10 @@ from types import TracebackType
 
 from ...errors import ConfigurationError, Unavailable
 from .connection.connection import connect
+from .guard import start_guarded
 from .topology.address import Address
 
 START_TIMEOUT = 10.0
-
-# The shell outlives nobody: when its owner is gone, however that came about, its standard input ends.
-_GUARD = """
-directory=$1; shift; "$@" & server=$!; trap "" INT TERM; cat >/dev/null
-kill -9 $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$directory"
-"""
 
 
 def find_server() -> str:
@@ -98,14 +93,7 @@ class EmbeddedServer:
     def _spawn(self, binary: str, socket: str) -> subprocess.Popen[bytes]:
         server = [binary, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"]
         server += ["--save", "", "--appendonly", "no", "--dir", self._directory, "--logfile", self._log, *self._options]
-        # A session of its own, so that Ctrl-C reaches the owner alone and the owner drains before its server goes.
-        return subprocess.Popen(
-            ["sh", "-c", _GUARD, "sh", self._directory, *server],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        return start_guarded(self._directory, server)
 
     @property
     def _log(self) -> str:
