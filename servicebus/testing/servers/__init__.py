@@ -1,8 +1,9 @@
-"""Real servers under a test's control: one, a primary watched by Sentinels, a Cluster.
+"""Real servers under a test's control: one server, a primary watched by Sentinels, a Cluster.
 
-All listen on loopback and unix sockets only, keep their files in temporary directories, and end with their owner,
-however that ends. ``with`` starts and ends them. What takes milliseconds is a plain method. What waits until servers
-have agreed on something is a coroutine; its work goes on in a thread, within its bounds, when it is cancelled.
+All servers listen on loopback and unix sockets only, keep their files in temporary directories, and end with the
+process that started them, however that process ends. A ``with`` block starts and ends them. What takes milliseconds is
+a plain method. What waits until servers agree is a coroutine: its work runs in a thread, and goes on there, within its
+bounds, when the coroutine is cancelled.
 """
 
 from __future__ import annotations

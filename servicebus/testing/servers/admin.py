@@ -1,4 +1,4 @@
-"""A blocking connection for looking at a server from outside the event loop under test."""
+"""A blocking connection to a server, for tests that inspect the server while the bus uses its own connections."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any
 import hiredis
 
 ANSWER_WITHIN = 10.0
+"""Seconds within which a server must answer, also on a busy machine."""
 NEVER_MS = 4_000_000_000_000
-"""An instant that no test will see."""
+"""Milliseconds since 1970 that lie in the year 2096: no test reaches this instant."""
 
-# The stubs of hiredis say that a command has one part.
+# The type stubs of hiredis allow only commands of one part.
 _pack: Callable[[tuple[bytes | str | float, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class Admin:
-    """Sees the server behind a unix socket as it is: answers are not interpreted."""
+    """A connection to the server behind a unix socket. Answers are returned as hiredis parses them."""
 
     def __init__(self, path: str, password: str = "") -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -34,7 +35,12 @@ class Admin:
             raise
 
     def run(self, *command: bytes | str | float) -> Any:
-        """One command, and its answer. Raises hiredis.ReplyError when that is an error, OSError when there is none."""
+        """Send one command and return the answer.
+
+        Raises:
+            hiredis.ReplyError: the server answered with an error.
+            OSError: the server did not answer within 10 s, or closed the connection.
+        """
         self._socket.sendall(_pack(command))
         while (answer := self._reader.gets()) is False:
             data = self._socket.recv(1 << 20)
@@ -56,82 +62,93 @@ class Admin:
             return True
 
     def close(self) -> None:
-        """Idempotent."""
+        """Close the connection. Idempotent."""
         self._socket.close()
 
 
 class Administered(ABC):
-    """A server as its administrator sees it, on one connection."""
+    """A server with a connection for its administrator: the test. Subclasses have ``path``."""
 
     password = ""
 
     def __init__(self) -> None:
+        super().__init__()
+        # The administrator's connection; None while the server does not run.
         self._admin: Admin | None = None
+        # The ID under which the server lists this connection.
         self._admin_id = 0
 
     @property
     @abstractmethod
     def path(self) -> str:
-        """The unix socket."""
+        """The path of the unix socket."""
 
     def run(self, *command: bytes | str | float) -> Any:
-        """One command by the administrator, and its answer. Raises hiredis.ReplyError or OSError."""
+        """Send one command on the administrator's connection and return the answer.
+
+        Raises:
+            hiredis.ReplyError: the server answered with an error.
+            OSError: the server does not run, or did not answer.
+        """
         if self._admin is None:
             raise ConnectionError("the server does not run")
         if self._admin.ended:
-            # A server that is promoted ends all its connections. Nothing was sent on this one, so nothing runs twice.
+            # A promoted server closes all its connections. Nothing was sent on the closed one, so nothing runs twice.
             self.connect()
         return self._admin.run(*command)
 
     def info(self, section: str) -> dict[str, str]:
+        """Return a section of the answer of INFO, by name."""
         try:
             return fields(self.run("INFO", section))
         except ConnectionError:
-            # The Sentinels end all connections of a server whose role they change, this one in the middle of a question
-            # too. It does no harm to ask again.
+            # Sentinels close all connections of a server whose role they change, also while it answers this command.
+            # The command changes nothing, so it may be sent again.
             return fields(self.run("INFO", section))
 
     @property
     def role(self) -> str:
-        """``"master"`` or ``"slave"``, as the server says it."""
+        """``"master"`` or ``"slave"``, as the server reports it."""
         return self.info("replication")["role"]
 
     def clients(self) -> dict[int, str]:
-        """The names of the connections by ID, without the administrator's and those of servers and sentinels."""
+        """Return the name of each client by its ID, without the administrator and other servers and Sentinels."""
         lines = self.run("CLIENT", "LIST").decode().splitlines()
         listed = [dict(part.split("=", 1) for part in line.split(" ")) for line in lines]
         found = {int(client["id"]): client["name"] for client in listed if not set("MS") & set(client["flags"])}
         return {id: name for id, name in found.items() if id != self._admin_id and not name.startswith("sentinel-")}
 
     def all_keys(self, pattern: str = "*") -> list[str]:
+        """Return the keys that match a glob, sorted."""
         return sorted(key.decode() for key in self.run("KEYS", pattern))
 
     def keys_without_ttl(self) -> list[str]:
+        """Return the keys that never expire, sorted. The bus must not leave such a key."""
         return [key for key in self.all_keys() if self.run("PTTL", key) == -1]
 
     def frames(self, channel: str) -> list[bytes]:
-        """What lies in a channel, oldest first; in an inbox that may be bundles (docs/spec.md, section 5)."""
+        """Return what a channel holds, oldest first: frames, in an inbox also bundles (docs/spec.md, section 5)."""
         found: list[bytes] = self.run("LRANGE", f"asgi:{{{channel}}}", 0, -1)
         return found
 
     def register(self, channel: str, worker: str = "by-hand", ttl_ms: int = 60_000) -> None:
-        """Let calls believe that a worker serves the channel."""
+        """Register a worker with the channel, so that calls to it are accepted although no worker reads it."""
         self.run("ZADD", f"asgi:{{{channel}}}:workers", NEVER_MS, worker)
         self.run("PEXPIRE", f"asgi:{{{channel}}}:workers", ttl_ms)
 
     def disconnect(self) -> None:
-        """Close the administrator's connection. It comes back with ``connect`` or a restart."""
+        """Close the administrator's connection. ``connect`` and a restart open it again."""
         if self._admin is not None:
             self._admin.close()
             self._admin = None
 
     def connect(self) -> None:
-        """Open the administrator's connection. It is the only one that a test may leave."""
+        """Open the administrator's connection. ``clients`` does not list it."""
         self.disconnect()
         self._admin = Admin(self.path, self.password)
         self._admin_id = self.run("CLIENT", "ID")
 
 
 def fields(text: bytes) -> dict[str, str]:
-    """The ``name:value`` lines of an answer."""
+    """Parse the ``name:value`` lines of an answer."""
     return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)

@@ -1,4 +1,4 @@
-"""What ``with`` starts and ends."""
+"""The base of servers and groups of servers: a ``with`` block starts and ends them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from types import TracebackType
 from typing import Self
 
 
-class Owned:
-    """Something that runs for as long as a block does."""
+class BlockScoped:
+    """Something that runs as long as a ``with`` block does."""
 
     def start(self) -> None:
-        """Start it. Raises Unavailable or TimeoutError when it does not come up."""
+        """Start, and return when everything answers.
+
+        Raises:
+            Unavailable: a server ended at once, or does not answer.
+            TimeoutError: the servers did not agree in time.
+        """
         raise NotImplementedError
 
     def end(self) -> None:
-        """End it. Idempotent."""
+        """End all processes and remove their files. Idempotent."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

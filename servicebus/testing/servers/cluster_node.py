@@ -1,21 +1,29 @@
-"""One node of a Cluster, and how several become one."""
+"""One node of a Cluster, and how several nodes become a Cluster."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from ..waiting import wait_until
-from .process import HOST, free_ports
+from .known_nodes import known_to
+from .ports import HOST, free_ports
 from .server import Server, follows
-from .view import known_to
 
 SLOTS = 16_384
+"""Slots of every Cluster; the protocol fixes this number."""
 MEET_WITHIN = 20.0
+"""Seconds within which a replica must know its primary, also on a busy machine."""
 
 
 class Node(Server):
-    """A server with a second port, on which the nodes talk. It keeps what it knows in a file of its directory."""
+    """A server in cluster mode. It keeps what it knows about the cluster in a file of its directory.
 
+    Attributes:
+        id: the ID that the node chose at its first start.
+        bus_port: a second port, on which the nodes exchange messages.
+    """
+
+    id: str
     bus_port = 0
 
     def _choose_ports(self) -> None:
@@ -26,14 +34,18 @@ class Node(Server):
 
     def _launch(self, *more_options: str) -> None:
         super()._launch(*more_options)
-        self.id: str = self.run("CLUSTER", "MYID").decode()
+        self.id = self.run("CLUSTER", "MYID").decode()
 
 
 def join(nodes: list[Node], primaries: int) -> None:
-    """Make a cluster of nodes: the first are the primaries, the rest follow them by turns. Raises TimeoutError."""
+    """Make a cluster of nodes: the first ``primaries`` nodes are primaries, the others replicas of them in turn.
+
+    Raises:
+        TimeoutError: a replica did not meet its primary in time.
+    """
     ends = [SLOTS * number // primaries for number in range(primaries + 1)]
     for number, node in enumerate(nodes):
-        # Different from the start, or the nodes would spend seconds on making them so.
+        # Different epochs from the start: nodes with equal epochs need seconds to make them different.
         node.run("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         if number < primaries:
             node.run("CLUSTER", "ADDSLOTSRANGE", ends[number], ends[number + 1] - 1)
@@ -41,15 +53,15 @@ def join(nodes: list[Node], primaries: int) -> None:
             node.run("CLUSTER", "MEET", HOST, other.port, other.bus_port)
     for number, node in enumerate(nodes[primaries:]):
         primary = nodes[number % primaries]
-        wait_until(partial(knows, node, primary.id), MEET_WITHIN, "the replica has met its primary")
+        wait_until(partial(has_met, node, primary.id), MEET_WITHIN, "the replica has met its primary")
         node.run("CLUSTER", "REPLICATE", primary.id)
 
 
-def knows(node: Server, other: str) -> bool:
-    """Whether it has met the node with this ID."""
+def has_met(node: Server, other: str) -> bool:
+    """Return whether ``node`` has met the node with the ID ``other``."""
     return any(known.id == other and "handshake" not in known.flags for known in known_to(node))
 
 
 def in_step(node: Server) -> bool:
-    """Whether it is a primary, or has all that its primary had."""
+    """Return whether ``node`` is a primary, or a replica that has received everything that its primary had."""
     return node.role == "master" or follows(node)

@@ -1,100 +1,121 @@
-"""A server process that cannot outlive its owner, and ports that nobody uses."""
+"""A server process that cannot outlive the process that started it, and its control: kill, pause, resume."""
 
 from __future__ import annotations
 
 import os
-import random
-import socket
+import signal
 import subprocess
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from ...layers.redis.guard import start_guarded
 from ..waiting import wait_until
 
-HOST = "127.0.0.1"
-# Below the range from which clients are given their ports, or one of them might sit on the port of a server to restart.
-PORTS = range(15_000, 32_000)
-ATTEMPTS = 1000
 END_WITHIN = 10.0
-GONE, PAUSED = "XZ", "T"
-
-# It says the server's ID, and waits for a word, which may be to keep the directory, or for the end of its owner. As
-# long as the shell has not waited for the server, nobody else can get its process ID.
-_GUARD = """
-directory=$1; shift; "$@" >/dev/null 2>&1 & server=$!; echo $server; trap "" INT TERM; read -r word
-kill -9 $server 2>/dev/null; wait $server 2>/dev/null; [ "$word" = keep ] || rm -rf "$directory"
-"""
+"""Seconds within which a killed process must be gone, also on a busy machine."""
+GONE = "XZ"
+"""States of proc(5) of a process that has ended: dead, or waiting to be reaped."""
+STOPPED = "T"
+"""State of proc(5) of a process that was paused by a signal."""
 
 
 class Process:
-    """A server, and the shell that ends it and removes ``directory`` when the owner ends."""
+    """A server, and the shell that guards it: it ends the server and removes ``directory`` when its owner ends."""
 
     def __init__(self, directory: str, command: list[str]) -> None:
-        # A session of its own, so that Ctrl-C reaches the owner alone.
-        self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, "sh", directory, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = start_guarded(directory, command, stdout=subprocess.PIPE)
         assert self._guard.stdout is not None
-        with self._guard.stdout as said:
-            self.pid = int(said.readline())
+        with self._guard.stdout as output:
+            self.pid = int(output.readline())
 
     def signal(self, number: int) -> None:
-        """Signal the server. Nothing happens when it has ended."""
+        """Send the server a signal. Nothing happens when the server has ended."""
         if self._guard.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self, number: int) -> None:
-        """Signal the server and wait until it has ended. Raises TimeoutError."""
+        """Send the server a signal and wait until it has ended.
+
+        Raises:
+            TimeoutError: the server still runs after 10 s.
+        """
         self.signal(number)
         wait_until(lambda: not is_running(self.pid), END_WITHIN, f"the server process {self.pid} has ended")
 
     def end(self, *, keep: bool = False) -> None:
-        """End server and guard, and remove the directory unless it is to be kept. Idempotent."""
-        said = self._guard.stdin
-        if said is None or said.closed:
+        """End server and guard, and remove the directory unless ``keep``. Idempotent."""
+        requests = self._guard.stdin
+        if requests is None or requests.closed:
             return
-        with suppress(BrokenPipeError), said:
-            # A word in any case: a fork of the owner may hold the pipe open.
-            said.write(b"keep\n" if keep else b"end\n")
+        with suppress(BrokenPipeError), requests:
+            # Closing alone is not enough: a forked child of the owner may hold the pipe open.
+            requests.write(b"keep\n" if keep else b"end\n")
         self._guard.wait(END_WITHIN)
 
 
+class Controlled:
+    """A server whose process a test kills, pauses and resumes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # The process that was started last; None before the first start.
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The ID of the server process that was started last."""
+        return self._started.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the server process runs. A paused one does."""
+        return self._process is not None and is_running(self._process.pid)
+
+    @property
+    def answering(self) -> bool:
+        """Whether the server process runs and is not paused."""
+        return self._process is not None and state_of(self._process.pid) not in GONE + STOPPED
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the server process with a signal and wait until it has ended. ``restart`` starts the server again.
+
+        Raises:
+            TimeoutError: the process still runs after 10 s.
+        """
+        self._started.kill(number)
+
+    def pause(self) -> None:
+        """Stop the server process (SIGSTOP): its connections stay open, and no command is answered."""
+        self._started.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server process continue (SIGCONT)."""
+        self._started.signal(signal.SIGCONT)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Pause the server process for the duration of a block."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    @property
+    def _started(self) -> Process:
+        assert self._process is not None, "the server was not started"
+        return self._process
+
+
 def is_running(pid: int) -> bool:
-    """Whether a process is there and not merely waiting to be reaped."""
+    """Return whether a process runs. A process that only waits to be reaped does not."""
     return state_of(pid) not in GONE
 
 
 def state_of(pid: int) -> str:
-    """A letter, as proc(5) has them; X when there is no such process."""
+    """Return the state of a process as a letter of proc(5); ``X`` when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat") as status:
             return status.read().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return "X"
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 that were free a moment ago. Raises OSError when there are too few."""
-    # Not the shared generator: programs that seed it alike would fight for the same ports.
-    draw = random.SystemRandom()
-    found: dict[int, socket.socket] = {}
-    with ExitStack() as stack:
-        for _ in range(ATTEMPTS):
-            if len(found) == count:
-                return list(found)
-            holder = stack.enter_context(socket.socket())
-            port = draw.choice(PORTS)
-            if holder.connect_ex((HOST, port)) and _bound(holder, port):
-                found[port] = holder
-    raise OSError(f"no {count} free ports on {HOST}")
-
-
-def _bound(holder: socket.socket, port: int) -> bool:
-    try:
-        holder.bind((HOST, port))
-    except OSError:
-        return False
-    return True

@@ -1,3 +1,5 @@
+"""A Cluster of real servers: slots, failovers and restarts."""
+
 from __future__ import annotations
 
 import hiredis
@@ -9,14 +11,14 @@ from servicebus.testing.servers import Cluster
 from ...support.timing import eventually
 
 
-def test_all_slots_are_served_when_it_has_started(cluster: Cluster) -> None:
+def test_a_started_cluster_serves_all_slots(cluster: Cluster) -> None:
     for node in cluster.nodes:
         assert "cluster_slots_ok:16384" in node.run("CLUSTER", "INFO").decode()
     assert cluster.url == f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in cluster.nodes)}"
     assert [cluster.primary(number) for number in range(3)] == cluster.nodes
 
 
-def test_a_key_is_where_its_slot_is(cluster: Cluster) -> None:
+def test_a_key_is_served_by_the_node_with_its_slot(cluster: Cluster) -> None:
     owners = [cluster.node_of(key) for key in ("a", "b", "c")]
     assert len(set(map(id, owners))) == 3
     for node, key in zip(owners, ("a", "b", "c"), strict=True):
@@ -25,7 +27,7 @@ def test_a_key_is_where_its_slot_is(cluster: Cluster) -> None:
         owners[1].run("GET", "a")
 
 
-async def test_a_slot_is_moved_with_its_keys(own_cluster: Cluster) -> None:
+async def test_moving_a_slot_moves_its_keys(own_cluster: Cluster) -> None:
     slot, source, target = own_cluster.slot_of("{a}"), own_cluster.node_of("a"), own_cluster.primary(0)
     for number in range(250):
         source.run("SET", f"{{a}}{number}", number, "EX", 100)
@@ -38,7 +40,7 @@ async def test_a_slot_is_moved_with_its_keys(own_cluster: Cluster) -> None:
     assert own_cluster.node_of("a") is source
 
 
-def test_a_slot_on_its_way_is_asked_for_at_both_ends(own_cluster: Cluster) -> None:
+def test_a_slot_in_transit_redirects_clients_for_missing_keys(own_cluster: Cluster) -> None:
     slot, source, target = own_cluster.slot_of("a"), own_cluster.node_of("a"), own_cluster.primary(1)
     source.run("SET", "a", "there", "EX", 100)
     with own_cluster.moving(slot, target):
@@ -49,7 +51,7 @@ def test_a_slot_on_its_way_is_asked_for_at_both_ends(own_cluster: Cluster) -> No
     assert target.run("GET", "a") == b"there"
 
 
-async def test_a_replica_takes_over_from_a_killed_primary_that_comes_back_as_replica(own_cluster: Cluster) -> None:
+async def test_a_replica_replaces_a_killed_primary(own_cluster: Cluster) -> None:
     first, second = own_cluster.shard(2)
     assert own_cluster.kill_primary(2) is first
     await eventually(lambda: own_cluster.primary(2) is second, within=15.0)
@@ -60,14 +62,14 @@ async def test_a_replica_takes_over_from_a_killed_primary_that_comes_back_as_rep
     assert own_cluster.primary(2) is second
 
 
-async def test_a_bus_finds_every_node_by_the_url(cluster: Cluster) -> None:
+async def test_a_bus_with_the_url_reaches_every_node(cluster: Cluster) -> None:
     async with ServiceBus(cluster.url) as bus:
         for channel in ("a", "b", "c"):
             await bus.send(channel, {"type": "x"})
     assert [len(cluster.node_of(channel).frames(channel)) for channel in ("a", "b", "c")] == [1, 1, 1]
 
 
-async def test_a_failover_by_hand_loses_nothing(own_cluster: Cluster) -> None:
+async def test_a_requested_failover_loses_no_key(own_cluster: Cluster) -> None:
     first, second = own_cluster.shard(2)
     first.run("SET", "a", "v", "EX", 100)
     assert await own_cluster.failover(2) is second
@@ -75,7 +77,7 @@ async def test_a_failover_by_hand_loses_nothing(own_cluster: Cluster) -> None:
     assert (first.role, second.role) == ("slave", "master")
 
 
-async def test_the_other_slots_are_served_while_some_have_no_primary() -> None:
+async def test_other_slots_are_served_while_a_primary_is_down() -> None:
     with Cluster(password="a secret", node_timeout=0.5) as cluster:
         assert cluster.url.startswith("redis+cluster://:a secret@127.0.0.1:")
         dead, living = cluster.primary(2), cluster.primary(0)
@@ -88,14 +90,14 @@ async def test_the_other_slots_are_served_while_some_have_no_primary() -> None:
         assert cluster.primary(2) is dead
 
 
-def test_with_no_node_left_nobody_can_be_asked() -> None:
+def test_the_owner_of_a_key_is_unknown_when_no_node_answers() -> None:
     with Cluster(primaries=1) as cluster:
         cluster.kill_primary(0)
         with pytest.raises(Unavailable, match="no node answers"):
             cluster.node_of("a")
 
 
-def test_one_that_cannot_start_leaves_nothing_behind() -> None:
+def test_a_cluster_that_cannot_start_ends_all_its_nodes() -> None:
     cluster = Cluster(options=("--maxmemory", "a lot"))
     with pytest.raises(Unavailable):
         cluster.start()

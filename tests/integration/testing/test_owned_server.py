@@ -1,3 +1,5 @@
+"""One real server: its start, its end, its restart, and what its administrator sees."""
+
 from __future__ import annotations
 
 import os
@@ -13,7 +15,7 @@ import pytest
 
 from servicebus import ServiceBus, Unavailable
 from servicebus.testing.servers import Server, is_running
-from servicebus.testing.servers.process import free_ports
+from servicebus.testing.servers.ports import free_ports
 
 from ...support.timing import Stopwatch, eventually_sync
 
@@ -27,7 +29,7 @@ with Server() as server:
 """
 
 
-async def test_it_is_reached_by_its_url_and_leaves_nothing_behind() -> None:
+async def test_a_server_is_reached_by_its_url_and_leaves_no_files() -> None:
     with Server() as server:
         pid, directory = server.pid, Path(server.path).parent
         assert stat.S_IMODE(Path(server.path).stat().st_mode) == 0o700
@@ -39,12 +41,12 @@ async def test_it_is_reached_by_its_url_and_leaves_nothing_behind() -> None:
     server.end()
 
 
-def test_it_ends_although_a_child_of_its_owner_holds_what_its_owner_held() -> None:
+def test_a_server_ends_although_a_child_holds_its_pipe_open() -> None:
     with Server() as server, Stopwatch() as watch:
         assert server._process is not None
-        held = server._process._guard.stdin
-        assert held is not None
-        child = subprocess.Popen(["sleep", "60"], pass_fds=[held.fileno()])
+        pipe = server._process._guard.stdin
+        assert pipe is not None
+        child = subprocess.Popen(["sleep", "60"], pass_fds=[pipe.fileno()])
         server.end()
     child.kill()
     child.wait()
@@ -52,7 +54,7 @@ def test_it_ends_although_a_child_of_its_owner_holds_what_its_owner_held() -> No
     assert not server.running
 
 
-async def test_it_may_listen_on_a_port_and_want_a_password() -> None:
+async def test_a_server_listens_on_a_port_and_requires_a_password() -> None:
     with Server(tcp=True, password="a secret") as server:
         assert server.url == f"redis://:a secret@127.0.0.1:{server.port}"
         async with ServiceBus(server.url) as bus:
@@ -61,7 +63,7 @@ async def test_it_may_listen_on_a_port_and_want_a_password() -> None:
             await ServiceBus(f"redis://127.0.0.1:{server.port}").__aenter__()
 
 
-async def test_it_is_started_again_at_the_same_place_with_other_options() -> None:
+async def test_a_restarted_server_has_the_same_url_and_new_options() -> None:
     with Server(tcp=True) as server:
         url, pid = server.url, server.pid
         server.run("SET", "k", "v", "EX", 100)
@@ -75,7 +77,7 @@ async def test_it_is_started_again_at_the_same_place_with_other_options() -> Non
         assert server.run("CONFIG", "GET", "maxmemory")[1] == b"7340032"
 
 
-async def test_one_that_runs_may_be_restarted_too() -> None:
+async def test_a_running_server_can_be_restarted() -> None:
     with Server(tcp=True) as server:
         pid = server.pid
         await server.restart()
@@ -83,7 +85,7 @@ async def test_one_that_runs_may_be_restarted_too() -> None:
         assert not is_running(pid)
 
 
-def test_a_paused_server_answers_when_it_goes_on() -> None:
+def test_a_paused_server_answers_after_it_is_resumed() -> None:
     with Server() as server, socket.socket(socket.AF_UNIX) as client:
         client.connect(server.path)
         with server.standing_still():
@@ -104,14 +106,14 @@ def test_a_paused_server_can_be_killed() -> None:
         assert not server.running
 
 
-def test_one_that_cannot_start_says_why_and_leaves_nothing_behind() -> None:
+def test_a_server_that_cannot_start_raises_the_reason() -> None:
     server = Server("--maxmemory", "a lot")
     with pytest.raises(Unavailable, match="ended at once"):
         server.start()
     assert not Path(server.path).parent.exists()
 
 
-def test_a_port_that_was_taken_meanwhile_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_takes_another_port_when_its_port_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, Server(tcp=True) as other:
         free = [free_ports(1) for _ in range(3)]
         ports = iter([[taken.getsockname()[1]], [other.port], *free])
@@ -120,7 +122,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(monkeypatch: pytest.MonkeyP
             assert [server.port] in free
 
 
-def test_the_administrator_comes_back_when_the_server_has_sent_it_away() -> None:
+def test_the_administrator_reconnects_when_it_was_disconnected() -> None:
     with Server() as server:
         with pytest.raises(ConnectionError):
             server.run("CLIENT", "KILL", "SKIPME", "no", "TYPE", "normal") and server._admin.run("PING")  # type: ignore[union-attr]
@@ -128,12 +130,12 @@ def test_the_administrator_comes_back_when_the_server_has_sent_it_away() -> None
         assert server.clients() == {}
 
 
-def test_an_error_is_raised_as_the_server_says_it() -> None:
+def test_an_error_answer_is_raised() -> None:
     with Server() as server, pytest.raises(hiredis.ReplyError, match="wrong number of arguments"):
         server.run("GET")
 
 
-def test_what_a_test_may_leave_is_told_from_what_it_may_not() -> None:
+def test_leftover_clients_and_keys_without_a_ttl_are_listed() -> None:
     with Server() as server, socket.socket(socket.AF_UNIX) as client:
         client.connect(server.path)
         client.sendall(b"CLIENT SETNAME somebody\r\n")
@@ -144,7 +146,7 @@ def test_what_a_test_may_leave_is_told_from_what_it_may_not() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_ends_with_its_owner_however_that_ends(number: int) -> None:
+def test_a_server_ends_with_the_process_that_started_it(number: int) -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert owner.stdout is not None
     with owner.stdout:

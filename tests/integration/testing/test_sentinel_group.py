@@ -1,3 +1,5 @@
+"""A primary with a replica and Sentinels: failovers, restarts and passwords."""
+
 from __future__ import annotations
 
 import hiredis
@@ -9,11 +11,12 @@ from servicebus.testing.servers import Admin, SentinelGroup, Server
 from ...support.timing import eventually
 
 
-def name(group: SentinelGroup, server: Server) -> int:
-    return group.servers.index(server)
+def port_of_primary(sentinel: Server) -> int:
+    """Return the port of the server that one Sentinel names as the primary."""
+    return int(sentinel.run("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")[1])
 
 
-def test_all_are_there_when_it_has_started(sentinel: SentinelGroup) -> None:
+def test_a_started_group_has_all_servers_and_sentinels(sentinel: SentinelGroup) -> None:
     assert [server.role for server in sentinel.servers] == ["master", "slave"]
     assert sentinel.primary is sentinel.servers[0]
     assert sentinel.replicas == sentinel.servers[1:]
@@ -22,32 +25,32 @@ def test_all_are_there_when_it_has_started(sentinel: SentinelGroup) -> None:
     assert all(b"usable Sentinels" in one.run("SENTINEL", "CKQUORUM", "mymaster") for one in sentinel.sentinels)
 
 
-def test_what_the_primary_takes_its_replica_has(sentinel: SentinelGroup) -> None:
+def test_the_replica_receives_what_the_primary_stores(sentinel: SentinelGroup) -> None:
     sentinel.primary.run("SET", "k", "v", "EX", 100)
     assert sentinel.primary.run("WAIT", 1, 5000) == 1
     assert sentinel.replicas[0].all_keys() == ["k"]
 
 
-async def test_after_a_failover_the_old_primary_comes_back_as_a_replica(own_sentinel: SentinelGroup) -> None:
+async def test_a_revived_primary_becomes_a_replica_of_the_new_one(own_sentinel: SentinelGroup) -> None:
     first = own_sentinel.primary
     second = await own_sentinel.failover()
     assert not first.running
     assert second.role == "master"
-    assert {name(own_sentinel, own_sentinel._named_by(one)) for one in own_sentinel.sentinels} == {1}
+    assert {port_of_primary(one) for one in own_sentinel.sentinels} == {second.port}
     second.run("SET", "k", "v", "EX", 100)
     await own_sentinel.revive(first)
     assert (first.role, first.all_keys()) == ("slave", ["k"])
     assert own_sentinel.replicas == [first]
 
 
-async def test_a_primary_that_stands_still_is_replaced_too(own_sentinel: SentinelGroup) -> None:
+async def test_a_paused_primary_is_replaced(own_sentinel: SentinelGroup) -> None:
     first = own_sentinel.primary
     with first.standing_still():
         await eventually(lambda: own_sentinel.primary is not first and own_sentinel.agreed(), within=15.0)
     await eventually(lambda: first.role == "slave", within=15.0)
 
 
-async def test_passwords_are_in_the_url_and_needed() -> None:
+async def test_servers_and_sentinels_require_the_passwords_in_the_url() -> None:
     with SentinelGroup(replicas=0, sentinels=1, password="one", sentinel_password="two") as group:
         port = group.sentinels[0].port
         assert group.url == f"redis+sentinel://:one@127.0.0.1:{port}/mymaster/0?sentinel_password=two"
@@ -61,7 +64,7 @@ async def test_passwords_are_in_the_url_and_needed() -> None:
         assert len(group.primary.frames("shop.request")) == 1
 
 
-async def test_without_sentinels_nobody_names_a_primary() -> None:
+async def test_the_primary_is_unknown_when_no_sentinel_answers() -> None:
     with SentinelGroup(replicas=0, sentinels=2) as group:
         group.sentinels[0].kill()
         assert group.primary is group.servers[0]
@@ -72,7 +75,7 @@ async def test_without_sentinels_nobody_names_a_primary() -> None:
         assert group.primary is group.servers[0]
 
 
-def test_one_that_cannot_start_leaves_nothing_behind() -> None:
+def test_a_group_that_cannot_start_ends_all_its_servers() -> None:
     group = SentinelGroup(options=("--maxmemory", "a lot"))
     with pytest.raises(Unavailable):
         group.start()
