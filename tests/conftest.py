@@ -15,9 +15,8 @@ import pytest
 from servicebus.layers.memory import hubs
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology import cluster as redis_cluster
-from servicebus.testing.servers import Cluster, SentinelGroup
+from servicebus.testing.servers import Cluster, SentinelGroup, Server
 
-from .support.server import RealServer, real_server
 from .support.spares import Spares
 from .support.timing import LAG, eventually_sync
 
@@ -34,34 +33,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def running_servers() -> list[RealServer]:
+def running_servers() -> list[Server]:
     """The session's server, once a test has asked for it."""
     return []
 
 
 @pytest.fixture(scope="session")
-def server(running_servers: list[RealServer]) -> Iterator[RealServer]:
+def server(running_servers: list[Server]) -> Iterator[Server]:
     """The session's server. A test that changes its settings or ends it takes ``own_server``."""
-    with real_server() as started:
+    with Server() as started:
         running_servers.append(started)
         yield started
         running_servers.remove(started)
 
 
 @pytest.fixture
-def own_server() -> Iterator[RealServer]:
-    with real_server() as started:
+def own_server() -> Iterator[Server]:
+    with Server() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def running_sentinels() -> list[RealServer]:
+def running_sentinels() -> list[Server]:
     """Those of the session's group, once a test has asked for it."""
     return []
 
 
 @pytest.fixture(scope="session")
-def sentinel(running_servers: list[RealServer], running_sentinels: list[RealServer]) -> Iterator[SentinelGroup]:
+def sentinel(running_servers: list[Server], running_sentinels: list[Server]) -> Iterator[SentinelGroup]:
     """The session's primary, replica and sentinels. A test that lets one of them fail takes ``own_sentinel``."""
     # Slow to believe that one is down: no busy machine may move the primary.
     with SentinelGroup(down_after=10.0) as group:
@@ -80,7 +79,7 @@ def own_sentinel() -> Iterator[SentinelGroup]:
 
 
 @pytest.fixture(scope="session")
-def cluster(running_servers: list[RealServer]) -> Iterator[Cluster]:
+def cluster(running_servers: list[Server]) -> Iterator[Cluster]:
     """The session's cluster of three primaries. A test that changes it or lets a node fail takes ``own_cluster``."""
     with Cluster(node_timeout=10.0) as started:
         running_servers.extend(started.nodes)
@@ -137,7 +136,7 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind(
-    request: pytest.FixtureRequest, running_servers: list[RealServer], running_sentinels: list[RealServer]
+    request: pytest.FixtureRequest, running_servers: list[Server], running_sentinels: list[Server]
 ) -> Iterator[None]:
     """No task, no connection to the session's servers, and no key without a TTL may outlive a test."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
@@ -149,14 +148,14 @@ def leaves_nothing_behind(
         check_connections(watcher)
 
 
-def check(server: RealServer) -> None:
+def check(server: Server) -> None:
     keys = server.keys_without_ttl()
     server.run("FLUSHALL")
     assert not keys, f"left behind: keys without a TTL {keys}"
     check_connections(server)
 
 
-def check_connections(server: RealServer) -> None:
+def check_connections(server: Server) -> None:
     with contextlib.suppress(AssertionError):
         eventually_sync(lambda: not server.clients())
     left = server.clients()

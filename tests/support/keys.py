@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from servicebus.security import Keyring
-
-from .server import RealServer
+from servicebus.testing.servers import Server
 
 OLD, NEW, STRANGE = b"old key, 16 byte", b"new key of more bytes", b"a key of somebody else"
 SECRETS = {"old": OLD, "new": NEW}
@@ -20,7 +19,7 @@ def content(keyring: Keyring) -> bytes:
     return msgspec.json.encode({"sign": keyring.sign, "keys": dict(keyring.keys), "required": keyring.required})
 
 
-def push(server: RealServer, channel: str, *frames: bytes) -> None:
+def push(server: Server, channel: str, *frames: bytes) -> None:
     """Put bytes into a channel or an inbox, as anybody can who reaches the server."""
     key = f"asgi:{{{channel}}}"
     server.run("RPUSH", key, *frames)

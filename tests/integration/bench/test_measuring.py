@@ -14,8 +14,8 @@ from bench.pipes import ChildFailed, answer, ask
 from bench.processes import cpu_seconds, process, resident_bytes
 from bench.quiet import Quiet
 from bench.server_info import Observer, commands_of_scripts, difference
+from servicebus.testing.servers import Server, is_running
 
-from ...support.server import RealServer, is_running
 from ...support.timing import MS, Stopwatch
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
@@ -76,7 +76,7 @@ def test_work_of_this_process_is_work_of_the_machine() -> None:
     assert busy_seconds() >= busy + 100 * MS
 
 
-def test_commands_are_counted_by_what_clients_sent_and_by_what_scripts_called(server: RealServer) -> None:
+def test_commands_are_counted_by_what_clients_sent_and_by_what_scripts_called(server: Server) -> None:
     observer = Observer(server.url)
     before = observer.look()
     for _ in range(10):
@@ -94,7 +94,7 @@ def test_the_commands_that_scripts_call_are_read_from_the_scripts() -> None:
     assert not {"evalsha", "blmpop"} & commands_of_scripts()
 
 
-def test_a_server_is_described_by_its_version(server: RealServer) -> None:
+def test_a_server_is_described_by_its_version(server: Server) -> None:
     observer = Observer(server.url)
     described = observer.description()
     observer.close()

@@ -14,9 +14,9 @@ import pytest
 
 from bench.__main__ import SCENARIOS, main
 from bench.peers import FLOORS, MODULES, OURS, PEERS, load
+from servicebus.testing.servers import is_running
 
 from ...support.processes import ROOT, environment
-from ...support.server import is_running
 from ...support.timing import eventually_sync
 
 SHORT = ("--repeats", "1", "--seconds", "0.05")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from servicebus import Adaptive, RemoteError, Service, ServiceBus, ServiceBusError, ServiceError, Shedding
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.shop import CHANNEL
 from ...support.timing import MS, eventually
 
@@ -76,7 +76,7 @@ async def twice_the_load(url: str, service: Service) -> Seen:
 
 
 async def test_a_worker_that_adapts_does_as_much_as_a_fixed_one_and_its_callers_wait_for_a_fraction(
-    server: RealServer,
+    server: Server,
 ) -> None:
     """With a fixed credit the queue stands in the worker, where nobody sheds it."""
     fixed = await twice_the_load(server.url, sharing(shedding=Shedding()))
@@ -100,7 +100,7 @@ async def test_work_that_keeps_the_event_loop_busy_is_found_to_be_done_one_by_on
 
 
 async def test_what_was_asked_for_before_the_limit_was_lowered_still_comes_and_no_more_until_there_is_room(
-    server: RealServer,
+    server: Server,
 ) -> None:
     service, go_on, started = Service("shop"), asyncio.Semaphore(0), list[int]()
 
@@ -156,7 +156,7 @@ async def test_each_channel_has_a_credit_of_its_own_and_without_adaptive_it_is_t
             assert serving.credit == {CHANNEL: least, "shop.events": least}
 
 
-async def test_an_error_of_the_contract_is_work_like_any_other(server: RealServer) -> None:
+async def test_an_error_of_the_contract_is_work_like_any_other(server: Server) -> None:
     class OutOfStock(ServiceError, code="out_of_stock"):
         available: int
 

@@ -9,10 +9,10 @@ import pytest
 
 from servicebus import ServiceBus
 from servicebus.testing.history import Event, Kind
+from servicebus.testing.proxy import Proxy, proxied
+from servicebus.testing.servers import Server
 
 from ...support.history import Callers, History
-from ...support.proxy import Proxy, proxied
-from ...support.server import RealServer
 from ...support.shop import calling
 from ...support.timing import MS
 
@@ -72,7 +72,7 @@ async def take_a_while(number: int) -> None:
     await asyncio.sleep(random.choice([0, 1, 5, 30]) * MS)
 
 
-async def test_promises_are_kept_while_links_break_and_connections_are_killed(server: RealServer) -> None:
+async def test_promises_are_kept_while_links_break_and_connections_are_killed(server: Server) -> None:
     found = History()
     found.work = take_a_while
     async with (
@@ -104,7 +104,7 @@ def leave_alone(*proxies: Proxy) -> None:
         proxy.cut_after, proxy.slices, proxy.delay = None, 0, 0.0
 
 
-def disturb(proxy: Proxy, server: RealServer) -> None:
+def disturb(proxy: Proxy, server: Server) -> None:
     """Change what the proxy does to its links at random, and now and then end one of them, or a connection."""
     proxy.cut_after = random.choice([None, None, random.randrange(3000)])
     proxy.slices = random.choice([0, 0, 0, 100])

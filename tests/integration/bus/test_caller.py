@@ -23,8 +23,8 @@ from servicebus import (
 from servicebus.calling import caller
 from servicebus.layers.layer import Layer
 from servicebus.protocol.addresses import split_address
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.shop import CHANNEL, Count, calling
 from ...support.timing import (
     MS,
@@ -153,7 +153,7 @@ async def test_a_message_that_expired_in_the_channel_is_never_started(url: str) 
 
 
 async def test_a_call_whose_deadline_passes_in_the_channel_is_answered_when_it_is_taken_too_late(
-    server: RealServer,
+    server: Server,
 ) -> None:
     """The withdrawal fails, because the worker takes it at the same time: then the worker's word counts."""
     slow = Slow()

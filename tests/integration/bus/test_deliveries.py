@@ -8,8 +8,7 @@ import traceback
 import pytest
 
 from servicebus import ChannelFull, NoWorkers, ServiceBus, ServiceBusError, Unavailable
-
-from ...support.server import RealServer
+from servicebus.testing.servers import Server
 
 CHANNEL = "shop.request"
 
@@ -32,7 +31,7 @@ async def test_each_of_many_that_are_refused_at_once_gets_an_error_of_its_own(
     assert max(frames_of(error) for error in errors if isinstance(error, BaseException)) < 10
 
 
-async def test_what_is_refused_in_an_outage_keeps_nothing_of_those_before(own_server: RealServer) -> None:
+async def test_what_is_refused_in_an_outage_keeps_nothing_of_those_before(own_server: Server) -> None:
     frames = 0
     async with ServiceBus(own_server.url) as bus:
         await bus.send(CHANNEL, {"type": "x"})

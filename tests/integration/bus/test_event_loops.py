@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from servicebus import ConfigurationError, ServiceBus
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.shop import (
     CHANNEL,
     Count,
@@ -34,7 +34,7 @@ def test_another_loop_of_the_same_thread_may_not_use_it() -> None:
     loop.close()
 
 
-def test_its_loop_may_go_on_in_another_thread(server: RealServer) -> None:
+def test_its_loop_may_go_on_in_another_thread(server: Server) -> None:
     bus, loop = ServiceBus(server.url, service="shop"), asyncio.new_event_loop()
     loop.run_until_complete(bus.open())
     thread = threading.Thread(target=loop.run_forever)
@@ -54,7 +54,7 @@ def test_its_loop_may_go_on_in_another_thread(server: RealServer) -> None:
         loop.close()
 
 
-def test_a_fork_uses_neither_the_connection_of_its_parent_nor_the_names_of_its_calls(server: RealServer) -> None:
+def test_a_fork_uses_neither_the_connection_of_its_parent_nor_the_names_of_its_calls(server: Server) -> None:
     code = f"""
 import asyncio, os, sys, servicebus
 

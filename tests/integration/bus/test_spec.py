@@ -23,8 +23,8 @@ from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
 from servicebus.errors import LARGEST_MESSAGE, RESERVED_CODES, InvalidRequest, UnknownOperation
 from servicebus.layers.redis.schema.keys import Keys
 from servicebus.protocol import envelope, error_codes
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.shop import (
     CHANNEL,
     Closed,
@@ -128,16 +128,16 @@ def unpacked(frame: bytes) -> list[Any]:
     return found
 
 
-def server_ms(server: RealServer) -> int:
+def server_ms(server: Server) -> int:
     seconds, micros = server.run("TIME")
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-def fence_of(server: RealServer) -> int:
+def fence_of(server: Server) -> int:
     return int(server.info("server")["run_id"][:8], 16)
 
 
-async def test_a_one_way_message_is_what_the_page_says(server: RealServer) -> None:
+async def test_a_one_way_message_is_what_the_page_says(server: Server) -> None:
     async with ServiceBus(server.url, service="tests", expiry=30.0) as bus:
         with servicebus.context(correlation_id="abc", flags={"new": True, "old": False}, headers={"tenant": "t1"}):
             await bus.send(CHANNEL, {"type": "recount", "depth": 2})
@@ -158,7 +158,7 @@ async def test_a_one_way_message_is_what_the_page_says(server: RealServer) -> No
     assert 29_000 < server.run("PTTL", f"asgi:{{{CHANNEL}}}") <= 31_000
 
 
-async def test_a_call_is_what_the_page_says_and_is_answered_by_hand(server: RealServer) -> None:
+async def test_a_call_is_what_the_page_says_and_is_answered_by_hand(server: Server) -> None:
     server.register(CHANNEL)
     async with ServiceBus(server.url, service="tests") as bus:
         call = asyncio.create_task(bus.call(CHANNEL, Reserve(order_id="o-1", lines=[Line("A", 2)]), timeout=5.0))
@@ -184,7 +184,7 @@ def by_hand_route(reply_channel: str) -> tuple[str, str]:
     return f"{match[2]}!", f"{match[1]}!{match[3]}"
 
 
-async def test_an_event_is_what_the_page_says(server: RealServer) -> None:
+async def test_an_event_is_what_the_page_says(server: Server) -> None:
     server.run("ZADD", "asgi:group:{orders.placed}", server_ms(server) + 10_000, "by-hand.events")
     server.run("ZADD", "asgi:group:{orders.placed}", server_ms(server) - 1, "gone.events")
     server.run("PEXPIRE", "asgi:group:{orders.placed}", 10_000)
@@ -205,7 +205,7 @@ class Types(Request[Any]):
     raw: bytes
 
 
-async def test_values_are_encoded_as_the_page_says(server: RealServer) -> None:
+async def test_values_are_encoded_as_the_page_says(server: Server) -> None:
     at = datetime.datetime(2024, 5, 6, 7, 8, 9, 10, tzinfo=datetime.UTC)
     identity = uuid.uuid4()
     async with ServiceBus(server.url) as bus:
@@ -214,7 +214,7 @@ async def test_values_are_encoded_as_the_page_says(server: RealServer) -> None:
     assert body == {"type": "types", "price": "1.20", "identity": str(identity), "at": at, "raw": b"\0"}
 
 
-async def test_a_worker_registers_and_leaves_as_the_page_says(server: RealServer) -> None:
+async def test_a_worker_registers_and_leaves_as_the_page_says(server: Server) -> None:
     key = f"asgi:{{{CHANNEL}}}:workers"
     async with calling(server.url, Service("shop")):
         worker, ends = server.run("ZRANGE", key, 0, -1, "WITHSCORES")
@@ -230,7 +230,7 @@ async def test_a_worker_registers_and_leaves_as_the_page_says(server: RealServer
 class ByHand:
     """A caller that knows the page and msgpack, and nothing of us."""
 
-    def __init__(self, server: RealServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server, self._process = server, uuid.uuid4().hex
 
     @property
@@ -254,7 +254,7 @@ class ByHand:
 
 
 @pytest.fixture
-def by_hand(server: RealServer) -> ByHand:
+def by_hand(server: Server) -> ByHand:
     return ByHand(server)
 
 
@@ -274,14 +274,14 @@ def shop() -> Service:
     return service
 
 
-async def test_a_request_made_by_hand_is_served_and_answered(server: RealServer, by_hand: ByHand) -> None:
+async def test_a_request_made_by_hand_is_served_and_answered(server: Server, by_hand: ByHand) -> None:
     async with calling(server.url, shop()):
         body = {"order_id": "o-1", "lines": [{"sku": "A", "quantity": 2}], "type": "reserve"}
         by_hand.push({"type": "reserve", "body": body, "reply_channel": by_hand.reply_channel})
         assert await by_hand.answer() == {"type": "reply", "body": {"order_id": "o-1", "units": 2}}
 
 
-async def test_what_is_answered_at_one_instant_may_be_a_bundle(server: RealServer) -> None:
+async def test_what_is_answered_at_one_instant_may_be_a_bundle(server: Server) -> None:
     now = server_ms(server)
     requests = [
         [0, now + 5_000, "", {"type": "echo", "body": n, "reply_channel": f"response.by-hand.4f2a!c{n}"}]
@@ -301,7 +301,7 @@ async def test_what_is_answered_at_one_instant_may_be_a_bundle(server: RealServe
     assert [message["body"]["message"] for _, _, _, message in replies] == [*range(30)]
 
 
-async def test_a_flat_message_is_its_own_argument(server: RealServer, by_hand: ByHand) -> None:
+async def test_a_flat_message_is_its_own_argument(server: Server, by_hand: ByHand) -> None:
     async with calling(server.url, shop()):
         lines = [{"sku": "A", "quantity": 2}]
         flat = {"type": "reserve", "order_id": "o-1", "lines": lines, "reply_channel": by_hand.reply_channel}
@@ -309,13 +309,13 @@ async def test_a_flat_message_is_its_own_argument(server: RealServer, by_hand: B
         assert (await by_hand.answer())["body"] == {"order_id": "o-1", "units": 2}
 
 
-async def test_what_a_message_does_not_say_is_read_from_its_reply_channel(server: RealServer, by_hand: ByHand) -> None:
+async def test_what_a_message_does_not_say_is_read_from_its_reply_channel(server: Server, by_hand: ByHand) -> None:
     async with calling(server.url, shop()):
         by_hand.push({"type": "echo", "body": 7, "reply_channel": by_hand.reply_channel})
         assert (await by_hand.answer())["body"] == {"message": 7, "correlation_id": "c1", "caller": "by-hand"}
 
 
-async def test_errors_are_answered_as_the_page_says(server: RealServer, by_hand: ByHand) -> None:
+async def test_errors_are_answered_as_the_page_says(server: Server, by_hand: ByHand) -> None:
     async with calling(server.url, shop()):
         by_hand.push({"type": "reserve", "order_id": "closed", "lines": [], "reply_channel": by_hand.reply_channel})
         declared = await by_hand.answer()
@@ -330,7 +330,7 @@ async def test_errors_are_answered_as_the_page_says(server: RealServer, by_hand:
         assert (await by_hand.answer())["code"] == "unknown_operation"
 
 
-async def test_a_frame_of_another_primary_is_dropped_and_counted(server: RealServer, by_hand: ByHand) -> None:
+async def test_a_frame_of_another_primary_is_dropped_and_counted(server: Server, by_hand: ByHand) -> None:
     service = shop()
     async with ServiceBus(server.url) as bus, bus.serving(service):
         other = fence_of(server) ^ 1
@@ -340,9 +340,7 @@ async def test_a_frame_of_another_primary_is_dropped_and_counted(server: RealSer
         assert bus.counters.fenced_frames == 1
 
 
-async def test_a_worker_that_is_to_keep_what_another_primary_took_handles_it(
-    server: RealServer, by_hand: ByHand
-) -> None:
+async def test_a_worker_that_is_to_keep_what_another_primary_took_handles_it(server: Server, by_hand: ByHand) -> None:
     async with ServiceBus(server.url, on_failover="keep") as bus, bus.serving(shop()):
         by_hand.push({"type": "echo", "body": 1, "reply_channel": by_hand.reply_channel}, fence=fence_of(server) ^ 1)
         assert (await by_hand.answer())["body"]["message"] == 1
@@ -350,7 +348,7 @@ async def test_a_worker_that_is_to_keep_what_another_primary_took_handles_it(
 
 
 async def test_what_does_not_decode_is_dropped_and_counted_and_the_next_is_served(
-    server: RealServer, by_hand: ByHand
+    server: Server, by_hand: ByHand
 ) -> None:
     junk = [b"", b"\xc1", b"\x94\x00", msgpack.packb([0, 1, ""]), msgpack.packb([0, 0, "", {"body": 1}]), b"x" * 70_000]
     server.run("RPUSH", f"asgi:{{{CHANNEL}}}", *junk)
@@ -360,7 +358,7 @@ async def test_what_does_not_decode_is_dropped_and_counted_and_the_next_is_serve
         assert bus.counters.rejected_frames == len(junk)
 
 
-async def test_an_expired_frame_is_answered_and_not_started(server: RealServer, by_hand: ByHand) -> None:
+async def test_an_expired_frame_is_answered_and_not_started(server: Server, by_hand: ByHand) -> None:
     async with ServiceBus(server.url) as bus, bus.serving(shop()):
         by_hand.push({"type": "echo", "body": 1, "reply_channel": by_hand.reply_channel}, ttl_ms=-50)
         answer = await by_hand.answer()
@@ -370,7 +368,7 @@ async def test_an_expired_frame_is_answered_and_not_started(server: RealServer, 
 
 @pytest.mark.parametrize("reply_channel", ["not a name", "x" * 100, "response.x.y!a!b", "asgi:{x}"])
 async def test_a_reply_channel_that_is_no_channel_name_gets_no_reply(
-    server: RealServer, by_hand: ByHand, reply_channel: str
+    server: Server, by_hand: ByHand, reply_channel: str
 ) -> None:
     async with ServiceBus(server.url) as bus, bus.serving(shop()):
         by_hand.push({"type": "echo", "body": 1, "reply_channel": reply_channel})
@@ -378,7 +376,7 @@ async def test_a_reply_channel_that_is_no_channel_name_gets_no_reply(
     assert server.all_keys() == []
 
 
-async def test_a_call_that_nobody_answers_is_withdrawn_from_the_list(server: RealServer) -> None:
+async def test_a_call_that_nobody_answers_is_withdrawn_from_the_list(server: Server) -> None:
     server.register(CHANNEL)
     async with ServiceBus(server.url) as bus:
         with pytest.raises(DeadlineExceeded) as caught:
@@ -387,7 +385,7 @@ async def test_a_call_that_nobody_answers_is_withdrawn_from_the_list(server: Rea
     assert server.frames(CHANNEL) == []
 
 
-async def test_an_error_by_hand_reaches_the_caller(server: RealServer) -> None:
+async def test_an_error_by_hand_reaches_the_caller(server: Server) -> None:
     server.register(CHANNEL)
     async with ServiceBus(server.url, service="tests") as bus:
         call = asyncio.create_task(bus.call(CHANNEL, {"type": "echo"}))

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.testing.servers import SentinelGroup
+from servicebus.testing.servers import SentinelGroup, Server
 
 from ...support.channel_tools import Make
-from ...support.server import RealServer, real_server
 
 PLACES = ["one", "ten", "sentinel", "cluster"]
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -23,10 +22,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="session")
-def shards(server: RealServer, running_servers: list[RealServer]) -> Iterator[list[RealServer]]:
+def shards(server: Server, running_servers: list[Server]) -> Iterator[list[Server]]:
     """Ten servers; the first is the session's."""
     with ExitStack() as stack:
-        more = [stack.enter_context(real_server()) for _ in range(9)]
+        more = [stack.enter_context(Server()) for _ in range(9)]
         running_servers.extend(more)
         yield [server, *more]
         for one in more:
@@ -45,7 +44,7 @@ def arguments_of(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def hosts_of(request: pytest.FixtureRequest) -> list[Any]:
     if request.param == "ten":
-        shards: list[RealServer] = request.getfixturevalue("shards")
+        shards: list[Server] = request.getfixturevalue("shards")
         return [one.url for one in shards]
     if request.param == "sentinel":
         group: SentinelGroup = request.getfixturevalue("sentinel")
@@ -77,7 +76,7 @@ def maker(layers: list[RedisChannelLayer], defaults: dict[str, Any]) -> Make:
 
 
 @pytest.fixture
-def make(closing: list[RedisChannelLayer], server: RealServer) -> Make:
+def make(closing: list[RedisChannelLayer], server: Server) -> Make:
     """Makes layers on the session's server."""
     return maker(closing, {"hosts": [server.url]})
 
@@ -89,7 +88,7 @@ def make_any(closing: list[RedisChannelLayer], variant: dict[str, Any]) -> Make:
 
 
 @pytest.fixture
-def make_sharded(closing: list[RedisChannelLayer], shards: list[RealServer]) -> Make:
+def make_sharded(closing: list[RedisChannelLayer], shards: list[Server]) -> Make:
     """Makes layers on ten servers."""
     return maker(closing, {"hosts": [one.url for one in shards]})
 

@@ -11,6 +11,7 @@ from channels.exceptions import ChannelFull
 
 import servicebus
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -19,7 +20,6 @@ from ...support.channel_tools import (
     numbers,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 
 
@@ -133,7 +133,7 @@ async def test_a_full_channel_holds_up_no_other_of_its_process(make_any: Make) -
         await layer.send(slow, {"n": 5})
 
 
-async def test_what_a_group_left_unread_counts(make: Make, server: RealServer) -> None:
+async def test_what_a_group_left_unread_counts(make: Make, server: Server) -> None:
     layer = make(capacity=5)
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
@@ -155,7 +155,7 @@ async def test_sending_never_waits_for_room(make: Make) -> None:
             await asyncio.wait_for(layer.send("a", {}), 1)
 
 
-async def test_an_element_that_is_no_frame_costs_a_full_channel_nothing(make: Make, server: RealServer) -> None:
+async def test_an_element_that_is_no_frame_costs_a_full_channel_nothing(make: Make, server: Server) -> None:
     layer, inbox = make(capacity=2, expiry=3), "asgi:{deadbeef!}"
     server.run("RPUSH", inbox, b"\x92\x00\x01")
     server.run("PEXPIRE", inbox, 5000)

@@ -14,6 +14,7 @@ import pytest
 from servicebus import ServiceBusError
 from servicebus.channel_layer.engine import Engine
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -22,7 +23,6 @@ from ...support.channel_tools import (
     python,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import allowed
 
 
@@ -94,7 +94,7 @@ async def test_a_receive_that_meets_a_close_is_served_by_what_comes_next(
     assert got == [{"type": "a", "n": 1}]
 
 
-async def test_sends_during_a_close_are_sent(server: RealServer) -> None:
+async def test_sends_during_a_close_are_sent(server: Server) -> None:
     for turn in range(30):
         layer = RedisChannelLayer([server.url], capacity=10_000)
         sends = [asyncio.create_task(layer.send("a", {"type": "a", "n": n})) for n in range(50)]
@@ -105,7 +105,7 @@ async def test_sends_during_a_close_are_sent(server: RealServer) -> None:
         await layer.close_pools()
 
 
-async def test_who_joins_a_group_during_a_close_is_in_it(server: RealServer) -> None:
+async def test_who_joins_a_group_during_a_close_is_in_it(server: Server) -> None:
     for turn in range(20):
         layer, other = RedisChannelLayer([server.url]), RedisChannelLayer([server.url])
         channel = await layer.new_channel()
@@ -146,7 +146,7 @@ def abort_all(engine: Engine) -> None:
         pipeline.abort()
 
 
-async def test_what_comes_after_the_end_of_the_interpreter_has_begun_is_refused(server: RealServer) -> None:
+async def test_what_comes_after_the_end_of_the_interpreter_has_begun_is_refused(server: Server) -> None:
     code = """
 import atexit, asyncio, sys
 def late():

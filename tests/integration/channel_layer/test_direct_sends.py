@@ -12,9 +12,9 @@ from servicebus import SendUnknown, Unavailable
 from servicebus.channel_layer.in_flight import InFlight
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.protocol.credit import Credit
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import Make, numbers, received
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 
 ROUNDS = 200
@@ -29,7 +29,7 @@ async def waiting(layer: RedisChannelLayer, channel: str) -> asyncio.Task[dict[s
     return task
 
 
-async def test_a_consumer_that_waits_here_needs_no_server(own_server: RealServer, make: Make) -> None:
+async def test_a_consumer_that_waits_here_needs_no_server(own_server: Server, make: Make) -> None:
     layer = make(hosts=[own_server.url])
     channel = await layer.new_channel()
     consumer = await waiting(layer, channel)
@@ -38,7 +38,7 @@ async def test_a_consumer_that_waits_here_needs_no_server(own_server: RealServer
         assert await asyncio.wait_for(consumer, 1000 * MS) == {"n": 1}
 
 
-async def test_what_nobody_waits_for_is_kept_by_the_server(own_server: RealServer, make: Make) -> None:
+async def test_what_nobody_waits_for_is_kept_by_the_server(own_server: Server, make: Make) -> None:
     layer = make(hosts=[own_server.url])
     channel = await layer.new_channel()
     consumer = await waiting(layer, channel)
@@ -178,7 +178,7 @@ async def test_messages_stay_in_order_while_the_layer_is_flushed(make: Make) -> 
 
 
 async def test_what_went_lost_in_an_outage_closes_it_for_no_longer_than_it_could_come(
-    own_server: RealServer, make: Make
+    own_server: Server, make: Make
 ) -> None:
     layer = make(hosts=[own_server.url], expiry=1)
     channel = await layer.new_channel()

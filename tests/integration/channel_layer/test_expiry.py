@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -14,7 +15,6 @@ from ...support.channel_tools import (
     numbers,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import MS, allowed, eventually
 
 SHORT = 300 * MS
@@ -127,7 +127,7 @@ async def test_what_expired_is_dropped_where_nobody_reads(make: Make) -> None:
     assert not layer._process.mailboxes._boxes
 
 
-async def test_an_unused_server_is_empty(make: Make, server: RealServer) -> None:
+async def test_an_unused_server_is_empty(make: Make, server: Server) -> None:
     layer = make(expiry=SHORT)
     channel = await layer.new_channel()
     for name in (channel, "a", "other!x"):

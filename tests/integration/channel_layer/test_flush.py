@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -14,7 +15,6 @@ from ...support.channel_tools import (
     numbers,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import Stopwatch, allowed
 
 
@@ -88,7 +88,7 @@ async def test_it_leaves_other_prefixes_and_their_likes_alone(make: Make) -> Non
         assert await numbers(one, "y", 1) == [2]
 
 
-async def test_dead_processes_do_not_hold_it_up(make: Make, server: RealServer) -> None:
+async def test_dead_processes_do_not_hold_it_up(make: Make, server: Server) -> None:
     server.register("dead!", ttl_ms=5000)
     layer = make()
     with Stopwatch() as watch:

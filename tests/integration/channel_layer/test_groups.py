@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -16,7 +17,6 @@ from ...support.channel_tools import (
     numbers,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 
 
@@ -111,7 +111,7 @@ async def test_a_process_adds_and_discards_the_channels_of_another(make_any: Mak
     await owner.group_discard("g", channel)
 
 
-async def test_a_group_stores_one_copy_for_all_members_of_a_process(make: Make, server: RealServer) -> None:
+async def test_a_group_stores_one_copy_for_all_members_of_a_process(make: Make, server: Server) -> None:
     layer = make(capacity=1000)
     for _ in range(200):
         await layer.group_add("g", await layer.new_channel())
@@ -193,7 +193,7 @@ async def test_whoever_listens_stays_a_member_beyond_group_expiry(make_timed: Ma
     assert (await asyncio.wait_for(listening, 5))["n"] == 1
 
 
-async def test_a_dead_members_group_is_forgotten(make: Make, server: RealServer) -> None:
+async def test_a_dead_members_group_is_forgotten(make: Make, server: Server) -> None:
     layer = make(group_expiry=300 * MS)
     await layer.group_add("g", await layer.new_channel())
     assert layer._process.table
@@ -201,7 +201,7 @@ async def test_a_dead_members_group_is_forgotten(make: Make, server: RealServer)
     await eventually(lambda: not [key for key in server.all_keys() if "group" in key])
 
 
-async def test_a_process_that_only_seemed_dead_comes_back(make: Make, server: RealServer) -> None:
+async def test_a_process_that_only_seemed_dead_comes_back(make: Make, server: Server) -> None:
     layer, other = make(), make()
     channel = await layer.new_channel()
     await layer.group_add("g", channel)

@@ -14,6 +14,7 @@ from channels.testing import ApplicationCommunicator
 
 from servicebus.channel_layer.loop_bridge import LoopBridge, to_running_loop
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -21,7 +22,6 @@ from ...support.channel_tools import (
     python,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import eventually_sync
 
 
@@ -108,7 +108,7 @@ async def test_sync_code_in_async_code_in_sync_code(layer: RedisChannelLayer) ->
     assert await sync_to_async(async_to_sync(layer.receive))(channel) == {"n": 2}
 
 
-def test_threads_send_at_once_on_one_connection(make: Make, server: RealServer) -> None:
+def test_threads_send_at_once_on_one_connection(make: Make, server: Server) -> None:
     layer = make(capacity=2000)
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda n: async_to_sync(layer.send)("a", {"n": n}), range(500)))
@@ -147,7 +147,7 @@ def test_closing_what_was_never_used(make: Make) -> None:
     asyncio.run(make(hosts=[("nowhere.invalid", 1)]).close_pools())
 
 
-def test_a_layer_that_is_gone_disconnects(server: RealServer) -> None:
+def test_a_layer_that_is_gone_disconnects(server: Server) -> None:
     layer = RedisChannelLayer(hosts=[server.url])
     channel = async_to_sync(layer.new_channel)()
     async_to_sync(layer.send)(channel, {"n": 1})
@@ -267,12 +267,12 @@ print("end")
 @pytest.mark.parametrize(
     "last", ["", "async_to_sync(layer.close_pools)()", "async_to_sync(layer.flush)()", "del layer"]
 )
-def test_a_program_ends_quickly_and_says_nothing(server: RealServer, last: str) -> None:
+def test_a_program_ends_quickly_and_says_nothing(server: Server, last: str) -> None:
     ended = python(LEAVES_NOTHING, server.url, last, timeout=20)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("end\n", "", 0)
 
 
-def test_a_program_that_ends_gives_back_what_it_fetched(make: Make, server: RealServer) -> None:
+def test_a_program_that_ends_gives_back_what_it_fetched(make: Make, server: Server) -> None:
     layer = make()
     for n in range(50):
         async_to_sync(layer.send)("a", {"n": n})

@@ -18,11 +18,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils.module_loading import import_string
 
-from servicebus.testing.servers import Cluster
+from servicebus.testing.proxy import proxied
+from servicebus.testing.servers import Cluster, Server
 
 from ...support.channel_tools import drained, numbers, received
-from ...support.proxy import proxied
-from ...support.server import RealServer
 from ...support.timing import MS
 
 BACKEND = os.environ.get("SERVICEBUS_TEST_BACKEND", "servicebus.layers.redis.RedisChannelLayer")
@@ -31,7 +30,7 @@ New = Callable[..., Any]
 
 
 @pytest.fixture
-async def new(server: RealServer) -> AsyncIterator[New]:
+async def new(server: Server) -> AsyncIterator[New]:
     """Makes layers of the backend under test."""
     layers: list[Any] = []
 
@@ -89,7 +88,7 @@ async def test_03_several_workers_of_one_channel_get_each_message_once(new: New)
     assert Counter(got) == Counter(range(1000))
 
 
-async def test_04_every_message_is_found_on_its_server(new: New, shards: list[RealServer]) -> None:
+async def test_04_every_message_is_found_on_its_server(new: New, shards: list[Server]) -> None:
     layer = new(hosts=[one.url for one in shards[:3]])
     for channel in (await layer.new_channel(), "a"):
         for n in range(40):
@@ -136,7 +135,7 @@ async def test_07_what_nobody_reads_is_not_kept(new: New) -> None:
         tracemalloc.stop()
 
 
-async def test_08_a_dropped_connection_does_not_reach_the_consumer(new: New, server: RealServer) -> None:
+async def test_08_a_dropped_connection_does_not_reach_the_consumer(new: New, server: Server) -> None:
     async with proxied(server.path) as proxy:
         layer, sender = new(hosts=[proxy.url]), new()
         channels = [await layer.new_channel(), "a"]
@@ -153,7 +152,7 @@ async def test_08_a_dropped_connection_does_not_reach_the_consumer(new: New, ser
             await layer.close_pools()
 
 
-async def test_09_a_thousand_sends_at_once_share_a_connection(new: New, server: RealServer) -> None:
+async def test_09_a_thousand_sends_at_once_share_a_connection(new: New, server: Server) -> None:
     def connections() -> int:
         return int(server.info("stats")["total_connections_received"])
 

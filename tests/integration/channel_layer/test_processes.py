@@ -15,6 +15,7 @@ import pytest
 from channels.exceptions import ChannelFull
 
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     ROOT,
@@ -25,7 +26,6 @@ from ...support.channel_tools import (
     python,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import eventually
 
 WORKER = """
@@ -79,7 +79,7 @@ async def send_all(layer: RedisChannelLayer, count: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [4, 16])
-async def test_workers_of_one_channel_get_every_message_once(make: Make, server: RealServer, workers: int) -> None:
+async def test_workers_of_one_channel_get_every_message_once(make: Make, server: Server, workers: int) -> None:
     count = int((20_000 if workers == 4 or SCALE > 1 else 5_000) * SCALE)
     layer = make(capacity=1_000_000)
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ async def test_workers_of_one_channel_get_every_message_once(make: Make, server:
     assert len(got) == count
 
 
-async def test_a_slow_worker_does_not_hoard(make: Make, server: RealServer) -> None:
+async def test_a_slow_worker_does_not_hoard(make: Make, server: Server) -> None:
     layer = make(capacity=1000)
     await layer.send("work", {"n": 0, "slow": 0.0})
     with program(WORKER, server.url) as slow:
@@ -111,7 +111,7 @@ async def test_a_slow_worker_does_not_hoard(make: Make, server: RealServer) -> N
         assert len(await numbers(layer, "work", 50)) == 50
 
 
-async def test_a_killed_process_stops_costing_within_seconds(make: Make, server: RealServer) -> None:
+async def test_a_killed_process_stops_costing_within_seconds(make: Make, server: Server) -> None:
     layer = make()
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
@@ -134,7 +134,7 @@ async def test_a_killed_process_stops_costing_within_seconds(make: Make, server:
         assert await numbers(layer, channel, 4) == [1, 2, 3, 4]
 
 
-async def test_a_fork_has_an_identity_of_its_own(server: RealServer) -> None:
+async def test_a_fork_has_an_identity_of_its_own(server: Server) -> None:
     code = """
 import asyncio, os, sys
 from asgiref.sync import async_to_sync
@@ -179,7 +179,7 @@ else:
     assert (ended.stdout, ended.stderr, ended.returncode) == ("ended 0\n", "", 0)
 
 
-async def test_multiprocessing_children_use_the_layer_of_their_parent(server: RealServer) -> None:
+async def test_multiprocessing_children_use_the_layer_of_their_parent(server: Server) -> None:
     code = """
 import asyncio, multiprocessing, sys
 from asgiref.sync import async_to_sync
@@ -201,7 +201,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("local", [False, True])
-async def test_receive_waits_through_restarts_of_the_server(own_server: RealServer, local: bool) -> None:
+async def test_receive_waits_through_restarts_of_the_server(own_server: Server, local: bool) -> None:
     layer = RedisChannelLayer(hosts=[own_server.url])
     channel = await layer.new_channel() if local else "a"
     try:
@@ -220,7 +220,7 @@ async def test_receive_waits_through_restarts_of_the_server(own_server: RealServ
         await layer.close_pools()
 
 
-async def test_groups_survive_a_restart_of_the_server(own_server: RealServer) -> None:
+async def test_groups_survive_a_restart_of_the_server(own_server: Server) -> None:
     layers = [RedisChannelLayer(hosts=[own_server.url]) for _ in range(3)]
     channels = [await layer.new_channel() for layer in layers]
     try:
@@ -238,7 +238,7 @@ async def test_groups_survive_a_restart_of_the_server(own_server: RealServer) ->
             await layer.close_pools()
 
 
-async def test_a_layer_is_made_before_its_server(own_server: RealServer) -> None:
+async def test_a_layer_is_made_before_its_server(own_server: Server) -> None:
     await asyncio.to_thread(own_server.kill)
     layer = RedisChannelLayer(hosts=[own_server.url])
     channel = await layer.new_channel()
@@ -257,7 +257,7 @@ async def test_a_layer_is_made_before_its_server(own_server: RealServer) -> None
         await layer.close_pools()
 
 
-async def test_the_scripts_may_be_flushed_at_any_time(make_any: Make, server: RealServer) -> None:
+async def test_the_scripts_may_be_flushed_at_any_time(make_any: Make, server: Server) -> None:
     layer = make_any(capacity=50)
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
@@ -286,7 +286,7 @@ async def sent(layer: Any, channel: str, n: int) -> None:
 
 
 async def test_garbage_in_a_list_is_counted_and_passed_over(
-    make: Make, server: RealServer, caplog: pytest.LogCaptureFixture
+    make: Make, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     layer = make()
     channel = await layer.new_channel()
@@ -307,7 +307,7 @@ async def test_garbage_in_a_list_is_counted_and_passed_over(
     assert "dropped" in caplog.text
 
 
-async def test_a_full_server_refuses_and_says_so(own_server: RealServer) -> None:
+async def test_a_full_server_refuses_and_says_so(own_server: Server) -> None:
     layer = RedisChannelLayer(hosts=[own_server.url])
     try:
         await layer.send("a", {"n": 0})

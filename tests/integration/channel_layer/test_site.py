@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from bench.peers import free_port
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import ROOT, SCALE
-from ...support.server import RealServer
 from ...support.timing import eventually
 from ...support.websocket import WebSocket
 
@@ -26,7 +26,7 @@ SITE = "tests.support.channels_site.asgi:application"
 
 
 @contextmanager
-def daphne(server: RealServer, log: str) -> Iterator[int]:
+def daphne(server: Server, log: str) -> Iterator[int]:
     """The site in a process of its own; the port it listens on. It must end by itself when told."""
     port = free_port()
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", SITE]
@@ -54,9 +54,7 @@ async def listen(client: WebSocket, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("processes", [2])
-async def test_everybody_in_a_room_hears_everything_said_in_it(
-    server: RealServer, tmp_path: Path, processes: int
-) -> None:
+async def test_everybody_in_a_room_hears_everything_said_in_it(server: Server, tmp_path: Path, processes: int) -> None:
     logs = [str(tmp_path / f"{n}.log") for n in range(processes)]
     with ExitStack() as stack:
         ports = [stack.enter_context(daphne(server, log)) for log in logs]

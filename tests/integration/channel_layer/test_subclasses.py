@@ -21,6 +21,7 @@ from channels_redis.serializers import MsgPackSerializer, registry
 
 from servicebus import ConfigurationError
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import (
     Make,
@@ -28,7 +29,6 @@ from ...support.channel_tools import (
     numbers,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import eventually
 
 
@@ -45,7 +45,7 @@ class WithIds(RedisChannelLayer):
 
 
 @pytest.mark.parametrize("options", [{}, {"symmetric_encryption_keys": ["k"]}, {"serializer_format": "json"}])
-async def test_a_subclass_may_have_a_form_of_its_own(server: RealServer, options: dict[str, Any]) -> None:
+async def test_a_subclass_may_have_a_form_of_its_own(server: Server, options: dict[str, Any]) -> None:
     layer = WithIds([server.url], **options)
     channel, message = await layer.new_channel(), {"type": "a", "id": uuid.uuid4()}
     await layer.group_add("g", channel)
@@ -97,9 +97,7 @@ class Picky(RedisChannelLayer):
         return {"one": 1, "three": 3.0}[channel]
 
 
-async def test_a_subclass_may_say_how_much_a_channel_holds(
-    server: RealServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_subclass_may_say_how_much_a_channel_holds(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     layer = Picky([server.url], capacity=5)
     assert [await fill(layer, channel) for channel in ("one", "three")] == [1, 3]
     with caplog.at_level(logging.ERROR, "servicebus"):
@@ -162,7 +160,7 @@ class Anything(RedisChannelLayer):
         return True
 
 
-async def test_whatever_names_a_site_allows_can_be_read(server: RealServer) -> None:
+async def test_whatever_names_a_site_allows_can_be_read(server: Server) -> None:
     layer = Anything([server.url])
     for name in ("line\n", "a b", "å", "{x}"):
         await layer.send(name, {"type": "a", "n": 1})
@@ -182,7 +180,7 @@ async def test_a_copy_has_the_same_configuration_and_a_name_of_its_own(make: Mak
 
 
 @pytest.mark.filterwarnings("error")
-async def test_layers_that_close_while_another_flushes_leave_no_connection(server: RealServer, make: Make) -> None:
+async def test_layers_that_close_while_another_flushes_leave_no_connection(server: Server, make: Make) -> None:
     flushing = make()
     await flushing.send("x", {"type": "a"})
 
@@ -220,7 +218,7 @@ class Text(RedisChannelLayer):
         return str(message)
 
 
-async def test_a_serializer_that_makes_no_bytes_is_told_at_the_sender(server: RealServer) -> None:
+async def test_a_serializer_that_makes_no_bytes_is_told_at_the_sender(server: Server) -> None:
     layer = Text([server.url])
     with pytest.raises(TypeError, match="serialize must return bytes, not str"):
         await layer.send("a", {"type": "a"})

@@ -11,8 +11,7 @@ import pytest
 from servicebus import Unavailable
 from servicebus.channel_layer.send_order import SendOrder
 from servicebus.layers.redis import RedisChannelLayer
-
-from ...support.server import RealServer
+from servicebus.testing.servers import Server
 
 KEY = "jobs"
 
@@ -88,7 +87,7 @@ async def test_who_waited_for_others_and_goes_away_takes_nobody_along() -> None:
 
 
 @pytest.mark.parametrize("name", ["jobs", "specific!"])
-async def test_sends_at_once_on_a_new_layer_keep_their_order(server: RealServer, name: str) -> None:
+async def test_sends_at_once_on_a_new_layer_keep_their_order(server: Server, name: str) -> None:
     for _ in range(10):
         layer: Any = RedisChannelLayer([server.url], capacity=1000)
         channel = name if "!" not in name else await layer.new_channel()

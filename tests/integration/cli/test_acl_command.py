@@ -12,10 +12,9 @@ import pytest
 
 from servicebus.cli import main
 from servicebus.layers.redis.schema import scripts
-from servicebus.testing.servers import Cluster, SentinelGroup
+from servicebus.testing.servers import Admin, Cluster, SentinelGroup, Server
 
 from ...support.processes import servicebus
-from ...support.server import Admin, RealServer
 
 TARGET = "tests.support.workshop"
 NAME, CHANNEL = "workshop", "workshop.request"
@@ -32,18 +31,18 @@ def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bare() -> Iterator[RealServer]:
+def bare() -> Iterator[Server]:
     """A server that nobody has loaded scripts on."""
-    with RealServer() as server:
+    with Server() as server:
         yield server
 
 
-def known(server: RealServer) -> list[int]:
+def known(server: Server) -> list[int]:
     found: list[int] = server.run("SCRIPT", "EXISTS", *(script.sha for script in scripts.ALL))
     return found
 
 
-def test_each_line_is_a_command_that_makes_a_user(bare: RealServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_line_is_a_command_that_makes_a_user(bare: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["acl", TARGET, *CALLER]) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
@@ -61,19 +60,19 @@ def test_lines_of_an_aclfile_are_read_by_a_server_that_starts(
     assert main(["acl", TARGET, *CALLER, "--aclfile"]) == 0
     aclfile = tmp_path / "users.acl"
     aclfile.write_text("user default on nopass ~* &* +@all\n" + capsys.readouterr().out)
-    with RealServer("--aclfile", str(aclfile)) as server:
+    with Server("--aclfile", str(aclfile)) as server:
         login(server, NAME, PASSWORD)
         login(server, "web", PASSWORD)
 
 
-def test_as_data_the_rules_can_be_given_to_a_client(bare: RealServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_as_data_the_rules_can_be_given_to_a_client(bare: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["acl", TARGET, "--json"]) == 0
     (user,) = json.loads(capsys.readouterr().out)["users"]
     assert bare.run("ACL", "SETUSER", user["name"], *user["rules"]) == b"OK"
     login(bare, NAME, PASSWORD)
 
 
-def login(server: RealServer, name: str, password: str) -> None:
+def login(server: Server, name: str, password: str) -> None:
     """The user comes in, and may not do what it should not."""
     connection = Admin(server.path)
     assert connection.run("AUTH", name, password) == b"OK"
@@ -153,7 +152,7 @@ def test_a_short_password_is_refused_and_not_repeated(
     assert "sesame" not in printed
 
 
-def test_load_brings_every_script_to_the_server(bare: RealServer) -> None:
+def test_load_brings_every_script_to_the_server(bare: Server) -> None:
     bare.run("SCRIPT", "FLUSH")
     bare.run("ACL", "SETUSER", "operator", "on", f">{PASSWORD}", "~*", "+@all")
     url = f"unix://operator:{PASSWORD.replace(' ', '%20')}@{bare.path}"
@@ -162,7 +161,7 @@ def test_load_brings_every_script_to_the_server(bare: RealServer) -> None:
     assert known(bare) == LOADED
 
 
-def test_load_that_is_refused_says_where_and_why(bare: RealServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_load_that_is_refused_says_where_and_why(bare: Server, capsys: pytest.CaptureFixture[str]) -> None:
     bare.run("ACL", "SETUSER", "ann", "on", f">{PASSWORD}", "~*", "+@all", "-script|load")
     assert main(["acl", "load", "--url", f"unix://ann:{PASSWORD.replace(' ', '%20')}@{bare.path}"]) == 1
     printed = capsys.readouterr().err

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from servicebus.cli import main
+from servicebus.testing.servers import Server
 
 from ...support.keys import KEYS, STRANGERS, content
 from ...support.processes import servicebus, worker
-from ...support.server import RealServer
 
 CALL = ("call", "workshop.request", '{"type": "echo"}', "--timeout", "5")
 
@@ -22,7 +22,7 @@ def key_file(path: Path, data: bytes) -> str:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_workers_and_callers_are_given_their_keys(own_server: RealServer, tmp_path: Path, processes: int) -> None:
+def test_workers_and_callers_are_given_their_keys(own_server: Server, tmp_path: Path, processes: int) -> None:
     url, keys = own_server.url, key_file(tmp_path / "keys.json", content(KEYS))
     with worker(tmp_path, url, "--keys", keys, "--processes", str(processes), processes=processes) as process:
         assert main([*CALL, "--url", url, "--keys", keys]) == 0
@@ -37,7 +37,7 @@ def test_workers_and_callers_are_given_their_keys(own_server: RealServer, tmp_pa
 
 @pytest.mark.parametrize("command", [CALL, ("health",), ("worker", "tests.support.workshop")])
 def test_keys_that_cannot_be_used_are_complained_of_in_one_line(
-    own_server: RealServer, tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    own_server: Server, tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = key_file(tmp_path / "keys.json", b"{}")
     assert main([*command, "--url", own_server.url, "--keys", keys]) == 1

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from servicebus.cli import COMMANDS, main
+from servicebus.testing.servers import Server
 
 from ...support.processes import environment, servicebus, worker
-from ...support.server import RealServer, real_server
 
 CHANNEL = "workshop.request"
 
@@ -22,7 +22,7 @@ CHANNEL = "workshop.request"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with a worker."""
-    with real_server() as server, worker(tmp_path_factory.mktemp("served"), server.url):
+    with Server() as server, worker(tmp_path_factory.mktemp("served"), server.url):
         yield server.url
 
 
@@ -95,7 +95,7 @@ def test_a_call_may_be_as_large_as_the_option_says(capsys: pytest.CaptureFixture
 
 
 def test_callers_and_probes_find_the_workers_of_their_prefix(
-    own_server: RealServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = ["--url", own_server.url]
     with worker(tmp_path, own_server.url, "--prefix", "blue"):
@@ -155,7 +155,7 @@ def test_health_is_ok_when_the_server_answers_and_the_channels_have_workers(caps
     assert capsys.readouterr().out == "ok\nok\n"
 
 
-def test_health_waits_for_a_worker_to_come(own_server: RealServer, tmp_path: Path) -> None:
+def test_health_waits_for_a_worker_to_come(own_server: Server, tmp_path: Path) -> None:
     codes: list[int] = []
     waiting = threading.Thread(
         target=lambda: codes.append(main(["health", CHANNEL, "--wait", "20", "--url", own_server.url]))

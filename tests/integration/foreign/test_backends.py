@@ -14,9 +14,9 @@ from channels_redis.core import RedisChannelLayer as ChannelsRedis
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from servicebus import ConfigurationError, InvalidRequest, RemoteError, Service, ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.processes import ROOT, environment
-from ...support.server import RealServer
 from ...support.shop import (
     CHANNEL,
     Count,
@@ -36,7 +36,7 @@ def behind(alias: str, layer: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-async def theirs(server: RealServer) -> AsyncIterator[ChannelsRedis]:
+async def theirs(server: Server) -> AsyncIterator[ChannelsRedis]:
     made = ChannelsRedis(hosts=[server.url], serializer_format="json")
     for found in behind(ALIAS, made):
         yield found
@@ -63,7 +63,7 @@ async def test_a_reply_that_the_serializer_cannot_hold_is_told_to_the_caller(the
     assert (error.value.code, error.value.executed) == ("reply_not_encodable", "yes")
 
 
-async def test_a_layer_that_runs_calls_in_every_worker_is_refused(server: RealServer) -> None:
+async def test_a_layer_that_runs_calls_in_every_worker_is_refused(server: Server) -> None:
     for _ in behind(ALIAS, RedisPubSubChannelLayer(hosts=[server.url])):
         with pytest.raises(ConfigurationError, match="more than once"):
             await ServiceBus(URL).open()
@@ -83,7 +83,7 @@ async def test_an_idle_receive_on_channels_redis_goes_on_waiting(
     assert not caplog.records, caplog.text
 
 
-async def test_a_service_on_channels_redis_serves_on_after_its_server_was_killed(own_server: RealServer) -> None:
+async def test_a_service_on_channels_redis_serves_on_after_its_server_was_killed(own_server: Server) -> None:
     made = ChannelsRedis(hosts=[own_server.url])
     for _ in behind(ALIAS, made):
         async with calling(URL, counter(), timeout=1.0) as bus:

@@ -12,9 +12,9 @@ from channels.layers import channel_layers
 
 from servicebus import Request, ServiceBus
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.running_worker import runworker
-from ...support.server import RealServer
 from ...support.shop import (
     CHANNEL,
     Closed,
@@ -90,7 +90,7 @@ async def test_a_plain_consumer_serves_a_call_and_fails_it(alias: str, layer: An
         assert error.value.until == "noon"
 
 
-async def test_a_plain_consumer_on_our_layer_is_a_worker_for_calls_of_any_bus(server: RealServer) -> None:
+async def test_a_plain_consumer_on_our_layer_is_a_worker_for_calls_of_any_bus(server: Server) -> None:
     layer = RedisChannelLayer(hosts=[server.url])
     channel_layers.set("shelf", layer)
     async with ServiceBus(server.url) as bus:

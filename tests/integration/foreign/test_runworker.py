@@ -17,9 +17,9 @@ from channels.layers import channel_layers
 from channels_redis.core import RedisChannelLayer
 
 from servicebus import ServiceBus, ServiceBusError, WorkerLost
+from servicebus.testing.servers import Server
 
 from ...support.processes import ROOT, environment
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 
 OURS = "servicebus.layers.redis.RedisChannelLayer"
@@ -31,7 +31,7 @@ RESTARTS = 10
 class Site:
     """The processes of one site, and what its service wrote down."""
 
-    def __init__(self, directory: Path, server: RealServer, backend: str = OURS) -> None:
+    def __init__(self, directory: Path, server: Server, backend: str = OURS) -> None:
         self._directory, self._server, self._backend = directory, server, backend
         self._ledger = directory / "ledger"
         self.logs: list[Path] = []
@@ -62,7 +62,7 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, server: RealServer) -> Site:
+def site(tmp_path: Path, server: Server) -> Site:
     return Site(tmp_path, server)
 
 
@@ -70,7 +70,7 @@ def enter(n: int, seconds: float = 0.0) -> dict[str, Any]:
     return {"type": "enter", "n": n, "seconds": seconds}
 
 
-async def test_runworker_serves_calls_and_events_of_a_bus_on_the_same_server(site: Site, server: RealServer) -> None:
+async def test_runworker_serves_calls_and_events_of_a_bus_on_the_same_server(site: Site, server: Server) -> None:
     with site.runworker(CHANNEL, "ledger.events") as process:
         async with ServiceBus(server.url) as bus:
             await bus.wait_for_workers(CHANNEL, timeout=20.0)
@@ -81,7 +81,7 @@ async def test_runworker_serves_calls_and_events_of_a_bus_on_the_same_server(sit
             await eventually(lambda: len(site.written("tick")) >= 2)
 
 
-async def test_two_runworkers_share_the_work_and_each_message_runs_once(site: Site, server: RealServer) -> None:
+async def test_two_runworkers_share_the_work_and_each_message_runs_once(site: Site, server: Server) -> None:
     with site.runworker(CHANNEL) as one, site.runworker(CHANNEL) as other:
         async with ServiceBus(server.url, timeout=20.0) as bus:
             async with asyncio.timeout(20):
@@ -92,7 +92,7 @@ async def test_two_runworkers_share_the_work_and_each_message_runs_once(site: Si
     assert sorted(map(int, site.written("enter"))) == list(range(400))
 
 
-async def test_runworker_on_channels_redis_is_served_by_the_same_service(tmp_path: Path, server: RealServer) -> None:
+async def test_runworker_on_channels_redis_is_served_by_the_same_service(tmp_path: Path, server: Server) -> None:
     site = Site(tmp_path, server, CHANNELS_REDIS)
     channel_layers.set("theirs", RedisChannelLayer(hosts=[server.url]))
     with site.runworker(CHANNEL, "ledger.events") as process:
@@ -106,7 +106,7 @@ async def test_runworker_on_channels_redis_is_served_by_the_same_service(tmp_pat
     assert sorted(map(int, site.written("enter"))) == list(range(20))
 
 
-async def test_a_worker_that_is_interrupted_tells_its_callers_so(site: Site, server: RealServer) -> None:
+async def test_a_worker_that_is_interrupted_tells_its_callers_so(site: Site, server: Server) -> None:
     with site.runworker(CHANNEL) as process:
         async with ServiceBus(server.url, timeout=20.0) as bus:
             await bus.wait_for_workers(CHANNEL, timeout=20.0)
@@ -148,7 +148,7 @@ class History:
 
 
 async def test_runworker_serves_on_while_its_server_is_killed_and_restarted_ten_times(
-    tmp_path: Path, own_server: RealServer
+    tmp_path: Path, own_server: Server
 ) -> None:
     site, history, stop, numbers = Site(tmp_path, own_server), History(), asyncio.Event(), count()
     with site.runworker(CHANNEL, "ledger.events") as process:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from servicebus.testing.servers import Server
+
 from ...support.keys import KEYS, content
 from ...support.processes import (
     ROOT,
@@ -28,14 +30,13 @@ from ...support.running_gateway import (
     read_reply,
     received,
 )
-from ...support.server import RealServer
 from ...support.timing import eventually_sync
 
 EXPOSE = ("--expose", "workshop")
 
 
 @pytest.fixture
-def edge(server: RealServer, tmp_path: Path) -> Iterator[GatewayProcess]:
+def edge(server: Server, tmp_path: Path) -> Iterator[GatewayProcess]:
     with worker(tmp_path, server.url), gateway(tmp_path, server.url, *EXPOSE, "--body-within", "0.5") as started:
         yield started
 
@@ -71,7 +72,7 @@ def test_probes_answer(edge: GatewayProcess) -> None:
         assert edge.ask(f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode()).body == b"ok\n"
 
 
-def test_it_signs_and_finds_its_workers_under_their_prefix(server: RealServer, tmp_path: Path) -> None:
+def test_it_signs_and_finds_its_workers_under_their_prefix(server: Server, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     keys.touch(0o600)
     keys.write_bytes(content(KEYS))
@@ -82,7 +83,7 @@ def test_it_signs_and_finds_its_workers_under_their_prefix(server: RealServer, t
         assert edge.post("/workshop/echo", head=b"x-request-timeout: 0.2\r\n").status == 504
 
 
-def test_connections_are_bounded(server: RealServer, tmp_path: Path) -> None:
+def test_connections_are_bounded(server: Server, tmp_path: Path) -> None:
     with gateway(tmp_path, server.url, *EXPOSE, "--max-requests", "1") as edge:
         idle = [edge.connect() for _ in range(4)]
         with edge.connect() as link:
@@ -113,7 +114,7 @@ def test_told_to_end_it_answers_what_is_in_progress(edge: GatewayProcess, number
     assert "Traceback" not in edge.log
 
 
-def test_a_request_that_is_not_there_yet_does_not_hold_up_the_end(server: RealServer, tmp_path: Path) -> None:
+def test_a_request_that_is_not_there_yet_does_not_hold_up_the_end(server: Server, tmp_path: Path) -> None:
     with worker(tmp_path, server.url), gateway(tmp_path, server.url, *EXPOSE) as edge:
         with edge.connect() as link:
             link.sendall(b"POST /workshop/echo HTTP/1.1\r\n")
@@ -125,7 +126,7 @@ def test_a_request_that_is_not_there_yet_does_not_hold_up_the_end(server: RealSe
 
 
 def test_a_probe_that_waits_for_a_server_that_stands_still_does_not_hold_up_the_end(
-    own_server: RealServer, tmp_path: Path
+    own_server: Server, tmp_path: Path
 ) -> None:
     with gateway(tmp_path, own_server.url, *EXPOSE) as edge, edge.connect() as link:
         with own_server.standing_still():
@@ -195,7 +196,7 @@ def test_told_twice_it_ends_at_once(edge: GatewayProcess) -> None:
         assert edge.process.wait(3) == 128 + signal.SIGTERM
 
 
-def test_a_port_that_is_taken_is_named(edge: GatewayProcess, server: RealServer) -> None:
+def test_a_port_that_is_taken_is_named(edge: GatewayProcess, server: Server) -> None:
     ended = servicebus("gateway", *EXPOSE, "--url", server.url, "--port", str(edge.port))
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{edge.port}" in ended.stderr

@@ -14,7 +14,6 @@ from servicebus.security.acl import ServiceUser, rules
 from servicebus.testing.servers import Server
 
 from ...support.gateway_client import closing, get, post
-from ...support.server import RealServer
 
 PASSWORD = "long-enough-for-a-test"
 
@@ -27,7 +26,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_server_that_forgot_the_scripts_is_named_once_and_so_is_its_return(
-    own_server: RealServer, caplog: pytest.LogCaptureFixture
+    own_server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with closing(Gateway(own_server.url, expose=["shop"])) as app:
         assert (await post(app, "/shop/echo")).code == "no_workers"
@@ -42,7 +41,7 @@ async def test_a_server_that_forgot_the_scripts_is_named_once_and_so_is_its_retu
 
 
 async def test_a_channel_that_the_server_refuses_is_told_apart_from_one_that_it_does_not(
-    own_server: RealServer, caplog: pytest.LogCaptureFixture
+    own_server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ServiceBus(own_server.url):  # which loads the scripts
         pass
@@ -56,7 +55,7 @@ async def test_a_channel_that_the_server_refuses_is_told_apart_from_one_that_it_
     assert warning.startswith("stock.request is unavailable: the server refused: NOPERM")
 
 
-async def test_the_user_gateway_is_who_may_call_as_the_gateway(own_server: RealServer) -> None:
+async def test_the_user_gateway_is_who_may_call_as_the_gateway(own_server: Server) -> None:
     service = Service("shop")
 
     @service.handler("echo")

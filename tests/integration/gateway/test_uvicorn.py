@@ -12,22 +12,22 @@ import uvicorn
 
 from servicebus import ServiceBus
 from servicebus.gateway import Gateway
+from servicebus.testing.servers import Server
 
 from ...support.gateway_desk import Sleeper
 from ...support.running_gateway import posting
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 
 
 @pytest.fixture
-async def sleeper(server: RealServer) -> AsyncIterator[Sleeper]:
+async def sleeper(server: Server) -> AsyncIterator[Sleeper]:
     sleeper = Sleeper("site")
     async with ServiceBus(server.url) as bus, bus.serving(sleeper.service, drain=50 * MS):
         yield sleeper
 
 
 @pytest.fixture
-async def port(server: RealServer, sleeper: Sleeper) -> AsyncIterator[int]:
+async def port(server: Server, sleeper: Sleeper) -> AsyncIterator[int]:
     app = Gateway(server.url, expose=["site"], body_within=200 * MS)
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="warning", lifespan="on", ws="none")

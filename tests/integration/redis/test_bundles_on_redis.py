@@ -17,8 +17,8 @@ from servicebus.layers.redis.connection.connection import Greeting
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.migrated_frames import adopted
 from servicebus.protocol.bundles import MOST, bundle, unbundled
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.timing import eventually
 from ...support.transport import (
     Delivery,
@@ -38,7 +38,7 @@ async def pushed(layer: Layer, channel: str, numbers: range, **options: Any) -> 
     return deliveries
 
 
-async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: RealServer) -> None:
+async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: Server) -> None:
     layers = Layers(server.url)
     layer = await layers.open()
     assert await outcomes(await pushed(layer, INBOX, range(40), may_bundle=True)) == {None: 40}
@@ -53,9 +53,7 @@ async def test_what_one_tick_sends_to_an_inbox_is_one_element(server: RealServer
     ("channel", "options"),
     [(CHANNEL, {}), (CHANNEL, {"may_bundle": True}), (INBOX, {}), (INBOX, {"needs_worker": True})],
 )
-async def test_anything_else_lies_there_frame_by_frame(
-    server: RealServer, channel: str, options: dict[str, bool]
-) -> None:
+async def test_anything_else_lies_there_frame_by_frame(server: Server, channel: str, options: dict[str, bool]) -> None:
     layers = Layers(server.url)
     layer = await layers.open()
     server.register(channel)
@@ -64,7 +62,7 @@ async def test_anything_else_lies_there_frame_by_frame(
     await layers.close()
 
 
-async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("servicebus.layers.limits.INBOX_CAPACITY", 2)
     layers = Layers(server.url)
     layer = await layers.open()
@@ -76,7 +74,7 @@ async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: RealServer, monk
 
 
 async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
-    own_server: RealServer, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("servicebus.layers.limits.INBOX_CAPACITY", 2)
     monkeypatch.setattr(pipeline, "SEND_NOW", 1000)
@@ -94,7 +92,7 @@ async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
     await layers.close()
 
 
-async def test_a_channel_is_full_whatever_lies_in_front_of_its_messages(server: RealServer) -> None:
+async def test_a_channel_is_full_whatever_lies_in_front_of_its_messages(server: Server) -> None:
     layer = RedisChannelLayer(hosts=[server.url], capacity=3)
     channel = f"specific.{INBOX}c1"
     frame = msgpack.packb([0, 1, "response.x!c9", {"type": "reply", "body": 1}])
@@ -107,7 +105,7 @@ async def test_a_channel_is_full_whatever_lies_in_front_of_its_messages(server: 
     await layer.close()
 
 
-async def test_a_channels_consumer_gets_every_reply_of_a_bundle(server: RealServer) -> None:
+async def test_a_channels_consumer_gets_every_reply_of_a_bundle(server: Server) -> None:
     echo = Service("echo")
 
     @echo.handler("echo")
@@ -125,7 +123,7 @@ async def test_a_channels_consumer_gets_every_reply_of_a_bundle(server: RealServ
     await layer.close()
 
 
-async def test_a_broken_frame_in_a_bundle_is_counted_and_its_neighbours_arrive(server: RealServer) -> None:
+async def test_a_broken_frame_in_a_bundle_is_counted_and_its_neighbours_arrive(server: Server) -> None:
     server.register(CHANNEL)
     async with ServiceBus(server.url) as bus:
         calls = [asyncio.create_task(bus.call(CHANNEL, {"type": "x"})) for _ in range(2)]
@@ -148,7 +146,7 @@ def bus_route(reply_channel: str) -> tuple[str, str]:
     return f"{process}!", f"{prefix}!{unique}"
 
 
-async def test_thousands_of_calls_at_once_get_each_its_own_reply(server: RealServer) -> None:
+async def test_thousands_of_calls_at_once_get_each_its_own_reply(server: Server) -> None:
     echo = Service("echo")
 
     @echo.handler("echo")
@@ -162,7 +160,7 @@ async def test_thousands_of_calls_at_once_get_each_its_own_reply(server: RealSer
         assert bus.counters.late_replies == 0
 
 
-async def test_a_caller_that_stood_still_hears_what_came_meanwhile_in_portions(server: RealServer) -> None:
+async def test_a_caller_that_stood_still_hears_what_came_meanwhile_in_portions(server: Server) -> None:
     server.register(CHANNEL)
     async with ServiceBus(server.url) as bus:
         waiting = asyncio.create_task(bus.call(CHANNEL, {"type": "x"}))

@@ -12,8 +12,8 @@ import pytest
 
 from servicebus import ConfigurationError, ServiceBus, Unavailable
 from servicebus.layers.redis.embedded import EmbeddedServer, find_server
+from servicebus.testing.servers import Admin, is_running
 
-from ...support.server import Admin, is_running
 from ...support.timing import eventually, eventually_sync
 
 

@@ -20,10 +20,10 @@ from servicebus import (
 )
 from servicebus.layers.redis.schema.scripts import SEND
 from servicebus.layers.redis.sending import pipeline
+from servicebus.testing.proxy import Proxy, proxied
+from servicebus.testing.servers import Server
 
 from ...support.history import History
-from ...support.proxy import Proxy, proxied
-from ...support.server import RealServer
 from ...support.shop import CHANNEL, calling
 from ...support.timing import (
     MS,
@@ -42,13 +42,13 @@ async def eventually_served(bus: ServiceBus, found: History) -> None:
 
 
 @pytest.fixture
-async def proxy(server: RealServer) -> AsyncIterator[Proxy]:
+async def proxy(server: Server) -> AsyncIterator[Proxy]:
     async with proxied(server.path) as proxy:
         yield proxy
 
 
 async def test_a_one_way_message_cut_off_before_the_answer_is_unknown_and_sent_once(
-    server: RealServer, proxy: Proxy
+    server: Server, proxy: Proxy
 ) -> None:
     async with ServiceBus(proxy.url) as bus:
         for number in range(20):
@@ -61,7 +61,7 @@ async def test_a_one_way_message_cut_off_before_the_answer_is_unknown_and_sent_o
 
 
 async def test_answers_cut_after_any_number_of_bytes_leave_every_caller_with_an_honest_outcome(
-    server: RealServer, proxy: Proxy
+    server: Server, proxy: Proxy
 ) -> None:
     found = History()
     async with ServiceBus(proxy.url) as worker, worker.serving(found.service), ServiceBus(proxy.url) as bus:
@@ -75,7 +75,7 @@ async def test_answers_cut_after_any_number_of_bytes_leave_every_caller_with_an_
     assert found.problems() == []
 
 
-async def test_a_call_into_a_black_hole_ends_at_its_deadline(server: RealServer, proxy: Proxy) -> None:
+async def test_a_call_into_a_black_hole_ends_at_its_deadline(server: Server, proxy: Proxy) -> None:
     async with calling(server.url, History().service), ServiceBus(proxy.url) as bus:
         await bus.call(CHANNEL, {"type": "run", "n": 0})
         proxy.black_hole = True
@@ -86,7 +86,7 @@ async def test_a_call_into_a_black_hole_ends_at_its_deadline(server: RealServer,
         assert (caught.value.stage, caught.value.executed) == ("dispatched", "maybe")
 
 
-async def test_killing_any_connection_loses_no_waiting_message_and_doubles_none(server: RealServer) -> None:
+async def test_killing_any_connection_loses_no_waiting_message_and_doubles_none(server: Server) -> None:
     found = History()
 
     async def call(number: int) -> None:
@@ -104,7 +104,7 @@ async def test_killing_any_connection_loses_no_waiting_message_and_doubles_none(
         await eventually_served(bus, found)
 
 
-async def test_a_flushed_script_cache_is_not_noticed_and_order_is_kept(server: RealServer) -> None:
+async def test_a_flushed_script_cache_is_not_noticed_and_order_is_kept(server: Server) -> None:
     seen = list[int]()
     service = Service("shop")
 
@@ -124,7 +124,7 @@ async def test_a_flushed_script_cache_is_not_noticed_and_order_is_kept(server: R
     assert seen == list(range(2000))
 
 
-async def test_presence_and_events_survive_a_flushed_script_cache(server: RealServer) -> None:
+async def test_presence_and_events_survive_a_flushed_script_cache(server: Server) -> None:
     events = list[Any]()
     service = Service("shop")
 
@@ -148,7 +148,7 @@ async def test_presence_and_events_survive_a_flushed_script_cache(server: RealSe
 
 
 async def test_what_was_sent_while_the_server_was_away_for_a_moment_is_delivered_in_order(
-    own_server: RealServer, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "PATIENCE", 20.0)  # a busy machine may need more than a moment to start it
     async with ServiceBus(own_server.url) as bus:
@@ -165,7 +165,7 @@ async def test_what_was_sent_while_the_server_was_away_for_a_moment_is_delivered
     assert {msgpack.unpackb(frame)[0] for frame in frames} == {fence}, "each carries the fence of the new primary"
 
 
-async def test_a_server_that_stays_away_is_unavailable_and_nothing_was_executed(own_server: RealServer) -> None:
+async def test_a_server_that_stays_away_is_unavailable_and_nothing_was_executed(own_server: Server) -> None:
     async with ServiceBus(own_server.url, service="tests") as bus:
         await bus.send(CHANNEL, {"type": "run", "n": 0})
         own_server.kill()
@@ -180,7 +180,7 @@ async def test_a_server_that_stays_away_is_unavailable_and_nothing_was_executed(
 
 
 async def test_a_worker_that_died_silently_counts_no_more_once_its_registration_has_ended(
-    server: RealServer, proxy: Proxy
+    server: Server, proxy: Proxy
 ) -> None:
     async with ServiceBus(server.url) as bus, ServiceBus(proxy.url, presence_ttl=1.0) as worker:
         async with worker.serving(History().service, drain=0.1):
@@ -196,7 +196,7 @@ async def test_a_worker_that_died_silently_counts_no_more_once_its_registration_
         assert watch.seconds <= allowed(1.3)
 
 
-async def test_what_a_promoted_replica_resurrects_is_dropped_and_proves_nothing(own_server: RealServer) -> None:
+async def test_what_a_promoted_replica_resurrects_is_dropped_and_proves_nothing(own_server: Server) -> None:
     """The new primary holds again what a worker of the old one took: to withdraw it does not mean that it never ran."""
     found = History()
     own_server.register(CHANNEL)
@@ -214,7 +214,7 @@ async def test_what_a_promoted_replica_resurrects_is_dropped_and_proves_nothing(
     assert found.numbers("start") == []
 
 
-async def test_callers_that_died_leave_keys_that_end_by_themselves(server: RealServer) -> None:
+async def test_callers_that_died_leave_keys_that_end_by_themselves(server: Server) -> None:
     found = History()
     found.work = until_it_is_too_late
     async with ServiceBus(server.url, expiry=0.2) as worker, worker.serving(found.service):
@@ -232,7 +232,7 @@ async def until_it_is_too_late(number: int) -> None:
     await asyncio.sleep(50 * MS)
 
 
-async def test_leaving_when_the_server_is_gone_is_a_matter_of_seconds(own_server: RealServer) -> None:
+async def test_leaving_when_the_server_is_gone_is_a_matter_of_seconds(own_server: Server) -> None:
     found = History()
     with Stopwatch() as watch:
         async with calling(own_server.url, found.service) as bus:

@@ -13,9 +13,9 @@ from servicebus.layers.redis.layer import RedisLayer
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.address import Address
 from servicebus.serving.service_runner import ServiceRunner
+from servicebus.testing.proxy import proxied
+from servicebus.testing.servers import Server
 
-from ...support.proxy import proxied
-from ...support.server import RealServer
 from ...support.shop import (
     CHANNEL,
     Count,
@@ -31,7 +31,7 @@ from ...support.timing import (
 from ...support.transport import Delivery, outcomes
 
 
-async def away(server: RealServer, bus: ServiceBus) -> None:
+async def away(server: Server, bus: ServiceBus) -> None:
     """End the server, and wait until the bus knows."""
     server.kill()
     await eventually(lambda: not is_connected(bus))
@@ -49,7 +49,7 @@ def is_connected(bus: ServiceBus) -> bool:
 
 
 async def test_a_call_that_could_not_leave_before_its_deadline_never_will(
-    own_server: RealServer, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     be_patient(monkeypatch)
     async with ServiceBus(own_server.url) as bus:
@@ -63,7 +63,7 @@ async def test_a_call_that_could_not_leave_before_its_deadline_never_will(
     assert own_server.frames(CHANNEL) == []
 
 
-async def test_what_waits_for_a_connection_is_bounded(own_server: RealServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_for_a_connection_is_bounded(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "MAX_WAITING_BYTES", 1000)
     be_patient(monkeypatch)
     async with ServiceBus(own_server.url) as bus:
@@ -83,7 +83,7 @@ async def test_what_waits_for_a_connection_is_bounded(own_server: RealServer, mo
 
 
 async def test_a_sending_link_that_owes_an_answer_for_too_long_is_given_up(
-    server: RealServer, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "SILENCE", 0.3)
     async with proxied(server.path) as proxy, ServiceBus(proxy.url) as bus:
@@ -97,7 +97,7 @@ async def test_a_sending_link_that_owes_an_answer_for_too_long_is_given_up(
         await bus.send(CHANNEL, Count())
 
 
-async def test_a_service_that_cannot_register_in_time_is_not_served(server: RealServer) -> None:
+async def test_a_service_that_cannot_register_in_time_is_not_served(server: Server) -> None:
     async with proxied(server.path) as proxy, ServiceBus(proxy.url) as bus:
         layer = bus._layer
         assert layer is not None
@@ -110,7 +110,7 @@ async def test_a_service_that_cannot_register_in_time_is_not_served(server: Real
 
 
 async def test_once_a_server_is_known_to_be_away_nothing_waits_and_all_goes_on_when_it_is_back(
-    own_server: RealServer,
+    own_server: Server,
 ) -> None:
     async with calling(own_server.url, counter()) as bus:
         await away(own_server, bus)
@@ -126,7 +126,7 @@ async def test_once_a_server_is_known_to_be_away_nothing_waits_and_all_goes_on_w
         assert await bus.call(CHANNEL, Count(upto=1)) == 1
 
 
-async def test_a_close_sends_what_waits_behind_a_full_buffer_too(server: RealServer) -> None:
+async def test_a_close_sends_what_waits_behind_a_full_buffer_too(server: Server) -> None:
     layer = RedisLayer(Address(path=server.path), "asgi", Limits())
     await layer.open()
     with server.standing_still():
@@ -142,7 +142,7 @@ async def test_a_close_sends_what_waits_behind_a_full_buffer_too(server: RealSer
     assert await outcomes(deliveries) == {None: 16}
 
 
-async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: RealServer) -> None:
+async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: Server) -> None:
     layer = RedisLayer(Address(path=server.path), "asgi", Limits())
     await layer.open()
     with server.standing_still():
@@ -164,7 +164,7 @@ async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: 
     assert server.frames("c1") == []
 
 
-async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_sent_next(server: RealServer) -> None:
+async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_sent_next(server: Server) -> None:
     async with ServiceBus(server.url) as bus:
         await bus.send(CHANNEL, Count())
         layer = bus._layer
@@ -181,7 +181,7 @@ async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_s
     assert len(server.frames(CHANNEL)) == 2
 
 
-async def test_a_refusal_keeps_no_full_channel_alive(server: RealServer) -> None:
+async def test_a_refusal_keeps_no_full_channel_alive(server: Server) -> None:
     async with ServiceBus(server.url, capacity=3, expiry=0.5) as bus:
         for _ in range(3):
             await bus.send(CHANNEL, Count())

@@ -3,12 +3,12 @@ from __future__ import annotations
 import asyncio
 
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.timing import MS
 
 
-async def test_what_is_sent_while_a_reader_leaves_its_connection_is_not_lost(own_server: RealServer) -> None:
+async def test_what_is_sent_while_a_reader_leaves_its_connection_is_not_lost(own_server: Server) -> None:
     """A server pops for a connection whose end it has not seen yet, so a reader that leaves one asks for nothing."""
     layer, sender = RedisChannelLayer([own_server.url]), RedisChannelLayer([own_server.url])
     await sender.send("another", {})

@@ -15,9 +15,9 @@ from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, Serv
 from servicebus.layers.limits import Limits
 from servicebus.layers.redis.layer import RedisLayer
 from servicebus.layers.redis.topology.address import Address
+from servicebus.testing.proxy import proxied
+from servicebus.testing.servers import Server
 
-from ...support.proxy import proxied
-from ...support.server import RealServer
 from ...support.shop import CHANNEL, calling
 from ...support.timing import MS, eventually
 from ...support.transport import (
@@ -30,7 +30,7 @@ from ...support.transport import (
 KEY = f"asgi:{{{CHANNEL}}}"
 
 
-def with_credentials(server: RealServer, credentials: str) -> str:
+def with_credentials(server: Server, credentials: str) -> str:
     return f"unix://{credentials}@{server.path}"
 
 
@@ -43,7 +43,7 @@ async def refused(url: str) -> Exception:
     return caught.value
 
 
-async def test_a_full_server_refuses_and_workers_go_on_taking(own_server: RealServer) -> None:
+async def test_a_full_server_refuses_and_workers_go_on_taking(own_server: Server) -> None:
     service, ran = Service("shop"), list[int]()
 
     @service.handler("run")
@@ -65,7 +65,7 @@ async def test_a_full_server_refuses_and_workers_go_on_taking(own_server: RealSe
         await bus.send(CHANNEL, {"type": "run", "n": 3})
 
 
-async def test_a_key_of_another_type_refuses_for_good(server: RealServer) -> None:
+async def test_a_key_of_another_type_refuses_for_good(server: Server) -> None:
     server.run("SET", KEY, "x", "PX", 10_000)
     server.register(CHANNEL)
     async with ServiceBus(server.url) as bus:
@@ -75,7 +75,7 @@ async def test_a_key_of_another_type_refuses_for_good(server: RealServer) -> Non
             assert (caught.value.executed, caught.value.retryable) == ("no", False)
 
 
-async def test_a_busy_server_refuses_and_nothing_was_executed(own_server: RealServer) -> None:
+async def test_a_busy_server_refuses_and_nothing_was_executed(own_server: Server) -> None:
     own_server.run("CONFIG", "SET", "busy-reply-threshold", "1")
     async with ServiceBus(own_server.url) as bus:
         blocking = asyncio.create_task(asyncio.to_thread(never_ending_script, own_server.path))
@@ -89,7 +89,7 @@ async def test_a_busy_server_refuses_and_nothing_was_executed(own_server: RealSe
     assert len(own_server.frames(CHANNEL)) == 1
 
 
-def is_busy(server: RealServer) -> bool:
+def is_busy(server: Server) -> bool:
     try:
         server.run("PING")
     except hiredis.ReplyError as error:
@@ -104,7 +104,7 @@ def never_ending_script(path: str) -> None:
         connection.recv(1000)
 
 
-async def test_a_replica_is_no_server_to_talk_to(own_server: RealServer) -> None:
+async def test_a_replica_is_no_server_to_talk_to(own_server: Server) -> None:
     own_server.run("REPLICAOF", "127.0.0.1", "1")
     error = await refused(own_server.url)
     assert isinstance(error, Unavailable)
@@ -112,7 +112,7 @@ async def test_a_replica_is_no_server_to_talk_to(own_server: RealServer) -> None
 
 
 async def test_a_primary_that_becomes_a_replica_refuses_and_is_served_again_once_it_is_primary(
-    own_server: RealServer,
+    own_server: Server,
 ) -> None:
     service = Service("shop")
 
@@ -142,20 +142,20 @@ async def answered(bus: ServiceBus) -> None:
                 await asyncio.sleep(10 * MS)
 
 
-async def test_the_password_in_the_url_is_used(own_server: RealServer) -> None:
+async def test_the_password_in_the_url_is_used(own_server: Server) -> None:
     own_server.run("CONFIG", "SET", "requirepass", "s3cret")
     async with ServiceBus(with_credentials(own_server, ":s3cret")) as bus:
         await bus.send(CHANNEL, {"type": "x"})
 
 
-async def test_a_user_and_password_in_the_url_are_used(own_server: RealServer) -> None:
+async def test_a_user_and_password_in_the_url_are_used(own_server: Server) -> None:
     own_server.run("ACL", "SETUSER", "ann", "on", ">p%40ss", "~*", "&*", "+@all")
     async with ServiceBus(with_credentials(own_server, "ann:p%2540ss")) as bus:
         await bus.send(CHANNEL, {"type": "x"})
 
 
 @pytest.mark.parametrize("credentials", [":wrong", "nobody:s3cret"])
-async def test_a_wrong_password_is_refused_for_good_and_not_repeated(own_server: RealServer, credentials: str) -> None:
+async def test_a_wrong_password_is_refused_for_good_and_not_repeated(own_server: Server, credentials: str) -> None:
     own_server.run("CONFIG", "SET", "requirepass", "s3cret")
     error = await refused(with_credentials(own_server, credentials))
     assert isinstance(error, Unavailable)
@@ -164,7 +164,7 @@ async def test_a_wrong_password_is_refused_for_good_and_not_repeated(own_server:
     assert not error.retryable
 
 
-async def test_a_missing_password_is_refused_for_good(own_server: RealServer) -> None:
+async def test_a_missing_password_is_refused_for_good(own_server: Server) -> None:
     own_server.run("CONFIG", "SET", "requirepass", "s3cret")
     error = await refused(own_server.url)
     assert isinstance(error, Unavailable)
@@ -173,7 +173,7 @@ async def test_a_missing_password_is_refused_for_good(own_server: RealServer) ->
 
 
 @pytest.mark.parametrize("command", ["time", "info", "script|exists", "evalsha"])
-async def test_a_permission_that_is_missing_is_said_and_never_tried_again(own_server: RealServer, command: str) -> None:
+async def test_a_permission_that_is_missing_is_said_and_never_tried_again(own_server: Server, command: str) -> None:
     own_server.run("ACL", "SETUSER", "ann", "on", ">pw", "~*", "&*", "+@all", f"-{command}")
     with pytest.raises(Unavailable, match=f"(?i)NOPERM|{command.partition('|')[0]}") as caught:
         async with ServiceBus(with_credentials(own_server, "ann:pw")) as bus:
@@ -181,7 +181,7 @@ async def test_a_permission_that_is_missing_is_said_and_never_tried_again(own_se
     assert (caught.value.executed, caught.value.retryable) == ("no", False)
 
 
-async def test_a_server_that_takes_no_more_clients_is_unavailable(own_server: RealServer) -> None:
+async def test_a_server_that_takes_no_more_clients_is_unavailable(own_server: Server) -> None:
     own_server.run("CONFIG", "SET", "maxclients", "1")
     error = await refused(own_server.url)
     assert isinstance(error, Unavailable)
@@ -205,7 +205,7 @@ async def test_a_socket_that_is_not_there_is_said_in_one_line() -> None:
 
 
 async def test_a_single_server_is_no_cluster() -> None:
-    with RealServer(tcp=True) as single:
+    with Server(tcp=True) as single:
         error = await refused(single.url.replace("redis://", "redis+cluster://"))
         assert isinstance(error, Unavailable)
         assert str(error) == f"not a node of a cluster: {single.url} (redis:// is for a single server)"
@@ -301,7 +301,7 @@ async def test_a_server_that_closes_at_once_is_unavailable() -> None:
 # Other things that only this layer has.
 
 
-async def test_a_database_of_the_url_is_selected(server: RealServer) -> None:
+async def test_a_database_of_the_url_is_selected(server: Server) -> None:
     async with ServiceBus(f"{server.url}?db=3") as bus:
         await bus.send(CHANNEL, {"type": "x"})
         assert server.frames(CHANNEL) == []
@@ -310,7 +310,7 @@ async def test_a_database_of_the_url_is_selected(server: RealServer) -> None:
     server.run("SELECT", 0)
 
 
-async def test_two_prefixes_on_one_server_never_meet(server: RealServer) -> None:
+async def test_two_prefixes_on_one_server_never_meet(server: Server) -> None:
     layers = [RedisLayer(Address(path=server.path), prefix, Limits()) for prefix in ("one", "other")]
     for layer in layers:
         await layer.open()
@@ -323,7 +323,7 @@ async def test_two_prefixes_on_one_server_never_meet(server: RealServer) -> None
         await layer.close()
 
 
-async def test_a_worker_that_died_silently_is_not_counted_for_longer_because_another_left(server: RealServer) -> None:
+async def test_a_worker_that_died_silently_is_not_counted_for_longer_because_another_left(server: Server) -> None:
     ends = server_ms(server) + 400
     server.run("ZADD", f"{KEY}:workers", ends, "died-silently")
     server.run("PEXPIRE", f"{KEY}:workers", 400)
@@ -336,12 +336,12 @@ async def test_a_worker_that_died_silently_is_not_counted_for_longer_because_ano
             await bus.call(CHANNEL, {"type": "x"}, timeout=0.2)
 
 
-def server_ms(server: RealServer) -> int:
+def server_ms(server: Server) -> int:
     seconds, micros = server.run("TIME")
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-async def test_everything_pushed_in_several_ticks_is_sent_before_the_layer_closes(server: RealServer) -> None:
+async def test_everything_pushed_in_several_ticks_is_sent_before_the_layer_closes(server: Server) -> None:
     async with proxied(server.path) as proxy:
         layer = RedisLayer(Address(port=proxy.port), "asgi", Limits())
         await layer.open()
@@ -354,7 +354,7 @@ async def test_everything_pushed_in_several_ticks_is_sent_before_the_layer_close
     assert await outcomes(deliveries) == {None: 150}
 
 
-async def test_one_process_uses_two_connections_and_one_for_each_channel_that_it_serves(server: RealServer) -> None:
+async def test_one_process_uses_two_connections_and_one_for_each_channel_that_it_serves(server: Server) -> None:
     service = Service("shop")
 
     @service.handler("echo")
@@ -369,7 +369,7 @@ async def test_one_process_uses_two_connections_and_one_for_each_channel_that_it
         assert len(server.clients()) == 4
 
 
-async def test_an_event_that_some_subscribers_have_got_and_others_not_is_unknown(server: RealServer) -> None:
+async def test_an_event_that_some_subscribers_have_got_and_others_not_is_unknown(server: Server) -> None:
     async with ServiceBus(server.url) as bus:
         for channel in ("a.events", "b.events"):
             server.run("ZADD", "asgi:group:{orders.placed}", server_ms(server) + 10_000, channel)

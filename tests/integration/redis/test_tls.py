@@ -13,10 +13,9 @@ import pytest
 from servicebus import Service, ServiceBus, Unavailable
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.proxy import Proxy, proxied
-from servicebus.testing.servers import Cluster
+from servicebus.testing.servers import Cluster, Server
 
 from ...support.certificates import HOUR, Authority
-from ...support.server import RealServer
 from ...support.shop import CHANNEL, calling
 from ...support.timing import eventually
 
@@ -29,7 +28,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def secured(server: RealServer) -> Secured:
+def secured(server: Server) -> Secured:
     """The real server behind TLS, with a certificate."""
     return lambda certificate: proxied(server.path, tls=context(certificate))
 
@@ -73,7 +72,7 @@ async def test_bus_and_channels_layer_speak_tls_to_a_server_that_the_authority_v
     ],
 )
 async def test_a_server_that_is_not_vouched_for_gets_nothing(
-    secured: Secured, authority: Authority, server: RealServer, fault: str, complaint: str, tmp_path: Path
+    secured: Secured, authority: Authority, server: Server, fault: str, complaint: str, tmp_path: Path
 ) -> None:
     signer = Authority.made(tmp_path, "another") if fault == "another authority" else authority
     host = "elsewhere.invalid" if fault == "another host" else "localhost"
@@ -90,14 +89,14 @@ async def test_a_server_that_is_not_vouched_for_gets_nothing(
 
 @pytest.mark.row(34)
 async def test_neither_side_of_tls_talks_to_the_plain_one(
-    secured: Secured, authority: Authority, server: RealServer
+    secured: Secured, authority: Authority, server: Server
 ) -> None:
     async with secured(authority.certify("localhost")) as proxy, proxied(server.path) as plain:
         await refused(f"redis://localhost:{proxy.port}/0", server, "no server at redis://localhost")
         await refused(url_of(plain, authority), server, r"no server at rediss://localhost.*if it speaks TLS")
 
 
-async def refused(url: str, server: RealServer, complaint: str) -> None:
+async def refused(url: str, server: Server, complaint: str) -> None:
     """The bus does not open, and not even a log-in reaches the server."""
     before = commands(server)
     with pytest.raises(Unavailable, match=complaint) as caught:
@@ -107,7 +106,7 @@ async def refused(url: str, server: RealServer, complaint: str) -> None:
     assert commands(server) == before
 
 
-def commands(server: RealServer) -> dict[str, str]:
+def commands(server: Server) -> dict[str, str]:
     """How often the server has run what logs in, sends, or looks around."""
     calls = server.info("commandstats")
     return {name: calls.get(f"cmdstat_{name}", "") for name in ("hello", "auth", "evalsha", "script|load", "rpush")}
@@ -136,18 +135,18 @@ async def in_front_of(cluster: Cluster, certificate: Path) -> AsyncIterator[list
         yield ports
 
 
-def names_all(node: RealServer, ports: list[int]) -> bool:
+def names_all(node: Server, ports: list[int]) -> bool:
     return all(f":{port}@".encode() in node.run("CLUSTER", "NODES") for port in ports)
 
 
 @pytest.fixture
-def guarded() -> Iterator[RealServer]:
-    with RealServer(tcp=True, password="a secret") as server:
+def guarded() -> Iterator[Server]:
+    with Server(tcp=True, password="a secret") as server:
         server.run("ACL", "SETUSER", "shop", "on", ">another", "~asgi:*", "+@all")
         yield server
 
 
-async def test_a_password_and_a_user_are_let_in_and_anybody_else_is_not(guarded: RealServer) -> None:
+async def test_a_password_and_a_user_are_let_in_and_anybody_else_is_not(guarded: Server) -> None:
     where = f"127.0.0.1:{guarded.port}"
     for login in (":a%20secret@", "default:a%20secret@", "shop:another@"):
         async with ServiceBus(f"redis://{login}{where}") as bus:

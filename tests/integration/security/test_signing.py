@@ -27,7 +27,7 @@ from servicebus.protocol.codec import encode_sent
 from servicebus.security.signing import Keyring, SigningCodec
 from servicebus.testing.fault_plan import FaultPlan
 from servicebus.testing.faulty_bus import FaultyBus
-from servicebus.testing.servers import Cluster
+from servicebus.testing.servers import Cluster, Server
 
 from ...support.keys import (
     KEYS,
@@ -37,7 +37,6 @@ from ...support.keys import (
     STRANGERS,
     push,
 )
-from ...support.server import RealServer
 from ...support.shop import CHANNEL, Closed
 from ...support.timing import MS, eventually
 
@@ -182,7 +181,7 @@ async def test_what_cannot_be_remembered_does_not_run_and_nobody_is_told_that_it
         assert (shop.ran, worker.counters.rejected_frames) == ([0, 1], 1)
 
 
-async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_have_run(server: RealServer) -> None:
+async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_have_run(server: Server) -> None:
     async with signing(server.url) as (bus, worker, shop):
         await bus.send(CHANNEL, run(0))
         await eventually(lambda: shop.ran == [0])
@@ -195,7 +194,7 @@ async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_
     assert shop.ran == [0, 2]
 
 
-async def test_what_was_signed_for_another_channel_or_prefix_is_dropped(server: RealServer) -> None:
+async def test_what_was_signed_for_another_channel_or_prefix_is_dropped(server: Server) -> None:
     async with signing(server.url) as (bus, worker, shop):
         strays = [
             SigningCodec(KEYS, prefix).encode_sent(0, bus.now_ms() + 5000, "", run(1), 0, LARGEST_MESSAGE, channel)
@@ -207,7 +206,7 @@ async def test_what_was_signed_for_another_channel_or_prefix_is_dropped(server: 
     assert shop.ran == [2]
 
 
-async def test_a_forged_word_ends_no_call(server: RealServer) -> None:
+async def test_a_forged_word_ends_no_call(server: Server) -> None:
     async with signing(server.url) as (bus, worker, shop):
         call = asyncio.create_task(bus.call(CHANNEL, {"type": "wait", "n": 1}))
         await eventually(lambda: shop.ran == [1])
@@ -224,7 +223,7 @@ async def test_a_forged_word_ends_no_call(server: RealServer) -> None:
 
 
 async def test_what_waited_for_a_server_that_came_back_is_signed_for_its_new_primary(
-    own_server: RealServer, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "PATIENCE", 20.0)  # a busy machine may need more than a moment to start it
     async with signing(own_server.url) as (bus, worker, shop):
@@ -299,7 +298,7 @@ async def test_a_call_to_nobody_is_refused_as_ever(url: str) -> None:
             await bus.call("nobody.request", run(1))
 
 
-async def test_what_a_rejection_says_in_a_log_is_one_line(server: RealServer, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_rejection_says_in_a_log_is_one_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "servicebus")
     named = b"\x98" + b"\n" * 40 + b"\xa5" + b"a\nb\x1bc" + b"\xcf" + bytes(8) + b"\xc4\x10" + b"\r" * 16
     async with signing(server.url) as (bus, worker, _):

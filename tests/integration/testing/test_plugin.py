@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from servicebus.testing.servers import Server
+
 from ...support.pytest_runs import run
-from ...support.server import RealServer
 
 FILES = {
     "test_it.py": """
@@ -57,7 +58,7 @@ def test_on_an_embedded_server_nothing_is_left_from_test_to_test(tmp_path: Path)
     assert "keys []" in said
 
 
-def test_the_ini_file_may_name_a_server(tmp_path: Path, server: RealServer) -> None:
+def test_the_ini_file_may_name_a_server(tmp_path: Path, server: Server) -> None:
     assert f"on {server.url}" in run(tmp_path, FILES, ini=f"servicebus_url = {server.url}")
     assert len(server.frames("shop.request")) == 1
 

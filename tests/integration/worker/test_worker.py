@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from servicebus import ConfigurationError, DeadlineExceeded, NoWorkers, ServiceBus, ServiceBusError, WorkerLost
+from servicebus.testing.servers import Server, is_running
 from servicebus.worker.process import load_service
 
 from ...support import workshop
 from ...support.processes import Worker, servicebus, worker
-from ...support.server import RealServer, is_running
 from ...support.timing import (
     MS,
     Stopwatch,
@@ -70,7 +70,7 @@ async def everything_taken(bus: ServiceBus) -> None:
     await bus.call(CHANNEL, {"type": "pid"})
 
 
-async def test_a_worker_drains_under_load_when_it_is_told_to_stop(own_server: RealServer, tmp_path: Path) -> None:
+async def test_a_worker_drains_under_load_when_it_is_told_to_stop(own_server: Server, tmp_path: Path) -> None:
     outcomes: Counter[Any] = Counter()
 
     async def keep_calling() -> None:
@@ -96,7 +96,7 @@ async def test_a_worker_drains_under_load_when_it_is_told_to_stop(own_server: Re
     assert set(outcomes) <= {1, "no"}, outcomes
 
 
-async def test_the_second_signal_ends_a_worker_at_once(own_server: RealServer, tmp_path: Path) -> None:
+async def test_the_second_signal_ends_a_worker_at_once(own_server: Server, tmp_path: Path) -> None:
     with worker(tmp_path, own_server.url) as process:
         async with ServiceBus(own_server.url) as bus:
             call = asyncio.create_task(outcome_of(bus, {"type": "wait", "seconds": 20}))
@@ -112,7 +112,7 @@ async def test_the_second_signal_ends_a_worker_at_once(own_server: RealServer, t
 
 @pytest.mark.parametrize("kind", ["wait", "block"])
 async def test_a_handler_that_outlasts_the_drain_does_not_keep_the_worker(
-    own_server: RealServer, tmp_path: Path, kind: str
+    own_server: Server, tmp_path: Path, kind: str
 ) -> None:
     with worker(tmp_path, own_server.url, "--drain", "0.2") as process:
         async with ServiceBus(own_server.url) as bus:
@@ -126,7 +126,7 @@ async def test_a_handler_that_outlasts_the_drain_does_not_keep_the_worker(
 
 
 async def test_a_killed_process_of_two_is_replaced_and_both_end_with_the_supervisor(
-    own_server: RealServer, tmp_path: Path
+    own_server: Server, tmp_path: Path
 ) -> None:
     with worker(tmp_path, own_server.url, "--processes", "2", processes=2) as process:
         async with ServiceBus(own_server.url) as bus:
@@ -144,7 +144,7 @@ async def test_a_killed_process_of_two_is_replaced_and_both_end_with_the_supervi
         assert not any(map(is_running, after))
 
 
-def test_the_workers_of_a_killed_supervisor_end_too(own_server: RealServer, tmp_path: Path) -> None:
+def test_the_workers_of_a_killed_supervisor_end_too(own_server: Server, tmp_path: Path) -> None:
     with worker(tmp_path, own_server.url, "--processes", "2", processes=2) as process:
         children = process.children
         process.signal(signal.SIGKILL)
@@ -153,7 +153,7 @@ def test_the_workers_of_a_killed_supervisor_end_too(own_server: RealServer, tmp_
     assert own_server.all_keys() == []
 
 
-def test_a_supervisor_whose_workers_die_at_once_gives_up(own_server: RealServer, tmp_path: Path) -> None:
+def test_a_supervisor_whose_workers_die_at_once_gives_up(own_server: Server, tmp_path: Path) -> None:
     process = Worker(tmp_path / "worker.log", "tests.no_such_module", "--url", own_server.url, "--processes", "2")
     assert process.ended(20.0) == 1
     assert "no module 'tests.no_such_module'" in process.log

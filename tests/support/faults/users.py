@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 from servicebus.layers.redis.schema import scripts
 from servicebus.security.acl import ServiceUser, rules
-from servicebus.testing.servers import Server
-
-from ..server import Admin
+from servicebus.testing.servers import Admin, Server
 
 
 class Denial(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from servicebus import ChannelFull, DeadlineExceeded, ServiceBus, ServiceBusError, Unavailable
 from servicebus.protocol.addresses import inbox_mark
 from servicebus.security.acl import ServiceUser
-from servicebus.testing.servers import Cluster, SentinelGroup
+from servicebus.testing.servers import Admin, Cluster, SentinelGroup, Server
 from services.inventory.contract import CHANNEL as INVENTORY
 from services.orders import contract as orders
 from services.pricing.contract import CHANNEL as PRICING
@@ -55,7 +55,6 @@ from ...support.faults.users import (
     password_of,
     url_of,
 )
-from ...support.server import Admin, RealServer
 from ...support.timing import MS, eventually
 from .conftest import Figures
 
@@ -68,16 +67,16 @@ ASK_SENTINEL = ("-@all", "+ping", "+client|setinfo", "+sentinel|masters")
 
 
 @pytest.fixture
-def locked() -> Iterator[RealServer]:
+def locked() -> Iterator[Server]:
     """With the DEBUG command, which a server refuses by itself otherwise."""
-    with RealServer("--enable-debug-command", "yes") as server:
+    with Server("--enable-debug-command", "yes") as server:
         lock(server, STOCK, ORDERS, WEB)
         yield server
 
 
 @pytest.mark.row(33)
 async def test_what_a_service_does_its_user_may_do_from_the_first_connection_to_the_drain(
-    locked: RealServer, figures: Figures
+    locked: Server, figures: Figures
 ) -> None:
     shop = Shop()
     async with opened(partial(url_of, locked), shop) as web:
@@ -108,7 +107,7 @@ async def cancelled_at_both(web: ServiceBus, shop: Shop) -> None:
     await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def reconnected(server: RealServer, web: ServiceBus) -> None:
+async def reconnected(server: Server, web: ServiceBus) -> None:
     server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await placed_again(web)
 
@@ -122,7 +121,7 @@ async def placed_again(web: ServiceBus) -> None:
                 await asyncio.sleep(10 * MS)
 
 
-async def web_alone(server: RealServer) -> list[str]:
+async def web_alone(server: Server) -> list[str]:
     """After the drain nobody is registered: whoever calls is told so at once."""
     async with ServiceBus(url_of(server, "web"), service="web") as web:
         assert await web.workers("orders.request") == 0
@@ -131,7 +130,7 @@ async def web_alone(server: RealServer) -> list[str]:
 
 @pytest.mark.row(33)
 async def test_calls_that_nobody_takes_are_refused_above_the_capacity_and_withdrawn_below_it(
-    locked: RealServer,
+    locked: Server,
 ) -> None:
     locked.register("orders.request")
     async with ServiceBus(url_of(locked, "web"), service="web", capacity=WITHDRAWN - CAPACITY) as web:
@@ -147,7 +146,7 @@ async def test_calls_that_nobody_takes_are_refused_above_the_capacity_and_withdr
 class LockedFleet(Fleet):
     """The workers of the three services, each with its own user."""
 
-    def __init__(self, directory: Path, server: RealServer) -> None:
+    def __init__(self, directory: Path, server: Server) -> None:
         super().__init__(directory, server.url)
         self._server = server
 
@@ -165,7 +164,7 @@ DEPLOYED = (
 
 @pytest.mark.row(33)
 async def test_a_day_of_orders_runs_through_the_three_services_with_a_user_each(
-    own_server: RealServer, tmp_path: Path, figures: Figures
+    own_server: Server, tmp_path: Path, figures: Figures
 ) -> None:
     lock(own_server, *DEPLOYED)
     plan, fleet = make_plan(sample_orders(), Decimal("0.5")), LockedFleet(tmp_path, own_server)
@@ -225,7 +224,7 @@ def logged_in(url: str, name: str) -> str:
 
 
 @pytest.fixture
-def stocked(locked: RealServer) -> Iterator[RealServer]:
+def stocked(locked: Server) -> Iterator[Server]:
     """Something lies in every key that is tried, and is still there afterwards."""
     for name in (TO_ORDERS, TO_STOCK, OWN):
         locked.run("RPUSH", name, "one", "two")
@@ -236,14 +235,14 @@ def stocked(locked: RealServer) -> Iterator[RealServer]:
     assert contents(locked) == before
 
 
-def contents(server: RealServer) -> dict[str, bytes]:
+def contents(server: Server) -> dict[str, bytes]:
     return {key: server.run("DUMP", key) for key in server.all_keys()}
 
 
 @pytest.mark.row(33)
 @pytest.mark.parametrize("wish", PROBES)
 def test_a_user_who_wants_more_is_refused_and_the_server_notes_who_it_was(
-    stocked: RealServer, figures: Figures, wish: str
+    stocked: Server, figures: Figures, wish: str
 ) -> None:
     for user, command in PROBES[wish]:
         assert refusal(stocked, user, *command).startswith("NOPERM"), command
@@ -252,7 +251,7 @@ def test_a_user_who_wants_more_is_refused_and_the_server_notes_who_it_was(
 
 
 @pytest.mark.row(33)
-def test_scripts_do_nothing_that_their_user_may_not_do(stocked: RealServer, figures: Figures) -> None:
+def test_scripts_do_nothing_that_their_user_may_not_do(stocked: Server, figures: Figures) -> None:
     for user, command in WITHIN_A_SCRIPT:
         assert refusal(stocked, user, *command).startswith("ERR"), command
         assert [(user, True)] == [(one.user, one.reason in ("command", "key")) for one in denials(stocked)], command
@@ -260,7 +259,7 @@ def test_scripts_do_nothing_that_their_user_may_not_do(stocked: RealServer, figu
 
 
 @pytest.mark.row(33)
-def test_whoever_is_no_user_does_not_come_in(stocked: RealServer, figures: Figures) -> None:
+def test_whoever_is_no_user_does_not_come_in(stocked: Server, figures: Figures) -> None:
     logins = [("nobody", "x"), ("web", "wrong"), ("web", password_of("stock")), ("default", ""), ("web", "")]
     stranger = Admin(stocked.path)
     for name, password in logins:
@@ -275,7 +274,7 @@ def test_whoever_is_no_user_does_not_come_in(stocked: RealServer, figures: Figur
     )
 
 
-def refusal(server: RealServer, user: str, *command: bytes | str | int) -> str:
+def refusal(server: Server, user: str, *command: bytes | str | int) -> str:
     connection = connection_of(server, user)
     try:
         return answer(connection, *command)
@@ -293,7 +292,7 @@ def answer(connection: Admin, *command: bytes | str | int) -> str:
 
 @pytest.mark.row(33)
 async def test_a_caller_who_is_refused_is_told_that_nothing_ran_and_that_trying_again_is_no_use(
-    locked: RealServer, figures: Figures
+    locked: Server, figures: Figures
 ) -> None:
     locked.register("stock.request")
     async with ServiceBus(url_of(locked, "web"), service="web") as web:
@@ -310,7 +309,7 @@ async def test_a_caller_who_is_refused_is_told_that_nothing_ran_and_that_trying_
 
 @pytest.mark.row(33)
 async def test_a_bus_under_the_name_of_another_says_what_it_may_not_read_and_stays_connected(
-    locked: RealServer, caplog: pytest.LogCaptureFixture
+    locked: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(partial(url_of, locked), Shop()), ServiceBus(url_of(locked, "web"), service="else") as bus:
         with pytest.raises(DeadlineExceeded) as caught:
@@ -334,7 +333,7 @@ async def answered(bus: ServiceBus) -> object:
 
 @pytest.mark.row(33)
 @pytest.mark.parametrize("login", ["web:wrong", "nobody:wrong", ""])
-async def test_a_bus_with_a_wrong_login_is_refused_for_good(locked: RealServer, login: str) -> None:
+async def test_a_bus_with_a_wrong_login_is_refused_for_good(locked: Server, login: str) -> None:
     url = f"unix://{login}@{locked.path}" if login else locked.url
     with pytest.raises(Unavailable, match=r"WRONGPASS|NOAUTH") as caught:
         await ServiceBus(url, service="web").open()
@@ -343,7 +342,7 @@ async def test_a_bus_with_a_wrong_login_is_refused_for_good(locked: RealServer, 
 
 @pytest.mark.row(33)
 async def test_callers_without_scripts_are_told_what_to_run_and_go_on_once_that_was_done(
-    locked: RealServer, figures: Figures
+    locked: Server, figures: Figures
 ) -> None:
     told: list[tuple[str, bool]] = []
     async with opened(partial(url_of, locked), Shop()) as web:
@@ -363,7 +362,7 @@ async def test_callers_without_scripts_are_told_what_to_run_and_go_on_once_that_
 
 
 @pytest.mark.row(33)
-async def test_a_server_without_scripts_is_unavailable_until_somebody_has_loaded_them(own_server: RealServer) -> None:
+async def test_a_server_without_scripts_is_unavailable_until_somebody_has_loaded_them(own_server: Server) -> None:
     add_users(own_server, [WEB])
     bus = ServiceBus(url_of(own_server, "web"), service="web")
     with pytest.raises(Unavailable) as caught:

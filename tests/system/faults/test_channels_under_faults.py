@@ -12,11 +12,11 @@ import pytest
 
 from servicebus import ChannelFull, Service, ServiceBus
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.testing.servers import Server
 
 from ...support.channel_tools import drained
 from ...support.faults.local import served
 from ...support.faults.sizes import sized
-from ...support.server import RealServer
 from ...support.timing import eventually
 from .conftest import Figures
 
@@ -28,14 +28,14 @@ IN_FLIGHT = 20
 
 
 @pytest.fixture
-async def buses(server: RealServer) -> AsyncIterator[list[ServiceBus]]:
+async def buses(server: Server) -> AsyncIterator[list[ServiceBus]]:
     """64 senders with a connection each."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(ServiceBus(server.url, capacity=CAPACITY)) for _ in range(SENDERS)]
 
 
 @pytest.fixture
-async def layers(server: RealServer) -> AsyncIterator[list[RedisChannelLayer]]:
+async def layers(server: Server) -> AsyncIterator[list[RedisChannelLayer]]:
     found = [RedisChannelLayer(hosts=[server.url], capacity=CAPACITY) for _ in range(SENDERS)]
     yield found
     for layer in found:
@@ -44,7 +44,7 @@ async def layers(server: RealServer) -> AsyncIterator[list[RedisChannelLayer]]:
 
 @pytest.mark.row(9)
 async def test_64_senders_fill_a_channel_to_exactly_its_capacity(
-    server: RealServer, buses: list[ServiceBus], figures: Figures
+    server: Server, buses: list[ServiceBus], figures: Figures
 ) -> None:
     async def send(bus: ServiceBus) -> int:
         sends = [bus.send(CHANNEL, {"type": "run"}) for _ in range(EACH)]
@@ -78,7 +78,7 @@ async def test_64_senders_to_a_group_fill_its_members_to_exactly_their_capacity(
 
 
 @pytest.mark.row(10)
-async def test_of_64_senders_each_is_heard_in_the_order_in_which_it_sent(server: RealServer, figures: Figures) -> None:
+async def test_of_64_senders_each_is_heard_in_the_order_in_which_it_sent(server: Server, figures: Figures) -> None:
     """The suite sends 64,000 messages, a long run a million: no history of lines is kept, only who was heard last."""
     count = sized(64_000, 1_000_000) // SENDERS
     last, inversions = Counter[int](), Counter[int]()

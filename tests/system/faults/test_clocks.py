@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from servicebus import ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.clockwork import CHANNEL
 from ...support.faults.worker_site import HISTORY
 from ...support.processes import Worker
-from ...support.server import RealServer
 from ...support.timing import MS, allowed, eventually
 from .conftest import Figures, Record
 
@@ -58,7 +58,7 @@ async def furthest_off(bus: ServiceBus, fast_by: float) -> float:
 @pytest.mark.row(38)
 @pytest.mark.parametrize("fast_by", [HOUR, -HOUR])
 async def test_a_worker_whose_clock_is_an_hour_off_and_jumps_keeps_every_deadline(
-    own_server: RealServer,
+    own_server: Server,
     record: Record,
     figures: Figures,
     tmp_path: Path,
@@ -100,7 +100,7 @@ async def overload(bus: ServiceBus, record: Record) -> Calls:
 @pytest.mark.row(38)
 @pytest.mark.parametrize("fast_by", [HOUR, -HOUR])
 async def test_a_caller_whose_clock_is_an_hour_off_sets_the_deadlines_that_it_means(
-    own_server: RealServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_by: float, figures: Figures
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_by: float, figures: Figures
 ) -> None:
     """The worker's clock is off by as much in the other direction."""
     own_server.register("silent.request")

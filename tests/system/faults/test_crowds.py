@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from servicebus import Service, ServiceBus
-from servicebus.testing.servers import Cluster
+from servicebus.testing.servers import Cluster, Server
 
 from ...support.faults.crowd import CHANNEL
 from ...support.processes import ROOT, end, environment
-from ...support.server import RealServer
 from ...support.timing import MS, allowed, eventually
 from .conftest import Figures
 
@@ -37,13 +36,13 @@ class Waiting:
         await self.go_on.wait()
 
 
-def connections(*servers: RealServer) -> int:
+def connections(*servers: Server) -> int:
     return sum(name.startswith("crowd-") for server in servers for name in server.clients().values())
 
 
 @pytest.mark.row(21)
 async def test_ten_thousand_calls_at_once_on_one_server_need_two_connections(
-    own_server: RealServer, figures: Figures
+    own_server: Server, figures: Figures
 ) -> None:
     waiting = Waiting()
     async with ServiceBus(own_server.url) as worker, worker.serving(waiting.service, concurrency=AT_ONCE):
@@ -99,7 +98,7 @@ def crowds(url: str, calls: int) -> Iterator[list[int]]:
 
 @pytest.mark.row(26)
 async def test_nothing_is_left_of_callers_that_were_killed_while_they_waited(
-    own_server: RealServer, figures: Figures
+    own_server: Server, figures: Figures
 ) -> None:
     """Their replies come when they are dead, and lie in inboxes that nobody reads."""
     calls, waiting = AT_ONCE, Waiting()

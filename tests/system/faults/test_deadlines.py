@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from servicebus import Context, Service, ServiceBus, ServiceBusError
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.shop import calling
 from ...support.timing import LAG, MS, allowed
 from .conftest import Figures, Record
@@ -39,7 +39,7 @@ class Late:
 
 @pytest.mark.row(11)
 async def test_under_overload_nothing_starts_after_its_deadline_and_errors_come_on_time(
-    server: RealServer, record: Record, figures: Figures
+    server: Server, record: Record, figures: Figures
 ) -> None:
     late, errors = Late(record), list[float]()
 
@@ -127,7 +127,7 @@ async def goes_away(hops: Hops, bus: ServiceBus, root: str) -> None:
 
 @pytest.mark.row(12)
 async def test_when_the_first_of_three_callers_goes_away_nothing_more_begins_for_him(
-    server: RealServer, record: Record, figures: Figures
+    server: Server, record: Record, figures: Figures
 ) -> None:
     hops = Hops(record)
     async with calling(server.url, *hops.services) as bus:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from servicebus import Context, ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.gateway_desk import Sleeper
 from ...support.running_gateway import (
@@ -24,7 +25,6 @@ from ...support.running_gateway import (
     posting,
     read_reply,
 )
-from ...support.server import RealServer
 from ...support.timing import MS, allowed, eventually
 from .conftest import Figures
 
@@ -63,14 +63,14 @@ class Site(Sleeper):
 
 
 @pytest.fixture
-async def site(own_server: RealServer) -> AsyncIterator[Site]:
+async def site(own_server: Server) -> AsyncIterator[Site]:
     site = Site()
     async with ServiceBus(own_server.url) as bus, bus.serving(site.service, concurrency=1):
         yield site
 
 
 @pytest.fixture
-def edge(own_server: RealServer, tmp_path: Path) -> Iterator[GatewayProcess]:
+def edge(own_server: Server, tmp_path: Path) -> Iterator[GatewayProcess]:
     arguments = ("--expose", "site", "--body-within", str(BODY_WITHIN), "--forward", "x-tenant")
     with gateway(tmp_path, own_server.url, *arguments) as started:
         yield started
@@ -162,7 +162,7 @@ def readable(link: socket.socket) -> bool:
 
 
 async def test_the_call_of_a_client_that_went_while_it_was_queued_is_withdrawn(
-    site: Site, edge: GatewayProcess, own_server: RealServer, figures: Figures
+    site: Site, edge: GatewayProcess, own_server: Server, figures: Figures
 ) -> None:
     busy = edge.connect()
     busy.sendall(posting("/site/sleep"))

@@ -16,9 +16,9 @@ from servicebus.errors import LARGEST_MESSAGE
 from servicebus.protocol.codec import MalformedFrame, decode_request
 from servicebus.testing.fault_plan import FaultPlan, Rule
 from servicebus.testing.faulty_bus import FaultyBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.sizes import sized
-from ...support.server import RealServer
 from ...support.timing import eventually
 from .conftest import Figures
 
@@ -51,7 +51,7 @@ def echoing() -> Service:
     return service
 
 
-async def fed(server: RealServer, channel: str, frames: Iterator[bytes]) -> int:
+async def fed(server: Server, channel: str, frames: Iterator[bytes]) -> int:
     """Put frames into a channel that is being read, as fast as they are taken; how many."""
     key, sent = f"asgi:{{{channel}}}", 0
     while batch := [frame for _, frame in zip(range(AT_ONCE), frames, strict=False)]:
@@ -109,7 +109,7 @@ def is_unanswered(frame: bytes, fence: int) -> bool:
 
 @pytest.mark.row(28)
 async def test_every_spoiled_frame_is_rejected_or_handled_and_the_worker_goes_on(
-    own_server: RealServer, figures: Figures, caplog: pytest.LogCaptureFixture
+    own_server: Server, figures: Figures, caplog: pytest.LogCaptureFixture
 ) -> None:
     count, faults = sized(50_000, 1_000_000), Counted()
     caplog.set_level(logging.ERROR, "servicebus")
@@ -140,7 +140,7 @@ async def test_every_spoiled_frame_is_rejected_or_handled_and_the_worker_goes_on
 
 @pytest.mark.row(28)
 async def test_every_spoiled_reply_is_rejected_or_belongs_to_no_call(
-    own_server: RealServer, figures: Figures, caplog: pytest.LogCaptureFixture
+    own_server: Server, figures: Figures, caplog: pytest.LogCaptureFixture
 ) -> None:
     count = sized(50_000, 1_000_000)
     caplog.set_level(logging.ERROR, "servicebus")
@@ -158,7 +158,7 @@ async def test_every_spoiled_reply_is_rejected_or_belongs_to_no_call(
 
 @pytest.mark.row(30)
 async def test_forged_late_and_repeated_replies_are_never_taken_and_are_counted_exactly(
-    own_server: RealServer, figures: Figures
+    own_server: Server, figures: Figures
 ) -> None:
     count, draw = 1_000_000, random.Random(30)
     async with ServiceBus(own_server.url) as bus:
@@ -192,7 +192,7 @@ async def test_forged_late_and_repeated_replies_are_never_taken_and_are_counted_
     figures(30, f"0 of {sent} accepted, {sent} counted")
 
 
-async def taken(server: RealServer, bus: ServiceBus, timeout: float = 600.0) -> tuple[asyncio.Task[Any], str, str]:
+async def taken(server: Server, bus: ServiceBus, timeout: float = 600.0) -> tuple[asyncio.Task[Any], str, str]:
     """A call that no worker will answer: its task, the caller's inbox and the local name of its reply."""
     server.register("nobody.request")
     call = asyncio.create_task(bus.call("nobody.request", {"type": "echo"}, timeout=timeout))

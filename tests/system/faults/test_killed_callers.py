@@ -12,12 +12,12 @@ import pytest
 
 from servicebus import ServiceBus, ServiceBusError
 from servicebus.layers.redis.schema.scripts import SEND
+from servicebus.testing.proxy import Proxy, proxied
+from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.local import served, site
 from ...support.faults.worker_site import CHANNEL
-from ...support.proxy import Proxy, proxied
-from ...support.server import RealServer
 from ...support.shop import calling
 from ...support.timing import MS
 from .conftest import Figures, Record
@@ -28,14 +28,14 @@ AT_ONCE = 1000
 
 
 @pytest.fixture
-async def proxy(server: RealServer) -> AsyncIterator[Proxy]:
+async def proxy(server: Server) -> AsyncIterator[Proxy]:
     async with proxied(server.path) as proxy:
         yield proxy
 
 
 @pytest.mark.row(4)
 async def test_a_call_cut_off_between_execution_and_answer_runs_once_and_its_caller_gets_the_reply_or_a_maybe(
-    server: RealServer, record: Record, proxy: Proxy, figures: Figures
+    server: Server, record: Record, proxy: Proxy, figures: Figures
 ) -> None:
     calls = Calls(record)
     async with served(server.url, site(record)), ServiceBus(proxy.url) as bus:
@@ -81,7 +81,7 @@ async def was_cancelled(task: asyncio.Task[Any]) -> bool:
 
 @pytest.mark.row(6)
 async def test_of_the_calls_beside_cancelled_ones_none_is_lost(
-    server: RealServer, record: Record, figures: Figures
+    server: Server, record: Record, figures: Figures
 ) -> None:
     calls = Calls(record)
     async with calling(server.url, site(record), concurrency=64) as bus:
@@ -96,7 +96,7 @@ async def test_of_the_calls_beside_cancelled_ones_none_is_lost(
 
 @pytest.mark.row(7)
 async def test_over_a_slow_link_a_cancelled_call_never_takes_the_reply_of_another(
-    server: RealServer, record: Record, proxy: Proxy, figures: Figures
+    server: Server, record: Record, proxy: Proxy, figures: Figures
 ) -> None:
     calls = Calls(record)
     async with served(server.url, site(record)), ServiceBus(proxy.url) as bus:

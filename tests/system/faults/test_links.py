@@ -10,12 +10,12 @@ import pytest
 from servicebus import ServiceBus
 from servicebus.layers.redis.receiving.receiver import BLOCK, SILENCE
 from servicebus.testing.proxy import Proxy, proxied
+from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.local import served, site
 from ...support.faults.sizes import sized
 from ...support.faults.worker_site import CHANNEL
-from ...support.server import RealServer
 from ...support.timing import MS, allowed, eventually
 from .conftest import Figures, Record
 
@@ -25,7 +25,7 @@ LARGE, SLOW = 20, 400_000
 
 @pytest.mark.row(22)
 async def test_a_link_that_died_without_a_word_is_noticed_half_a_second_after_a_pop_should_have_ended(
-    own_server: RealServer, record: Record, figures: Figures
+    own_server: Server, record: Record, figures: Figures
 ) -> None:
     calls = Calls(record)
     async with proxied(own_server.path) as proxy, ServiceBus(own_server.url) as bus, AsyncExitStack() as stack:
@@ -50,7 +50,7 @@ async def test_a_link_that_died_without_a_word_is_noticed_half_a_second_after_a_
 @pytest.mark.row(24)
 @pytest.mark.parametrize(("fault", "suite"), [("late", 10_000), ("in slices", 1_000), ("slow", 2_500)])
 async def test_no_reply_on_a_bad_link_is_that_of_another_call(
-    own_server: RealServer, record: Record, figures: Figures, fault: str, suite: int
+    own_server: Server, record: Record, figures: Figures, fault: str, suite: int
 ) -> None:
     """Each call gets its own ID back. Byte by byte, and 100 KB a second, the full 10,000 are for the long run."""
     calls, count = Calls(record), sized(suite, 10_000)
@@ -67,7 +67,7 @@ async def test_no_reply_on_a_bad_link_is_that_of_another_call(
 
 @pytest.mark.row(24)
 async def test_an_answer_that_takes_longer_than_a_dead_link_to_be_noticed_is_waited_for_as_long_as_it_comes(
-    own_server: RealServer, record: Record, figures: Figures
+    own_server: Server, record: Record, figures: Figures
 ) -> None:
     ids = [record.id(number) for number in range(LARGE)]
     async with proxied(own_server.path) as proxy, ServiceBus(own_server.url) as bus:

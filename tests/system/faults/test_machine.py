@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from servicebus import NoWorkers, Service, ServiceBus, ServiceBusError
 from servicebus.testing.checker import GRACE, problems
 from servicebus.testing.history import Recorder
+from servicebus.testing.servers import Server
 
 from ...support.faults.sizes import sized
 from ...support.history import LATE_START
-from ...support.server import RealServer
 from ...support.timing import (
     LAG,
     MS,
@@ -39,7 +39,7 @@ class BusUnderFire(RuleBasedStateMachine):
     What is certain while nothing is disturbed is asserted at once; the rest is what the history must show in the end.
     """
 
-    server: RealServer
+    server: Server
     numbers: count[int]
     record: Record
     kills = 0
@@ -263,7 +263,7 @@ class BusUnderFire(RuleBasedStateMachine):
 
 @pytest.mark.row(37)
 def test_whatever_is_done_to_a_bus_in_whatever_order_it_keeps_its_promises(
-    own_server: RealServer, record: Record, figures: Figures
+    own_server: Server, record: Record, figures: Figures
 ) -> None:
     members = {"server": own_server, "record": record, "numbers": count(1), "kills": 0}
     machine = type("Machine", (BusUnderFire,), members)

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from servicebus import ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.sizes import sized
-from ...support.server import RealServer
 from .conftest import Figures
 
 CHANNEL = "shop.request"
@@ -20,7 +20,7 @@ MESSAGE = {"type": "store", "text": "x" * 181}
 
 @pytest.mark.row(27)
 async def test_a_queued_message_of_200_bytes_costs_no_more_than_300_in_the_server(
-    own_server: RealServer, figures: Figures
+    own_server: Server, figures: Figures
 ) -> None:
     """The suite queues 200,000, the long run a million: what one costs does not depend on how many there are."""
     assert len(msgspec.msgpack.encode(MESSAGE)) == 200
@@ -35,5 +35,5 @@ async def test_a_queued_message_of_200_bytes_costs_no_more_than_300_in_the_serve
     assert each <= 300
 
 
-def used(server: RealServer) -> int:
+def used(server: Server) -> int:
     return int(server.info("memory")["used_memory"])

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from servicebus import ServiceBus
+from servicebus.testing.servers import Server
 from services.orders import contract as orders
 from services.replay.audit import audit
 from services.replay.client import Client
@@ -23,7 +24,6 @@ from services.replay.plan import Sale, make_plan
 from services.replay.sample import sample_orders
 
 from ...support.faults.sizes import sized
-from ...support.server import RealServer
 from .conftest import Figures
 
 ORDERS = 0
@@ -36,7 +36,7 @@ KILLS_AT_LEAST = 6
 
 @pytest.mark.row(ORDERS)
 async def test_a_day_of_orders_balances_however_many_workers_and_servers_are_killed_on_the_way(
-    own_server: RealServer, tmp_path: Path, figures: Figures
+    own_server: Server, tmp_path: Path, figures: Figures
 ) -> None:
     plan = make_plan(invoices(sized(10, 100)))
     async with deployed(tmp_path, own_server.url) as fleet, ServiceBus(own_server.url, service="replay") as bus:
@@ -87,7 +87,7 @@ async def reconciled(client: Client) -> int:
 class Killer:
     """Once it was told to begin, it kills the server or a worker every other moment, and soon starts it again."""
 
-    def __init__(self, fleet: Fleet, server: RealServer) -> None:
+    def __init__(self, fleet: Fleet, server: Server) -> None:
         self._fleet, self._server = fleet, server
         self._begun, self._over = asyncio.Event(), False
         self.workers = self.servers = 0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from servicebus import ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.fleet import fleet
 from ...support.faults.sizes import lasting
-from ...support.server import RealServer
 from ...support.timing import MS, allowed
 from .conftest import Figures, Record
 
@@ -73,7 +73,7 @@ class Offer:
 @pytest.mark.row(14)
 @pytest.mark.soak
 async def test_under_ten_times_its_load_a_worker_that_sheds_does_as_much_as_ever_and_is_its_old_self_soon_after(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     """Without shedding every call waits until hardly any time is left, and most of the work is done for nobody."""
     calls, seconds = Calls(record), lasting(10.0, 60.0)

@@ -6,15 +6,15 @@ import asyncio
 import time
 
 from servicebus import Service, ServiceBus
+from servicebus.testing.servers import Server
 
-from ...support.server import RealServer
 from ...support.timing import MS
 
 STALLS = 6
 
 
 async def test_a_worker_that_stalls_again_and_again_for_less_than_its_registration_stays_registered(
-    server: RealServer,
+    server: Server,
 ) -> None:
     async with ServiceBus(server.url, presence_ttl=1200 * MS) as bus, bus.serving(Service("shop")):
         for _ in range(STALLS):

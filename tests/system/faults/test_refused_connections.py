@@ -10,11 +10,11 @@ import hiredis
 import pytest
 
 from servicebus import ServiceBus, Unavailable
+from servicebus.testing.servers import Admin, Server
 
 from ...integration.redis.test_server_refusals import never_ending_script
 from ...support.faults.local import served, site
 from ...support.faults.worker_site import CHANNEL
-from ...support.server import Admin, RealServer
 from ...support.timing import MS, eventually
 from .conftest import Figures, Record
 
@@ -22,14 +22,14 @@ CALLS = 100
 
 
 @asynccontextmanager
-async def full(server: RealServer) -> AsyncIterator[None]:
+async def full(server: Server) -> AsyncIterator[None]:
     server.run("CONFIG", "SET", "maxmemory", "1")
     yield
     server.run("CONFIG", "SET", "maxmemory", "0")
 
 
 @asynccontextmanager
-async def busy(server: RealServer) -> AsyncIterator[None]:
+async def busy(server: Server) -> AsyncIterator[None]:
     server.run("CONFIG", "SET", "busy-reply-threshold", "1")
     running = asyncio.create_task(asyncio.to_thread(never_ending_script, server.path))
     await answering(server, "BUSY")
@@ -39,7 +39,7 @@ async def busy(server: RealServer) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def loading(server: RealServer) -> AsyncIterator[None]:
+async def loading(server: Server) -> AsyncIterator[None]:
     """It reads its data set again, slowly, and answers meanwhile."""
     for number in range(2000):
         server.run("SET", f"ballast-{number}", "x" * 100, "PX", 60_000)
@@ -55,24 +55,24 @@ async def loading(server: RealServer) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def replica(server: RealServer) -> AsyncIterator[None]:
+async def replica(server: Server) -> AsyncIterator[None]:
     server.run("REPLICAOF", "127.0.0.1", "1")
     yield
     server.run("REPLICAOF", "NO", "ONE")
 
 
 @asynccontextmanager
-async def forbidden(server: RealServer) -> AsyncIterator[None]:
+async def forbidden(server: Server) -> AsyncIterator[None]:
     server.run("ACL", "SETUSER", "default", "-evalsha")
     yield
     server.run("ACL", "SETUSER", "default", "+evalsha")
 
 
-async def answering(server: RealServer, word: str) -> None:
+async def answering(server: Server, word: str) -> None:
     await eventually(lambda: refused_with(server, word))
 
 
-def refused_with(server: RealServer, word: str) -> bool:
+def refused_with(server: Server, word: str) -> bool:
     try:
         server.run("EXISTS", "x")
     except hiredis.ReplyError as error:
@@ -81,12 +81,12 @@ def refused_with(server: RealServer, word: str) -> bool:
 
 
 @pytest.fixture
-def talkative() -> Iterator[RealServer]:
-    with RealServer("--enable-debug-command", "yes") as started:
+def talkative() -> Iterator[Server]:
+    with Server("--enable-debug-command", "yes") as started:
         yield started
 
 
-State = Callable[[RealServer], AbstractAsyncContextManager[None]]
+State = Callable[[Server], AbstractAsyncContextManager[None]]
 
 
 @pytest.mark.row(23)
@@ -101,7 +101,7 @@ State = Callable[[RealServer], AbstractAsyncContextManager[None]]
     ],
 )
 async def test_every_caller_of_a_server_that_refuses_is_told_that_nothing_ran(
-    talkative: RealServer, figures: Figures, state: State, word: str, retryable: bool
+    talkative: Server, figures: Figures, state: State, word: str, retryable: bool
 ) -> None:
     talkative.register(CHANNEL)
     message = {"type": "run", "id": "0"}
@@ -129,7 +129,7 @@ async def recovered(bus: ServiceBus) -> None:
 
 @pytest.mark.row(23)
 async def test_whoever_finds_no_room_among_the_clients_of_a_server_is_told_so(
-    own_server: RealServer, figures: Figures
+    own_server: Server, figures: Figures
 ) -> None:
     own_server.run("CONFIG", "SET", "maxclients", "1")
     for _ in range(CALLS):
@@ -141,7 +141,7 @@ async def test_whoever_finds_no_room_among_the_clients_of_a_server_is_told_so(
 
 @pytest.mark.row(23)
 async def test_workers_of_a_full_server_go_on_taking_what_is_there(
-    own_server: RealServer, record: Record, figures: Figures
+    own_server: Server, record: Record, figures: Figures
 ) -> None:
     async with ServiceBus(own_server.url) as bus:
         for number in range(CALLS):

@@ -10,10 +10,10 @@ import signal
 import pytest
 
 from servicebus import ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.local import site
-from ...support.server import RealServer
 from ...support.shop import calling
 from ...support.timing import MS, Stopwatch, allowed
 from .conftest import Figures, Record
@@ -23,7 +23,7 @@ RESTARTS = 20
 
 @pytest.mark.row(3)
 async def test_a_server_that_is_started_again_and_again_is_served_within_a_second_and_nothing_runs_twice(
-    own_server: RealServer, record: Record, figures: Figures, caplog: pytest.LogCaptureFixture
+    own_server: Server, record: Record, figures: Figures, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls, slowest = Calls(record), 0.0
     with caplog.at_level(logging.INFO, "servicebus"):
@@ -51,7 +51,7 @@ async def served_after(calls: Calls, bus: ServiceBus) -> float:
 
 @pytest.mark.row(5)
 async def test_a_server_that_stands_still_for_three_seconds_runs_nothing_twice_and_deadlines_are_met(
-    own_server: RealServer, record: Record, figures: Figures
+    own_server: Server, record: Record, figures: Figures
 ) -> None:
     calls = Calls(record)
     async with calling(own_server.url, site(record)) as bus:

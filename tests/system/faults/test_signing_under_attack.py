@@ -30,6 +30,7 @@ from servicebus.protocol.envelope import (
     OutgoingRequest,
 )
 from servicebus.security.signing import Keyring, SigningCodec
+from servicebus.testing.servers import Server
 
 from ...support.faults.fleet import Fleet, fleet
 from ...support.faults.sizes import sized
@@ -43,7 +44,6 @@ from ...support.keys import (
     content,
     push,
 )
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 from .conftest import Figures, Record
 from .test_worker_kills import drained
@@ -110,7 +110,7 @@ def test_no_frame_of_which_one_bit_was_flipped_is_taken(figures: Figures) -> Non
 class Enemy:
     """Somebody who reads and writes on the server, and has no key."""
 
-    def __init__(self, server: RealServer, draw: random.Random) -> None:
+    def __init__(self, server: Server, draw: random.Random) -> None:
         self._server, self._draw = server, draw
         self.pushed = 0
 
@@ -136,7 +136,7 @@ class Enemy:
 
 @pytest.mark.row(31)
 async def test_what_an_enemy_pushes_beside_real_calls_runs_nothing_and_answers_nobody(
-    own_server: RealServer, figures: Figures
+    own_server: Server, figures: Figures
 ) -> None:
     enemy, handled, service = Enemy(own_server, random.Random(310)), Counter[int](), Service("shop")
 
@@ -276,7 +276,7 @@ class Rolling:
 
 @pytest.mark.row(32)
 async def test_keys_are_rolled_by_three_rolling_restarts_and_no_call_is_refused_or_lost(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     keys = tmp_path / "keys.json"
     callers = [Caller(own_server.url, keys) for _ in range(CALLERS)]

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import pytest
 
 from servicebus import ServiceBus, ServiceBusError
+from servicebus.testing.servers import Server
 
 from ...support.faults.fleet import Fleet, fleet
 from ...support.faults.sizes import sized
 from ...support.faults.worker_site import CHANNEL
 from ...support.processes import Worker
-from ...support.server import RealServer
 from ...support.timing import MS, eventually
 from .conftest import Figures, Record
 
@@ -48,7 +48,7 @@ def files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def size(server: RealServer, worker: Worker) -> Size:
+def size(server: Server, worker: Worker) -> Size:
     ours, theirs = os.getpid(), worker.process.pid
     return Size(
         memory(ours), memory(theirs), files(ours), files(theirs), len(asyncio.all_tasks()), len(server.all_keys())
@@ -76,7 +76,7 @@ async def calls(bus: ServiceBus, count: int) -> Counter[str]:
 
 
 @asynccontextmanager
-async def faults(server: RealServer, directory: Path) -> AsyncIterator[None]:
+async def faults(server: Server, directory: Path) -> AsyncIterator[None]:
     """One after the other, for the duration of a block: also workers that are killed."""
     doomed = Fleet(directory, server.url)
     raging = asyncio.create_task(rage(server, doomed))
@@ -89,7 +89,7 @@ async def faults(server: RealServer, directory: Path) -> AsyncIterator[None]:
         doomed.end()
 
 
-async def rage(server: RealServer, doomed: Fleet) -> None:
+async def rage(server: Server, doomed: Fleet) -> None:
     while True:
         doomed.start()
         for _ in range(5):
@@ -104,7 +104,7 @@ async def rage(server: RealServer, doomed: Fleet) -> None:
 @pytest.mark.row(25)
 @pytest.mark.soak
 async def test_after_millions_of_calls_with_faults_nothing_has_grown(
-    own_server: RealServer, tmp_path: Path, figures: Figures
+    own_server: Server, tmp_path: Path, figures: Figures
 ) -> None:
     count, doomed = sized(100_000, 10 * MILLION), tmp_path / "doomed"
     doomed.mkdir()

@@ -14,12 +14,12 @@ from statistics import median, quantiles
 import pytest
 
 from servicebus import ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.fleet import fleet
 from ...support.faults.sizes import lasting
 from ...support.faults.worker_site import CHANNEL
 from ...support.processes import ROOT, environment
-from ...support.server import RealServer
 from ...support.timing import MS
 from .conftest import Figures, Record
 
@@ -58,7 +58,7 @@ async def p99(buses: list[ServiceBus], seconds: float) -> float:
 @pytest.mark.row(17)
 @pytest.mark.soak
 async def test_one_caller_with_a_hundred_times_the_calls_hardly_slows_the_others(
-    own_server: RealServer, tmp_path: Path, figures: Figures
+    own_server: Server, tmp_path: Path, figures: Figures
 ) -> None:
     """As long as there are enough workers for all: of a queue that stands, everybody has to wait for the whole."""
     seconds, quiet, loud = lasting(2.0, 10.0), list[float](), list[float]()

@@ -18,11 +18,11 @@ import pytest
 from servicebus import ServiceBus, ServiceBusError, Unavailable
 from servicebus.foundation.text import CONTROL
 from servicebus.layers.redis.topology.address import Address
+from servicebus.testing.servers import Server
 
 from ...support.faults import hostile
 from ...support.faults.hostile import MARK, NASTY
 from ...support.processes import Worker, environment, servicebus
-from ...support.server import RealServer
 from ...support.timing import eventually, eventually_sync
 from .conftest import Figures
 
@@ -66,7 +66,7 @@ def assert_clean_log(text: str) -> None:
 
 
 @pytest.fixture
-def worker(tmp_path: Path, server: RealServer) -> Iterator[Worker]:
+def worker(tmp_path: Path, server: Server) -> Iterator[Worker]:
     """In a process of its own, whose log is that of the command line."""
     started = Worker(tmp_path / "worker.log", "tests.support.faults.hostile", "--url", server.url)
     try:
@@ -79,7 +79,7 @@ def worker(tmp_path: Path, server: RealServer) -> Iterator[Worker]:
 
 @pytest.mark.row(35)
 def test_whatever_is_in_a_request_each_record_of_a_worker_is_one_line(
-    server: RealServer, worker: Worker, figures: Figures
+    server: Server, worker: Worker, figures: Figures
 ) -> None:
     frames = requests()
     server.run("RPUSH", f"asgi:{{{CHANNEL}}}", *frames)
@@ -96,7 +96,7 @@ def test_whatever_is_in_a_request_each_record_of_a_worker_is_one_line(
 
 @pytest.mark.row(35)
 async def test_whatever_is_in_a_request_no_record_of_the_bus_has_control_characters(
-    server: RealServer, caplog: pytest.LogCaptureFixture
+    server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "servicebus")
     async with ServiceBus(server.url) as bus, bus.serving(hostile.service):
@@ -112,7 +112,7 @@ async def test_whatever_is_in_a_request_no_record_of_the_bus_has_control_charact
 @pytest.mark.row(35)
 @pytest.mark.parametrize("field", ["correlation_id", "headers", "caller"])
 async def test_what_a_handler_may_log_in_good_faith_is_refused_when_it_is_not_fit_for_that(
-    server: RealServer, field: str
+    server: Server, field: str
 ) -> None:
     spoiled = {"a": NASTY} if field == "headers" else NASTY
     async with ServiceBus(server.url) as bus, bus.serving(hostile.service):
@@ -142,7 +142,7 @@ async def test_what_a_handler_may_log_in_good_faith_is_refused_when_it_is_not_fi
     ],
 )
 async def test_whatever_a_worker_replies_the_error_is_one_line_without_control_characters(
-    server: RealServer, caplog: pytest.LogCaptureFixture, reply: dict[str, Any]
+    server: Server, caplog: pytest.LogCaptureFixture, reply: dict[str, Any]
 ) -> None:
     caplog.set_level(logging.DEBUG, "servicebus")
     server.register(CHANNEL)
@@ -191,7 +191,7 @@ async def test_no_error_and_no_log_shows_the_password_of_a_url(url: str, caplog:
 
 @pytest.mark.row(35)
 async def test_a_password_that_is_used_or_refused_is_in_no_log_no_error_and_no_repr(
-    own_server: RealServer, caplog: pytest.LogCaptureFixture
+    own_server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     own_server.run("CONFIG", "SET", "requirepass", SECRET)
@@ -233,7 +233,7 @@ async def served_again(bus: ServiceBus) -> None:
 
 @pytest.mark.row(35)
 def test_no_command_line_of_a_worker_shows_the_password(
-    own_server: RealServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The supervisor was told by the environment, and so are its children."""
     own_server.run("CONFIG", "SET", "requirepass", SECRET)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from servicebus import NoWorkers, ServiceBus
+from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.fleet import Fleet, fleet
 from ...support.faults.sizes import SOAK, lasting, sized
 from ...support.faults.worker_site import CHANNEL
-from ...support.server import RealServer
 from ...support.timing import (
     MS,
     Stopwatch,
@@ -32,7 +32,7 @@ ENDLESS = 10**9
 
 @pytest.mark.row(1)
 async def test_workers_that_are_killed_again_and_again_run_nothing_twice_and_every_call_has_its_outcome(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     kills = 0
 
@@ -59,7 +59,7 @@ async def test_workers_that_are_killed_again_and_again_run_nothing_twice_and_eve
 
 @pytest.mark.row(2)
 async def test_a_worker_that_stands_still_loses_no_more_than_its_credit_and_starts_nothing_late(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     calls = Calls(record)
     with fleet(tmp_path, own_server.url, record, "--concurrency", str(CREDIT)) as workers:
@@ -83,7 +83,7 @@ async def test_a_worker_that_stands_still_loses_no_more_than_its_credit_and_star
 
 @pytest.mark.row(8)
 async def test_a_worker_that_is_told_to_end_at_full_load_finishes_what_it_has_and_is_gone_within_five_seconds(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     calls, times, slowest = Calls(record), 100, 0.0
     with fleet(tmp_path, own_server.url, record, "--concurrency", "64") as workers:
@@ -116,7 +116,7 @@ async def drained(workers: Fleet) -> float:
 
 @pytest.mark.row(13)
 async def test_nobody_to_serve_is_said_at_once_and_once_the_last_worker_was_killed_within_its_registration(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     ttl = 5.0
     with fleet(tmp_path, own_server.url, record) as workers:
@@ -146,7 +146,7 @@ async def refused_after(bus: ServiceBus) -> float:
 @pytest.mark.row(15)
 @pytest.mark.soak
 async def test_what_expired_while_all_workers_were_away_is_not_run_and_a_fresh_call_is_served_within_a_second(
-    own_server: RealServer, tmp_path: Path, record: Record, figures: Figures
+    own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     calls, away = Calls(record), lasting(5.0, 60.0)
     with fleet(tmp_path, own_server.url, record) as workers:
