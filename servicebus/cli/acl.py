@@ -15,7 +15,7 @@ import sys
 from ..config import password_of
 from ..errors import ConfigurationError
 from ..security.acl import ServiceUser, named_lists, rules, users
-from ..worker.process import load_service
+from ..worker.loading import load_service
 from .options import add_url, url_of
 
 LOAD = ["load"]

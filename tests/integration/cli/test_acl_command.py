@@ -116,7 +116,7 @@ def test_the_environment_names_a_service_in_capitals(
     [
         ([], "no service: name one as MODULE:ATTR, or a caller with --caller NAME"),
         (["no.such.module"], "no module 'no'"),
-        ([f"{TARGET}:nothing"], "tests.support.workshop:nothing is no Service"),
+        ([f"{TARGET}:nothing"], "tests.support.workshop:nothing is not a Service"),
         ([TARGET, TARGET], "service 'workshop' is given twice"),
         ([TARGET, "--caller", NAME], "service 'workshop' is given twice"),
         ([TARGET, "--calls", "a b"], "calls of 'workshop': 'a b' is no channel name"),
