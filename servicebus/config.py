@@ -35,6 +35,10 @@ DEFAULT_DRAIN = 25.0
 """Seconds handlers may take to finish after SIGTERM: container platforms kill after 30."""
 CLOSE_DRAIN = 5.0
 """Seconds handlers may take to finish when their bus is closed around them."""
+DEFAULT_BODY_WITHIN = 10.0
+"""Seconds in which an HTTP request must have arrived at the gateway: enough for 64 KB over a slow mobile network."""
+DEFAULT_MAX_REQUESTS = 1024
+"""HTTP requests that a gateway answers at once: 64 MB of bodies of the default size, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

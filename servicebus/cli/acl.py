@@ -1,7 +1,7 @@
-"""Print a server user for each service, which may do what the service does; or load the scripts these users run.
+"""Print a server user for each service, limited to what that service does; or load the scripts of the bus.
 
-A user's password is that of SERVICEBUS_PASSWORD_<SERVICE>, or a new one, which is shown once on standard error.
-``servicebus acl load`` loads the scripts, which these users may run but not load.
+A user's password is the one in SERVICEBUS_PASSWORD_<SERVICE>, or a new one, which is shown once on standard error.
+``servicebus acl load`` loads the scripts: these users may run scripts, but may not load them.
 """
 
 from __future__ import annotations
@@ -16,30 +16,43 @@ from ..config import password_of
 from ..errors import ConfigurationError
 from ..security.acl import ServiceUser, named_lists, rules, users
 from ..worker.loading import load_service
-from .options import add_url, url_of
+from .options import add_prefix, add_url, url_of
 
 LOAD = ["load"]
+PASSWORD_BYTES = 32
+"""Random bytes of a new password: as many as the hash has that the server keeps of it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``servicebus acl``."""
-    listed = "[SERVICE=]CHANNEL,..."
-    parser.add_argument("targets", nargs="*", metavar="MODULE[:ATTR]", help="where a Service is; or the word: load")
+    """Add the options of ``servicebus acl``."""
+    channels, events = "[SERVICE=]CHANNEL,...", "[SERVICE=]EVENT,..."
+    parser.add_argument("targets", nargs="*", metavar="MODULE[:ATTR]", help="module that holds a service; or: load")
     parser.add_argument(
-        "--caller", action="append", default=[], metavar="NAME", help="one that calls and serves nothing"
+        "--caller", action="append", default=[], metavar="NAME", help="name of a user that calls and serves nothing"
     )
-    parser.add_argument("--calls", action="append", default=[], metavar=listed, help="what it calls or sends to")
-    parser.add_argument("--publishes", action="append", default=[], metavar=listed.replace("CHANNEL", "EVENT"))
-    parser.add_argument("--prefix", default="asgi", help="of every Redis key (default asgi)")
-    parser.add_argument("--cluster", action="store_true", help="allow what a Cluster's clients ask as well")
+    parser.add_argument(
+        "--calls", action="append", default=[], metavar=channels, help="channels that the service calls or sends to"
+    )
+    parser.add_argument(
+        "--publishes", action="append", default=[], metavar=events, help="events that the service publishes"
+    )
+    add_prefix(parser)
+    parser.add_argument(
+        "--cluster", action="store_true", help="also allow the commands that clients of a Redis Cluster need"
+    )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--aclfile", action="store_true", help="print lines of an aclfile, not commands")
-    form.add_argument("--json", action="store_true", help="print data")
+    form.add_argument("--aclfile", action="store_true", help="print the lines of an aclfile instead of commands")
+    form.add_argument("--json", action="store_true", help="print JSON instead of commands")
     add_url(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """0 when the rules are printed, or the scripts loaded."""
+    """Print the rules or load the scripts, and return 0.
+
+    Raises:
+        ConfigurationError: no service was named, a service cannot be loaded, or an option cannot be used.
+        Unavailable: the server for the scripts cannot be reached.
+    """
     if options.targets == LOAD:
         return _load(url_of(options))
     found = {name: _rules(user, options) for name, user in _users(options).items()}
@@ -66,7 +79,7 @@ def _users(options: argparse.Namespace) -> dict[str, ServiceUser]:
 
 def _rules(user: ServiceUser, options: argparse.Namespace) -> list[str]:
     given = password_of(user.name)
-    password = given or secrets.token_urlsafe(32)
+    password = given or secrets.token_urlsafe(PASSWORD_BYTES)
     listed = rules(user, password, prefix=options.prefix, cluster=options.cluster)
     if not given:
         print(f"{user.name}: the password is {password} (shown once)", file=sys.stderr)
@@ -74,7 +87,7 @@ def _rules(user: ServiceUser, options: argparse.Namespace) -> list[str]:
 
 
 def _load(url: str) -> int:
-    # What needs no server does not import its client.
+    # Imported here, because printing rules needs no server and so no client of a server.
     from ..layers.redis.topology.script_loader import load_scripts
     from ..layers.redis.topology.target import target_from_url
 

@@ -11,14 +11,15 @@ import msgspec
 
 from ..bus import ServiceBus
 from ..errors import InvalidRequest, ServiceBusError
-from .options import add_keys, add_max_message_size, add_prefix, add_url, keyring_of, positive_seconds, url_of
+from . import output
+from .options import add_keys, add_max_message_size, add_prefix, add_timeout, add_url, keyring_of, url_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``servicebus call``."""
-    parser.add_argument("channel", help="such as inventory.request")
-    parser.add_argument("message", help='JSON, such as \'{"type": "stock"}\'')
-    parser.add_argument("--timeout", type=positive_seconds, default=5.0, help="seconds (default 5)")
+    """Add the options of ``servicebus call``."""
+    parser.add_argument("channel", help="channel of the service, such as inventory.request")
+    parser.add_argument("message", help='request as a JSON object, such as \'{"type": "stock"}\'')
+    add_timeout(parser)
     add_prefix(parser, "workers")
     add_max_message_size(parser)
     add_url(parser)
@@ -26,11 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the reply; 1 with one line on standard error when there is none, which says whether the handler ran."""
+    """Print the reply and return 0. When the call fails, report whether the handler ran, and return 1.
+
+    Raises:
+        InvalidRequest: the message is not a JSON object.
+        ConfigurationError: a setting cannot be used.
+    """
     try:
         message = msgspec.json.decode(options.message, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the message is no JSON object: {error}") from error
+        raise InvalidRequest(f"the message is not a JSON object: {error}") from error
     bus = ServiceBus(
         url_of(options),
         service="cli",
@@ -41,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         reply = asyncio.run(_call(bus, options.channel, message, options.timeout))
     except ServiceBusError as error:
-        print(f"servicebus call: {error} ({_fate(error)})", file=sys.stderr)
+        print(f"servicebus call: {error} ({_executed(error)})", file=sys.stderr)
         return 1
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(reply)) + b"\n")
+    output.write(msgspec.json.format(msgspec.json.encode(reply)) + b"\n")
     return 0
 
 
@@ -52,5 +58,5 @@ async def _call(bus: ServiceBus, channel: str, message: dict[str, Any], timeout:
         return await bus.call(channel, message, timeout=timeout)
 
 
-def _fate(error: ServiceBusError) -> str:
+def _executed(error: ServiceBusError) -> str:
     return f"executed: {error.executed}" + (", retryable" if error.retryable else "")

@@ -12,23 +12,27 @@ from ..errors import ConfigurationError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``servicebus demo``, as the replay declares them."""
-    replay = _replay()
-    if replay is not None:
-        replay.add_arguments(parser)
+    """Add the options of ``servicebus demo``, which the demo itself declares."""
+    demo = _demo()
+    if demo is not None:
+        demo.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """0 when every order was accounted for; 2 for a file or an option that cannot be used."""
-    replay = _replay()
-    if replay is None:
+    """Return 0 when every order was accounted for, 2 for a file or an option that cannot be used.
+
+    Raises:
+        ConfigurationError: the three services are not here.
+    """
+    demo = _demo()
+    if demo is None:
         raise ConfigurationError("the demo needs the three services: run it in a checkout of the repository")
-    status: int = replay.main(options)
+    status: int = demo.main(options)
     return status
 
 
-def _replay() -> ModuleType | None:
-    """The demo lives with the services, which only a checkout of the repository has."""
+def _demo() -> ModuleType | None:
+    """Import the demo. It lives beside the services, which only a checkout of the repository has."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

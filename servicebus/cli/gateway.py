@@ -1,43 +1,89 @@
-"""Serve what is exposed over HTTP until SIGTERM, then drain."""
+"""Serve the exposed operations over HTTP until SIGTERM, then drain."""
 
 from __future__ import annotations
 
 import argparse
 
 from ..bus import ServiceBus
-from ..config import DEFAULT_MAX_MESSAGE_SIZE
+from ..config import DEFAULT_BODY_WITHIN, DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MAX_REQUESTS
 from ..errors import LARGEST_MESSAGE
 from ..gateway import Gateway
-from .options import add_keys, add_prefix, add_url, keyring_of, positive_int, positive_seconds, url_of
+from .options import (
+    add_keys,
+    add_prefix,
+    add_timeout,
+    add_url,
+    keyring_of,
+    positive_int,
+    positive_seconds,
+    url_of,
+)
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+"""The TCP port to listen on: the port that other Python web servers use too."""
+HIGHEST_PORT = 65_535
+"""The largest TCP port: the field has 16 bits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``servicebus gateway``."""
+    """Add the options of ``servicebus gateway``."""
     parser.add_argument(
         "--expose",
         type=names,
         required=True,
         metavar="NAMES",
-        help="what may be called, such as inventory.stock,orders",
+        help="services and operations that may be called, such as inventory.stock,orders",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=port, default=8000, help="to listen on; 0 is one that is free (default 8000)")
-    parser.add_argument("--timeout", type=positive_seconds, default=5.0, help="seconds for a call (default 5)")
-    parser.add_argument("--max-body", type=positive_int, default=65_536, metavar="BYTES", help="default 65536")
+    parser.add_argument("--host", default=DEFAULT_HOST, help="address to listen on (default %(default)s)")
     parser.add_argument(
-        "--body-within", type=positive_seconds, default=10.0, metavar="SECONDS", help="for a request to arrive in"
+        "--port", type=port, default=DEFAULT_PORT, help="port to listen on, 0 for a free one (default %(default)s)"
     )
-    parser.add_argument("--max-requests", type=positive_int, default=1024, help="in progress at once (default 1024)")
+    add_timeout(parser)
+    _add_bounds(parser)
     parser.add_argument(
-        "--forward", type=names, default=(), metavar="HEADERS", help="that are let through, such as x-tenant"
+        "--forward",
+        type=names,
+        default=(),
+        metavar="HEADERS",
+        help="HTTP headers that become headers of the bus, such as x-tenant",
     )
     add_prefix(parser, "workers")
     add_url(parser)
     add_keys(parser)
 
 
+def _add_bounds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-body",
+        type=positive_int,
+        default=DEFAULT_MAX_MESSAGE_SIZE,
+        metavar="BYTES",
+        help="size of the largest request body (default %(default)s)",
+    )
+    parser.add_argument(
+        "--body-within",
+        type=positive_seconds,
+        default=DEFAULT_BODY_WITHIN,
+        metavar="SECONDS",
+        help="time for a request to arrive (default %(default)s)",
+    )
+    parser.add_argument(
+        "--max-requests",
+        type=positive_int,
+        default=DEFAULT_MAX_REQUESTS,
+        metavar="N",
+        help="requests in progress at once (default %(default)s)",
+    )
+
+
 def run(options: argparse.Namespace) -> int:
-    """Serve; 0 after a clean drain."""
+    """Serve until a signal comes, and return 0 after a clean drain.
+
+    Raises:
+        ConfigurationError: a setting cannot be used, or the address is taken.
+        Unavailable: the server of the bus cannot be reached.
+    """
     bus = ServiceBus(
         url_of(options),
         service="gateway",
@@ -54,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         max_requests=options.max_requests,
         forward=options.forward,
     )
-    # Twisted makes its reactor when it is imported: no other command is to have one.
+    # Imported here, because Twisted makes its reactor when it is imported, and only this command needs one.
     from ..gateway.server import Address, serve
 
     serve(gateway, Address(options.host, options.port), ", ".join(options.expose))
@@ -62,12 +108,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """An argparse type: names with commas between them."""
+    """Parse names with commas between them, as an argparse type."""
     return tuple(name.strip() for name in text.split(","))
 
 
 def port(text: str) -> int:
-    """An argparse type: a TCP port."""
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    """Parse a TCP port, as an argparse type."""
+    if not text.isdecimal() or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to {HIGHEST_PORT}")
     return int(text)

@@ -1,4 +1,4 @@
-"""The log of a command: one line for each record, and nothing in it that a terminal would obey."""
+"""The log of a command: one line for each record, without characters that control a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class OneLine(logging.Formatter):
-    """Whatever others have put into a message or an exception cannot pass for a record: tracebacks are indented."""
+    """Formats each record as one line and indents tracebacks.
+
+    So text from elsewhere, in a message or an exception, cannot look like a record of its own.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return printable(super().formatMessage(record))
@@ -28,7 +31,7 @@ def _indented(text: str) -> str:
 
 
 def set_up(level: int) -> None:
-    """Log to standard error from now on, unless something else has been set up already."""
+    """Log to standard error from now on, unless the program that runs the command has set up logging already."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine(FORMAT))
     logging.basicConfig(level=level, handlers=[handler])

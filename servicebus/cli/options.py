@@ -5,41 +5,71 @@ from __future__ import annotations
 import argparse
 import math
 
-from ..config import default_url
-from ..errors import ConfigurationError
+from ..config import DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_PREFIX, DEFAULT_TIMEOUT, default_url
+from ..errors import LARGEST_MESSAGE, ConfigurationError
 from ..layers.factory import reaches_other_processes
-from ..security.signing import Keyring
+from ..security import Keyring
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """``--url``, for commands that talk to other processes."""
-    parser.add_argument("--url", help="of the server; SERVICEBUS_URL when not given")
+    """Add ``--url``, for commands that need a server."""
+    parser.add_argument("--url", help="URL of the server (default: SERVICEBUS_URL)")
 
 
 def add_keys(parser: argparse.ArgumentParser) -> None:
-    """``--keys``, for commands whose frames may have to be signed."""
-    parser.add_argument("--keys", metavar="FILE", default="", help="sign with these; SERVICEBUS_KEYS when not given")
+    """Add ``--keys``, for commands that may have to sign frames."""
+    parser.add_argument(
+        "--keys", metavar="FILE", default="", help="sign frames with the keys of this file (default: SERVICEBUS_KEYS)"
+    )
 
 
-def add_prefix(parser: argparse.ArgumentParser, whose: str) -> None:
-    """``--prefix``, for commands that find others on the same server."""
-    parser.add_argument("--prefix", default="asgi", help=f"of every Redis key; that of the {whose} (default asgi)")
+def add_prefix(parser: argparse.ArgumentParser, peers: str = "") -> None:
+    """Add ``--prefix``, which must be the same for all ``peers`` of the command, such as its callers."""
+    same = f", the same as that of the {peers}" if peers else ""
+    parser.add_argument(
+        "--prefix",
+        default=DEFAULT_PREFIX,
+        help=f"beginning of every key on the server{same} (default %(default)s)",
+    )
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add ``--timeout``, for commands that make calls."""
+    parser.add_argument(
+        "--timeout",
+        type=positive_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="time for a call (default %(default)s)",
+    )
 
 
 def add_max_message_size(parser: argparse.ArgumentParser) -> None:
-    """``--max-message-size``, for commands that send or take messages."""
+    """Add ``--max-message-size``, for commands that send or receive messages."""
     parser.add_argument(
-        "--max-message-size", type=positive_int, default=65_536, metavar="BYTES", help="default 65536, at most 1048576"
+        "--max-message-size",
+        type=positive_int,
+        default=DEFAULT_MAX_MESSAGE_SIZE,
+        metavar="BYTES",
+        help=f"size of the largest message (default %(default)s, at most {LARGEST_MESSAGE})",
     )
 
 
 def keyring_of(options: argparse.Namespace) -> Keyring | None:
-    """The keys to sign with, None for the default. Raises ConfigurationError."""
+    """Return the keys of ``--keys``, None when the option was not given: the bus then looks at the environment.
+
+    Raises:
+        ConfigurationError: the file is not a key file, or cannot be read.
+    """
     return Keyring.from_file(options.keys) if options.keys else None
 
 
 def url_of(options: argparse.Namespace) -> str:
-    """The URL to use. Raises ConfigurationError for one that no other process could reach."""
+    """Return the URL to use: ``--url``, or the one in the environment.
+
+    Raises:
+        ConfigurationError: the URL names a layer inside this process, which other processes cannot reach.
+    """
     url: str = options.url or default_url()
     if not reaches_other_processes(url):
         raise ConfigurationError(f"{url} ends with this process: give --url redis://host:6379/0, or set SERVICEBUS_URL")
@@ -47,14 +77,14 @@ def url_of(options: argparse.Namespace) -> str:
 
 
 def positive_int(text: str) -> int:
-    """An argparse type: a whole number above zero."""
+    """Parse a whole number above zero, as an argparse type."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
 
 
 def positive_seconds(text: str) -> float:
-    """An argparse type: a number of seconds above zero."""
+    """Parse a number of seconds above zero, as an argparse type."""
     try:
         seconds = float(text)
     except ValueError:

@@ -47,8 +47,8 @@ def test_call_prints_the_reply_as_json(capsys: pytest.CaptureFixture[str]) -> No
         (["call", CHANNEL, '{"type": "wait"}'], "internal: the handler failed"),
         (["call", CHANNEL, '{"type": "wait", "seconds": 5}', "--timeout", "0.1"], "got no reply before its deadline"),
         (["call", CHANNEL, "{}"], 'a message needs a "type"'),
-        (["call", CHANNEL, "[1]"], "the message is no JSON object"),
-        (["call", CHANNEL, "{"], "the message is no JSON object"),
+        (["call", CHANNEL, "[1]"], "the message is not a JSON object"),
+        (["call", CHANNEL, "{"], "the message is not a JSON object"),
         (["call", "no channel", '{"type": "x"}'], "is no channel name"),
         (["call", CHANNEL, '{"type": "x"}', "--url", "redis://127.0.0.1:1"], "no server at redis://127.0.0.1:1"),
         (["call", CHANNEL, '{"type": "x"}', "--url", "memory://"], "ends with this process"),
@@ -58,7 +58,7 @@ def test_call_prints_the_reply_as_json(capsys: pytest.CaptureFixture[str]) -> No
         (["health", "--url", "unix:///no/where"], "no server at unix:///no/where"),
     ],
 )
-def test_what_went_wrong_is_said_in_one_line_and_the_exit_code_is_one(
+def test_a_failure_is_reported_in_one_line_and_exits_with_one(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert main(arguments) == 1
@@ -86,7 +86,7 @@ def test_a_call_that_failed_says_whether_the_handler_ran(
     assert capsys.readouterr().err.endswith(f" {fate}\n")
 
 
-def test_a_call_may_be_as_large_as_the_option_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_bounds_the_size_of_a_call(capsys: pytest.CaptureFixture[str]) -> None:
     large = json.dumps({"type": "echo", "text": "x" * 2000})
     assert main(["call", CHANNEL, large, "--max-message-size", "1000"]) == 1
     assert "is over the limit of 1000" in capsys.readouterr().err
@@ -122,7 +122,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("command", ["worker", "acl"])
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_module_that_cannot_be_imported_is_said_in_one_line(
+def test_a_module_that_cannot_be_imported_is_reported_in_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -138,7 +138,7 @@ def test_a_module_that_cannot_be_imported_is_said_in_one_line(
     assert printed.count("\n") == 1
 
 
-def test_where_it_went_wrong_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
+def test_verbose_shows_where_an_error_was_raised(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("1 / 0\n")
     for asked in ((), ("--verbose",)):
         ended = servicebus(*asked, "acl", "broken", PYTHONPATH=str(tmp_path))
@@ -149,7 +149,7 @@ def test_where_it_went_wrong_is_shown_to_who_asks_for_it(tmp_path: Path) -> None
         assert ("Traceback" in ended.stderr, 'broken.py", line 1' in ended.stderr) == (bool(asked), bool(asked))
 
 
-def test_health_is_ok_when_the_server_answers_and_the_channels_have_workers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_is_ok_when_the_server_answers_and_channels_have_workers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health"]) == 0
     assert main(["health", CHANNEL]) == 0
     assert capsys.readouterr().out == "ok\nok\n"
@@ -185,7 +185,7 @@ def test_health_waits_for_a_worker_to_come(own_server: Server, tmp_path: Path) -
         ["health", "--wait", "-1"],
     ],
 )
-def test_what_is_not_understood_exits_with_two(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_wrong_arguments_exit_with_two(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -214,16 +214,39 @@ def test_the_command_line_runs_as_a_module(served: str) -> None:
     assert json.loads(ended.stdout) == {"type": "echo", "caller": "cli"}
 
 
-def test_a_reader_that_goes_away_is_no_reason_for_a_traceback(served: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments", [("call", CHANNEL, '{"type": "echo"}'), ("call", CHANNEL, '{"type": "closed"}'), ("--help",)]
+)
+def test_a_closed_output_is_not_a_reason_for_a_traceback(
+    served: str, unbuffered: str, arguments: tuple[str, ...]
+) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "servicebus", "call", CHANNEL, '{"type": "echo"}', "--url", served],
+        [sys.executable, "-m", "servicebus", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env=environment(PYTHONUNBUFFERED=unbuffered, SERVICEBUS_URL=served),
     )
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     with process.stderr:
-        assert process.stderr.read() == b""
+        printed = process.stderr.read()
+    assert b"Traceback" not in printed
+    assert b"Exception ignored" not in printed
+    assert process.wait(10) in (0, 1)
+
+
+def test_a_closed_standard_error_ends_a_command_with_one(served: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "servicebus", "call", CHANNEL, '{"type": "closed"}', "--url", served],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(PYTHONUNBUFFERED=""),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stderr.close()
+    with process.stdout:
+        assert process.stdout.read() == b""
     assert process.wait(10) == 1
