@@ -14,7 +14,7 @@ from channels.exceptions import ChannelFull
 
 from servicebus.layers.redis import RedisChannelLayer
 
-from .timing import MS, allowed
+from .timing import LONG, MS, allowed
 
 ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("SERVICEBUS_TEST_SCALE", "1"))
@@ -25,7 +25,7 @@ class Make(Protocol):
     def __call__(self, **options: Any) -> RedisChannelLayer: ...
 
 
-async def received(layer: Any, channel: str, within: float = 5000 * MS) -> dict[str, Any]:
+async def received(layer: Any, channel: str, within: float = LONG) -> dict[str, Any]:
     """The next message. Fails when none comes."""
     message: dict[str, Any] = await asyncio.wait_for(layer.receive(channel), within)
     return message

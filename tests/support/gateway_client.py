@@ -10,6 +10,8 @@ from typing import Any
 
 from servicebus.gateway import Gateway
 
+from .timing import LONG
+
 JSON = (b"content-type", b"application/json")
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -55,7 +57,7 @@ class Exchange:
         self._incoming.put_nowait({"type": "http.disconnect"})
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG):
             await self.task
         return Answer(self.sent)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .timing import eventually_sync
+from .timing import LONG, eventually_sync
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +66,7 @@ class Worker:
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def ended(self, within: float = 10.0) -> int:
+    def ended(self, within: float = LONG) -> int:
         """Its exit code."""
         return self.process.wait(within)
 
@@ -76,7 +76,7 @@ def worker(directory: Path, url: str, *arguments: str, processes: int = 1) -> It
     """A worker that serves; its process is ended at the end, whatever happens."""
     started = Worker(directory / "worker.log", "tests.support.workshop", "--url", url, *arguments)
     try:
-        eventually_sync(lambda: started.is_serving(processes), within=20.0)
+        eventually_sync(lambda: started.is_serving(processes), within=LONG)
         yield started
     finally:
         for pid in [*children_of(started), started.process.pid]:

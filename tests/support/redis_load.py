@@ -11,12 +11,14 @@ from itertools import count
 from typing import Any
 
 from servicebus import Service, ServiceBus, ServiceBusError
+from servicebus.config import DEFAULT_PRESENCE_TTL
 from servicebus.testing.checker import GRACE, problems
 from servicebus.testing.history import Event, Recorder
 
 from .shop import serving_all
 from .timing import (
     LAG,
+    LONG,
     MS,
     Stopwatch,
     allowed,
@@ -47,9 +49,12 @@ class Load:
         self._pending: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def on(self, url: str) -> AsyncIterator[ServiceBus]:
+    async def on(self, url: str, presence_ttl: float = DEFAULT_PRESENCE_TTL) -> AsyncIterator[ServiceBus]:
         """Serve the channels, and load them for the duration of the block. Yields the caller's bus."""
-        async with ServiceBus(url, service="worker") as worker, ServiceBus(url, service="tests") as bus:
+        async with (
+            ServiceBus(url, service="worker", presence_ttl=presence_ttl) as worker,
+            ServiceBus(url, service="tests") as bus,
+        ):
             async with serving_all(worker, self.services, 256):
                 await bus.wait_for_workers(*self.channels)
                 async with self._flowing(bus):
@@ -62,7 +67,7 @@ class Load:
     def events(self) -> list[Event]:
         return self._recorder.events
 
-    async def served(self, within: float = 15.0) -> None:
+    async def served(self, within: float = LONG) -> None:
         """Wait until each channel has served a row of calls without an error between them."""
         self._rows.clear()
         await eventually(lambda: all(self._rows[channel] >= ROW for channel in self.channels), within)

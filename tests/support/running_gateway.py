@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .processes import ROOT, end, environment
-from .timing import eventually_sync
+from .timing import LONG, eventually_sync
 
 READY = re.compile(r"serving .* at http://127\.0\.0\.1:(\d+)")
 
@@ -86,7 +86,7 @@ class GatewayProcess:
     def post(self, path: str, body: bytes = b"{}", head: bytes = b"") -> Reply:
         return self.ask(posting(path, body, head))
 
-    def ended(self, within: float = 10.0) -> int:
+    def ended(self, within: float = LONG) -> int:
         """Its exit code after SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within)
@@ -97,7 +97,7 @@ def gateway(directory: Path, url: str, *arguments: str) -> Iterator[GatewayProce
     """A gateway that serves; its process is ended at the end, whatever happens."""
     started = GatewayProcess(directory / "gateway.log", "--url", url, *arguments)
     try:
-        eventually_sync(lambda: started.port > 0, within=20.0)
+        eventually_sync(lambda: started.port > 0, within=LONG)
         yield started
     finally:
         end(started.process.pid)

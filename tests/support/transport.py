@@ -18,7 +18,7 @@ from servicebus.layers.limits import Limits
 from servicebus.protocol.codec import MAX_FRAME, encode_frame
 from servicebus.protocol.credit import Credit
 
-from .timing import MS, eventually
+from .timing import LONG, MS, eventually
 
 
 class Delivery:
@@ -37,7 +37,7 @@ class Delivery:
         self.settled.set_result(error)
 
     async def outcome(self) -> ServiceBusError | None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG):
             error: ServiceBusError | None = await self.settled
         return error
 

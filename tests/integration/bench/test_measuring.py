@@ -16,7 +16,7 @@ from bench.quiet import Quiet
 from bench.server_info import Observer, commands_of_scripts, difference
 from servicebus.testing.servers import Server, is_running
 
-from ...support.timing import MS, Stopwatch
+from ...support.timing import LONG, MS, Stopwatch
 
 ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
@@ -123,5 +123,5 @@ async def test_a_run_waits_for_a_quiet_machine_no_longer_than_its_patience(monke
 async def test_a_run_does_not_wait_for_a_machine_that_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.quiet.QUIET", 2.0)  # every machine is that quiet
     monkeypatch.setattr("bench.quiet.WINDOW", 5 * MS)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         await Quiet(patience=3600).wait()

@@ -17,7 +17,7 @@ from bench.peers import FLOORS, MODULES, OURS, PEERS, load
 from servicebus.testing.servers import is_running
 
 from ...support.processes import ROOT, environment
-from ...support.timing import eventually_sync
+from ...support.timing import LONG, eventually_sync
 
 SHORT = ("--repeats", "1", "--seconds", "0.05")
 SMOKE: dict[str, tuple[str, ...]] = {
@@ -118,7 +118,7 @@ def test_sigterm_ends_a_run_and_everything_that_it_started() -> None:
     command = [sys.executable, "-m", "bench", "rpc", "--peers", OURS, "--seconds", "60"]
     run = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        eventually_sync(lambda: len(descendants(run.pid)) >= 4, within=20.0)  # guard, server, worker, driver
+        eventually_sync(lambda: len(descendants(run.pid)) >= 4, within=LONG)  # guard, server, worker, driver
         started = descendants(run.pid)
         run.send_signal(signal.SIGTERM)
         assert run.wait(20) != 0

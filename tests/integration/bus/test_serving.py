@@ -15,6 +15,7 @@ from servicebus import NoWorkers, Service, ServiceBus, WorkerLost
 
 from ...support.shop import CHANNEL, calling
 from ...support.timing import (
+    LONG,
     MS,
     Stopwatch,
     allowed,
@@ -72,7 +73,7 @@ async def test_while_a_worker_drains_calls_are_told_that_nobody_serves(url: str)
         call = asyncio.create_task(bus.call(CHANNEL, {"type": "block_until_told"}))
         await eventually(lambda: draining.started == 1)
         closing = asyncio.create_task(stack.aclose())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG):
             while await bus.workers(CHANNEL):
                 await asyncio.sleep(MS)
         assert not closing.done()

@@ -22,7 +22,7 @@ from ...support.shop import (
     Reserved,
     calling,
 )
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 
 
 def shop(seen: list[Any]) -> Service:
@@ -131,7 +131,7 @@ async def test_a_thread_that_waits_when_the_bus_closes_gets_an_error(url: str) -
         await started.wait()
         await bus.close()
         with pytest.raises(servicebus.SendUnknown, match="the bus was closed"):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, LONG)
 
 
 def threads_of_the_bus() -> list[str]:

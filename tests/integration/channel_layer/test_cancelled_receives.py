@@ -20,6 +20,7 @@ from ...support.channel_tools import (
 )
 from ...support.timing import (
     LAG,
+    LONG,
     MS,
     Stopwatch,
     allowed,
@@ -152,7 +153,7 @@ async def test_the_first_of_many_who_wait_is_served_first(layer: RedisChannelLay
     for n in range(9):
         await layer.send(channel, {"n": n})
     rest = [one for one in waiting if one is not waiting[3]]
-    assert [(await asyncio.wait_for(one, 2))["n"] for one in rest] == list(range(9))
+    assert [(await asyncio.wait_for(one, LONG))["n"] for one in rest] == list(range(9))
 
 
 async def test_consumers_that_make_a_task_per_message_and_cancel_on_exit(layer: RedisChannelLayer) -> None:

@@ -15,7 +15,7 @@ from servicebus.protocol.credit import Credit
 from servicebus.testing.servers import Server
 
 from ...support.channel_tools import Make, numbers, received
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 
 ROUNDS = 200
 
@@ -198,7 +198,7 @@ async def test_what_went_lost_in_an_outage_closes_it_for_no_longer_than_it_could
             await received(layer, channel)
         return layer._process.in_flight.is_empty
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while not await is_open():
             await asyncio.sleep(50 * MS)
 

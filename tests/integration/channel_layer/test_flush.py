@@ -15,7 +15,7 @@ from ...support.channel_tools import (
     numbers,
     received,
 )
-from ...support.timing import Stopwatch, allowed
+from ...support.timing import LONG, Stopwatch, allowed
 
 
 async def test_it_empties_everything_and_the_layer_stays_usable(layer: RedisChannelLayer) -> None:
@@ -71,7 +71,7 @@ async def test_whoever_waits_goes_on_waiting(layer: RedisChannelLayer) -> None:
     await layer.flush()
     for name in (channel, "a"):
         await layer.send(name, {"n": 1})
-    assert [(await asyncio.wait_for(one, 2))["n"] for one in waiting] == [1, 1]
+    assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
 
 
 async def test_it_leaves_other_prefixes_and_their_likes_alone(make: Make) -> None:
@@ -116,5 +116,5 @@ def test_after_use_in_several_loops(make_any: Make, rounds: int) -> None:
         async_to_sync(layer.send)(channel, {"n": n})
         with Stopwatch() as watch:
             async_to_sync(layer.flush)()
-        assert watch.seconds < 1
+        assert watch.seconds < allowed(1.0)
     async_to_sync(nothing)(layer, channel)

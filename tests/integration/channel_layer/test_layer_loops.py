@@ -22,7 +22,7 @@ from ...support.channel_tools import (
     python,
     received,
 )
-from ...support.timing import eventually_sync
+from ...support.timing import LONG, eventually_sync
 
 
 def in_loop(work: Callable[[], Any]) -> Any:
@@ -140,7 +140,7 @@ async def test_a_receive_that_waits_goes_on_after_close_pools(make_any: Make) ->
     await layer.close_pools()
     for name in (channel, "a"):
         await layer.send(name, {"n": 1})
-    assert [(await asyncio.wait_for(one, 2))["n"] for one in waiting] == [1, 1]
+    assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
 
 
 def test_closing_what_was_never_used(make: Make) -> None:

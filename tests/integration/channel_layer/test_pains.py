@@ -22,7 +22,7 @@ from servicebus.testing.proxy import proxied
 from servicebus.testing.servers import Cluster, Server
 
 from ...support.channel_tools import drained, numbers, received
-from ...support.timing import MS
+from ...support.timing import LONG, MS
 
 BACKEND = os.environ.get("SERVICEBUS_TEST_BACKEND", "servicebus.layers.redis.RedisChannelLayer")
 
@@ -50,7 +50,7 @@ async def test_01_an_idle_receive_goes_on_waiting(new: New) -> None:
     await asyncio.sleep(5.5)
     for channel in channels:
         await layer.send(channel, {"n": 1})
-    assert [(await asyncio.wait_for(one, 2))["n"] for one in waiting] == [1, 1]
+    assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
 
 
 async def test_02_a_cancelled_receive_loses_nothing(new: New) -> None:
@@ -103,9 +103,9 @@ async def test_05_two_prefixes_do_not_starve_each_other(new: New) -> None:
     await asyncio.sleep(50 * MS)
     also_waiting = asyncio.ensure_future(layer.receive(second))
     await layer.send(second, {"n": 2})
-    assert (await asyncio.wait_for(also_waiting, 2))["n"] == 2
+    assert (await asyncio.wait_for(also_waiting, LONG))["n"] == 2
     await layer.send(first, {"n": 1})
-    assert (await asyncio.wait_for(waiting, 2))["n"] == 1
+    assert (await asyncio.wait_for(waiting, LONG))["n"] == 1
 
 
 async def test_06_one_slow_consumer_does_not_fill_the_others(new: New) -> None:
@@ -147,7 +147,7 @@ async def test_08_a_dropped_connection_does_not_reach_the_consumer(new: New, ser
         for channel in channels:
             await sender.send(channel, {"n": 1})
         try:
-            assert [(await asyncio.wait_for(one, 3))["n"] for one in waiting] == [1, 1]
+            assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
         finally:
             await layer.close_pools()
 
@@ -184,7 +184,7 @@ async def test_11_a_listener_stays_in_its_group(new: New) -> None:
     waiting = asyncio.ensure_future(layer.receive(channel))
     await asyncio.sleep(2.5)
     await layer.group_send("g", {"n": 1})
-    assert (await asyncio.wait_for(waiting, 2))["n"] == 1
+    assert (await asyncio.wait_for(waiting, LONG))["n"] == 1
 
 
 async def test_12_nothing_is_delivered_after_its_expiry(new: New) -> None:
@@ -230,5 +230,5 @@ async def test_15_several_loops_receive_at_once(new: New) -> None:
     await layer.send(second, {"n": 2})
     await asyncio.to_thread(thread.join)
     await layer.send(first, {"n": 1})
-    assert (await asyncio.wait_for(waiting, 2))["n"] == 1
+    assert (await asyncio.wait_for(waiting, LONG))["n"] == 1
     assert got == [{"n": 2}]

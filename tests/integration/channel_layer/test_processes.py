@@ -26,7 +26,7 @@ from ...support.channel_tools import (
     python,
     received,
 )
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 
 WORKER = """
 import asyncio, sys
@@ -215,7 +215,7 @@ async def test_receive_waits_through_restarts_of_the_server(own_server: Server, 
             assert not waiting.done()
             await own_server.restart()
             await sent(layer, channel, n)
-            assert (await asyncio.wait_for(waiting, 5))["n"] == n
+            assert (await asyncio.wait_for(waiting, LONG))["n"] == n
     finally:
         await layer.close_pools()
 
@@ -252,7 +252,7 @@ async def test_a_layer_is_made_before_its_server(own_server: Server) -> None:
         await own_server.restart()
         for name in (channel, "a"):
             await sent(layer, name, 1)
-        assert [(await asyncio.wait_for(one, 5))["n"] for one in waiting] == [1, 1]
+        assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
     finally:
         await layer.close_pools()
 

@@ -20,7 +20,7 @@ from servicebus import ServiceBus, ServiceBusError, WorkerLost
 from servicebus.testing.servers import Server
 
 from ...support.processes import ROOT, environment
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 
 OURS = "servicebus.layers.redis.RedisChannelLayer"
 CHANNELS_REDIS = "channels_redis.core.RedisChannelLayer"
@@ -84,7 +84,7 @@ async def test_runworker_serves_calls_and_events_of_a_bus_on_the_same_server(sit
 async def test_two_runworkers_share_the_work_and_each_message_runs_once(site: Site, server: Server) -> None:
     with site.runworker(CHANNEL) as one, site.runworker(CHANNEL) as other:
         async with ServiceBus(server.url, timeout=20.0) as bus:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(LONG):
                 while await bus.workers(CHANNEL) < 2:
                     await asyncio.sleep(20 * MS)
             pids = await bus.gather(*((CHANNEL, enter(n, seconds=0.001)) for n in range(400)))
@@ -115,7 +115,7 @@ async def test_a_worker_that_is_interrupted_tells_its_callers_so(site: Site, ser
             process.send_signal(signal.SIGINT)
             with pytest.raises(WorkerLost):
                 await calling
-            assert await asyncio.to_thread(process.wait, 10.0) == 0
+            assert await asyncio.to_thread(process.wait, LONG) == 0
             assert await bus.workers(CHANNEL) == 0
     assert "Traceback" not in site.log, site.log
 
@@ -131,7 +131,7 @@ class History:
 
     async def grows(self, served: int) -> None:
         """Wait until more than ``served`` calls have been served."""
-        await eventually(lambda: len(self.values) > served, within=20_000 * MS)
+        await eventually(lambda: len(self.values) > served, within=LONG)
 
     async def keep_calling(self, bus: ServiceBus, numbers: Iterator[int], stop: asyncio.Event) -> None:
         while not stop.is_set():

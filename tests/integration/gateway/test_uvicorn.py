@@ -16,7 +16,7 @@ from servicebus.testing.servers import Server
 
 from ...support.gateway_desk import Sleeper
 from ...support.running_gateway import posting
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def port(server: Server, sleeper: Sleeper) -> AsyncIterator[int]:
 
 
 async def first_line(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         return await reader.readline()
 
 

@@ -14,7 +14,7 @@ from servicebus import ConfigurationError, ServiceBus, Unavailable
 from servicebus.layers.redis.embedded import EmbeddedServer, find_server
 from servicebus.testing.servers import Admin, is_running
 
-from ...support.timing import eventually, eventually_sync
+from ...support.timing import LONG, eventually, eventually_sync
 
 
 def install(directory: Path, name: str, says: str) -> str:
@@ -136,9 +136,9 @@ def test_it_ends_with_its_owner_however_that_ends(number: int) -> None:
         path = Path(owner.stdout.readline().decode().strip().removeprefix("unix://"))
         guard, process = guard_and_server(path)
         os.kill(owner.pid, number)
-        owner.wait(10)
-    eventually_sync(lambda: not is_running(process) and not is_running(guard), within=3.0)
-    eventually_sync(lambda: not path.parent.exists(), within=1.0)
+        owner.wait(LONG)
+    eventually_sync(lambda: not is_running(process) and not is_running(guard), within=LONG)
+    eventually_sync(lambda: not path.parent.exists(), within=LONG)
 
 
 async def test_a_signal_to_the_group_of_its_owner_does_not_reach_it() -> None:

@@ -19,7 +19,7 @@ from servicebus.testing.proxy import proxied
 from servicebus.testing.servers import Server
 
 from ...support.shop import CHANNEL, calling
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 from ...support.transport import (
     Reader,
     left_in,
@@ -133,7 +133,7 @@ async def test_a_primary_that_becomes_a_replica_refuses_and_is_served_again_once
 
 async def answered(bus: ServiceBus) -> None:
     """Until a call is served again."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while True:
             try:
                 await bus.call(CHANNEL, {"type": "echo"}, timeout=0.3)

@@ -17,7 +17,7 @@ from servicebus.testing.servers import Cluster, Server
 
 from ...support.certificates import HOUR, Authority
 from ...support.shop import CHANNEL, calling
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 
 Secured = Callable[[Path], AbstractAsyncContextManager[Proxy]]
 
@@ -131,7 +131,7 @@ async def in_front_of(cluster: Cluster, certificate: Path) -> AsyncIterator[list
             proxies.append(await stack.enter_async_context(proxied(node.path, tls=context(certificate))))
             node.run("CONFIG", "SET", "cluster-announce-port", proxies[-1].port)
         ports = [proxy.port for proxy in proxies]
-        await eventually(lambda: all(names_all(node, ports) for node in cluster.nodes), within=15.0)
+        await eventually(lambda: all(names_all(node, ports) for node in cluster.nodes), within=LONG)
         yield ports
 
 

@@ -38,7 +38,7 @@ from ...support.keys import (
     push,
 )
 from ...support.shop import CHANNEL, Closed
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ async def test_what_waited_for_a_server_that_came_back_is_signed_for_its_new_pri
 async def more(shop: Shop, number: int) -> None:
     """Return when so many more have run."""
     before = len(shop.ran)
-    await eventually(lambda: len(shop.ran) >= before + number, within=20.0)
+    await eventually(lambda: len(shop.ran) >= before + number, within=LONG)
 
 
 async def moved(cluster: Cluster, channel: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from servicebus import ServiceBus, Unavailable
 from servicebus.testing.servers import Cluster
 
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 
 
 def test_a_started_cluster_serves_all_slots(cluster: Cluster) -> None:
@@ -54,10 +54,10 @@ def test_a_slot_in_transit_redirects_clients_for_missing_keys(own_cluster: Clust
 async def test_a_replica_replaces_a_killed_primary(own_cluster: Cluster) -> None:
     first, second = own_cluster.shard(2)
     assert own_cluster.kill_primary(2) is first
-    await eventually(lambda: own_cluster.primary(2) is second, within=15.0)
+    await eventually(lambda: own_cluster.primary(2) is second, within=LONG)
     assert own_cluster.node_of("a") is second
     await first.restart()
-    await eventually(lambda: first.role == "slave", within=15.0)
+    await eventually(lambda: first.role == "slave", within=LONG)
     await own_cluster.settled()
     assert own_cluster.primary(2) is second
 
@@ -83,7 +83,7 @@ async def test_other_slots_are_served_while_a_primary_is_down() -> None:
         dead, living = cluster.primary(2), cluster.primary(0)
         key = next(key for key in "abcdef" if cluster.node_of(key) is living)
         assert cluster.kill_primary(2) is dead
-        await eventually(lambda: b"fail" in living.run("CLUSTER", "NODES"), within=15.0)
+        await eventually(lambda: b"fail" in living.run("CLUSTER", "NODES"), within=LONG)
         assert living.run("SET", key, "v", "EX", 100) == b"OK"
         await dead.restart()
         await cluster.settled()

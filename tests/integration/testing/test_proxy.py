@@ -19,7 +19,7 @@ from servicebus import ServiceBus
 from servicebus.testing.proxy import Proxy, proxied
 from servicebus.testing.servers import Server
 
-from ...support.timing import MS, Stopwatch, eventually
+from ...support.timing import LONG, MS, Stopwatch, eventually
 
 PONG = b"+PONG\r\n"
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -50,7 +50,7 @@ async def client(proxy: Proxy) -> AsyncIterator[Client]:
 
 async def what_comes_before_the_end(client: Client) -> bytes:
     found = b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG):
         with suppress(ConnectionResetError):
             while data := await client[0].read(1):
                 found += data
@@ -59,7 +59,7 @@ async def what_comes_before_the_end(client: Client) -> bytes:
 
 async def asked(client: Client, request: bytes = b"PING\r\n", size: int = len(PONG)) -> bytes:
     client[1].write(request)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG):
         return await client[0].readexactly(size)
 
 
@@ -87,7 +87,7 @@ async def test_jitter_keeps_the_order(proxy: Proxy, client: Client) -> None:
     for number in range(50):
         client[1].write(b"ECHO %02d\r\n" % number)
         await asyncio.sleep(MS)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         answers = [await client[0].readexactly(8) for _ in range(50)]
     assert answers == [b"$2\r\n%02d\r\n" % number for number in range(50)]
 
@@ -111,7 +111,7 @@ async def test_a_black_hole_swallows_until_it_is_over(proxy: Proxy, client: Clie
         async with asyncio.timeout(50 * MS):
             await client[0].read(1)
     proxy.heal()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LONG):
         assert await client[0].readexactly(len(PONG)) == PONG
 
 
@@ -122,7 +122,7 @@ async def test_a_proxy_stops_while_it_swallows(server: Server) -> None:
         proxy.black_hole = True
         client[1].write(b"PING\r\n")
         await eventually(lambda: proxy.connections == 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG):
             await proxy.stop()
         assert await what_comes_before_the_end(client) == b""
 

@@ -8,7 +8,7 @@ import pytest
 from servicebus import ServiceBus, Unavailable
 from servicebus.testing.servers import Admin, SentinelGroup, Server
 
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 
 
 def port_of_primary(sentinel: Server) -> int:
@@ -46,8 +46,8 @@ async def test_a_revived_primary_becomes_a_replica_of_the_new_one(own_sentinel: 
 async def test_a_paused_primary_is_replaced(own_sentinel: SentinelGroup) -> None:
     first = own_sentinel.primary
     with first.standing_still():
-        await eventually(lambda: own_sentinel.primary is not first and own_sentinel.agreed(), within=15.0)
-    await eventually(lambda: first.role == "slave", within=15.0)
+        await eventually(lambda: own_sentinel.primary is not first and own_sentinel.agreed(), within=LONG)
+    await eventually(lambda: first.role == "slave", within=LONG)
 
 
 async def test_servers_and_sentinels_require_the_passwords_in_the_url() -> None:

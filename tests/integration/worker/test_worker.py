@@ -16,6 +16,7 @@ from servicebus.worker.loading import load_service
 from ...support import workshop
 from ...support.processes import Worker, servicebus, worker
 from ...support.timing import (
+    LONG,
     MS,
     Stopwatch,
     allowed,
@@ -130,7 +131,7 @@ async def test_a_killed_process_is_replaced_and_all_end_with_the_supervisor(own_
             assert len(before) == 2
             assert await bus.workers(CHANNEL) == 2
             os.kill(before[0], signal.SIGKILL)
-            await eventually(lambda: process.is_serving(3), within=10.0)
+            await eventually(lambda: process.is_serving(3), within=LONG)
             after = process.children
             assert (len(after), before[0] in after, before[1] in after) == (2, False, True)
             answers = await bus.gather(*[(CHANNEL, {"type": "pid"})] * 200)

@@ -18,7 +18,7 @@ from servicebus.testing.servers.server import follows
 
 from ...system.faults.conftest import Record
 from ..redis_load import from_now_on
-from ..timing import MS, eventually
+from ..timing import LONG, MS, eventually
 
 MESSAGES, CALLS = "messages", "calls"
 CAPACITY = 200_000
@@ -76,7 +76,7 @@ async def replicated(lag: float) -> AsyncIterator[Pair]:
         async with proxied(first.path) as link:
             link.delay = lag
             second.run("REPLICAOF", HOST, link.port)
-            await eventually(lambda: follows(second), within=15.0)
+            await eventually(lambda: follows(second), within=LONG)
             await from_now_on()
             yield Pair(first, second, link)
 
@@ -131,7 +131,7 @@ class Side:
     async def served(self) -> None:
         """Wait until a row of calls has been answered."""
         self._row = 0
-        await eventually(lambda: self._row >= ROW, within=15.0)
+        await eventually(lambda: self._row >= ROW, within=LONG)
 
     def leave(self, server: Server) -> None:
         """Whoever of this side is connected to the server is thrown out."""

@@ -55,7 +55,7 @@ from ...support.faults.users import (
     password_of,
     url_of,
 )
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 from .conftest import Figures
 
 CALLS = 200
@@ -113,7 +113,7 @@ async def reconnected(server: Server, web: ServiceBus) -> None:
 
 
 async def placed_again(web: ServiceBus) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while True:
             try:
                 return await place(web, 1)
@@ -318,7 +318,7 @@ async def test_a_bus_under_the_name_of_another_says_what_it_may_not_read_and_sta
         connected = locked.clients()
         assert "NOPERM" in caplog.text
         locked.run("ACL", "SETUSER", "web", f"(+blmpop ~asgi:{{{inbox_mark('else')}*!}})")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG):
             while await answered(bus) != 2:
                 await asyncio.sleep(100 * MS)
         assert locked.clients() == connected
@@ -349,7 +349,7 @@ async def test_callers_without_scripts_are_told_what_to_run_and_go_on_once_that_
         for _ in range(FLUSHES):
             locked.run("SCRIPT", "FLUSH")
             calls = (web.call("orders.request", {"type": "place", "n": n}) for n in range(20))
-            async with asyncio.timeout(10):  # nothing that the caller says of its own accord helps the last one along
+            async with asyncio.timeout(LONG):  # nothing that the caller says of its own accord helps the last one along
                 outcomes = await asyncio.gather(*calls, web.workers("orders.request"), return_exceptions=True)
             told += map(missing, outcomes)
             load_scripts(locked)

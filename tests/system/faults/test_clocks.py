@@ -19,7 +19,7 @@ from ...support.faults.calls import Calls
 from ...support.faults.clockwork import CHANNEL
 from ...support.faults.worker_site import HISTORY
 from ...support.processes import Worker
-from ...support.timing import MS, allowed, eventually
+from ...support.timing import LONG, MS, allowed, eventually
 from .conftest import Figures, Record
 
 HOUR = 3600.0
@@ -35,7 +35,7 @@ async def worker_that_is_fast_by(
     monkeypatch.setenv("SERVICEBUS_TEST_CLOCK", str(seconds))
     started = Worker(directory / "worker.log", "tests.support.faults.clockwork", "--url", url, "--concurrency", "4")
     try:
-        await eventually(lambda: f"serving {CHANNEL}" in started.log, within=20.0)
+        await eventually(lambda: f"serving {CHANNEL}" in started.log, within=LONG)
         yield started
     finally:
         started.process.kill()
@@ -83,7 +83,7 @@ async def test_a_worker_whose_clock_is_an_hour_off_and_jumps_keeps_every_deadlin
 
 
 async def jumped(bus: ServiceBus, to: float) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while abs((await bus.call(CHANNEL, {"type": "left"}))[1] - time.time() - to) > 5:
             await asyncio.sleep(MS)
 

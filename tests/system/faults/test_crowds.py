@@ -16,7 +16,7 @@ from servicebus.testing.servers import Cluster, Server
 
 from ...support.faults.crowd import CHANNEL
 from ...support.processes import ROOT, end, environment
-from ...support.timing import MS, allowed, eventually
+from ...support.timing import LONG, MS, allowed, eventually
 from .conftest import Figures
 
 AT_ONCE = 10_000
@@ -48,7 +48,7 @@ async def test_ten_thousand_calls_at_once_on_one_server_need_two_connections(
     async with ServiceBus(own_server.url) as worker, worker.serving(waiting.service, concurrency=AT_ONCE):
         async with ServiceBus(own_server.url, service="crowd") as bus:
             calls = [asyncio.create_task(bus.call(CHANNEL, {"type": "wait"}, timeout=60.0)) for _ in range(AT_ONCE)]
-            await eventually(lambda: waiting.begun == AT_ONCE, within=20.0)
+            await eventually(lambda: waiting.begun == AT_ONCE, within=LONG)
             assert bus.pending == AT_ONCE
             used = connections(own_server)
             waiting.go_on.set()
@@ -72,7 +72,7 @@ async def test_ten_thousand_calls_at_once_on_a_cluster_need_one_connection_for_e
             for waiting in several
             for _ in range(each)
         ]
-        await eventually(lambda: sum(waiting.begun for waiting in several) == AT_ONCE, within=20.0)
+        await eventually(lambda: sum(waiting.begun for waiting in several) == AT_ONCE, within=LONG)
         used = connections(*cluster.nodes)
         for waiting in several:
             waiting.go_on.set()
@@ -109,10 +109,10 @@ async def test_nothing_is_left_of_callers_that_were_killed_while_they_waited(
                 end(pid)
             await eventually(lambda: connections(own_server) == 0)
         waiting.go_on.set()
-        await eventually(lambda: worker.counters.handled == calls, within=20.0)
+        await eventually(lambda: worker.counters.handled == calls, within=LONG)
         await asyncio.sleep(50 * MS)
         left = len(own_server.all_keys("*!}"))
     assert left == PROCESSES * BUSES
-    gone = await eventually(lambda: not own_server.all_keys(), within=10.0)
+    gone = await eventually(lambda: not own_server.all_keys(), within=LONG)
     figures(26, f"{calls} callers killed: {left} keys, 0 after {gone:.1f} s (TTL {EXPIRY + 1:.1f} s)")
     assert gone <= allowed(EXPIRY + 1 + 1)

@@ -19,7 +19,7 @@ from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.servers import Server
 
 from ...support.faults.sizes import sized
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 from .conftest import Figures
 
 CHANNEL = "shop.request"
@@ -58,7 +58,7 @@ async def fed(server: Server, channel: str, frames: Iterator[bytes]) -> int:
         server.run("RPUSH", key, *batch)
         server.run("PEXPIRE", key, 10_000)
         sent += len(batch)
-        await eventually(lambda: server.run("LLEN", key) == 0, within=20.0)
+        await eventually(lambda: server.run("LLEN", key) == 0, within=LONG)
     return sent
 
 

@@ -19,7 +19,7 @@ from ...support.faults.calls import Calls
 from ...support.faults.local import served, site
 from ...support.faults.worker_site import CHANNEL
 from ...support.shop import calling
-from ...support.timing import MS
+from ...support.timing import LONG, MS
 from .conftest import Figures, Record
 
 CUTS = 1000
@@ -55,7 +55,7 @@ async def test_a_call_cut_off_between_execution_and_answer_runs_once_and_its_cal
 
 async def linked(bus: ServiceBus) -> None:
     """Wait for a connection that answers: one that is to be cut does not."""
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(LONG):
         while True:
             with suppress(ServiceBusError):
                 await bus.workers(CHANNEL)

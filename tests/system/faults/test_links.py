@@ -16,7 +16,7 @@ from ...support.faults.calls import Calls
 from ...support.faults.local import served, site
 from ...support.faults.sizes import sized
 from ...support.faults.worker_site import CHANNEL
-from ...support.timing import MS, allowed, eventually
+from ...support.timing import LONG, MS, allowed, eventually
 from .conftest import Figures, Record
 
 WORKERS = 10
@@ -76,7 +76,7 @@ async def test_an_answer_that_takes_longer_than_a_dead_link_to_be_noticed_is_wai
                 await bus.send(CHANNEL, {"type": "run", "id": id, "seconds": 0.0, "padding": bytes(60_000)})
         proxy.bandwidth = SLOW
         async with served(proxy.url, site(record)):
-            took = await eventually(lambda: record.count("end") == LARGE, within=20.0)
+            took = await eventually(lambda: record.count("end") == LARGE, within=LONG)
     figures(24, f"{LARGE} messages of 60 KB in one answer, {SLOW:,} bytes a second: all ran after {took:.1f} s")
     assert took > BLOCK + SILENCE, "or this test says nothing"
     assert record.problems() == []

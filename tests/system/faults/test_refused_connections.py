@@ -15,7 +15,7 @@ from servicebus.testing.servers import Admin, Server
 from ...integration.redis.test_server_refusals import never_ending_script
 from ...support.faults.local import served, site
 from ...support.faults.worker_site import CHANNEL
-from ...support.timing import MS, eventually
+from ...support.timing import LONG, MS, eventually
 from .conftest import Figures, Record
 
 CALLS = 100
@@ -119,7 +119,7 @@ async def test_every_caller_of_a_server_that_refuses_is_told_that_nothing_ran(
 
 
 async def recovered(bus: ServiceBus) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while True:
             with suppress(Unavailable):
                 await bus.send(CHANNEL, {"type": "run", "id": "0"})
@@ -148,7 +148,7 @@ async def test_workers_of_a_full_server_go_on_taking_what_is_there(
             id = record.id(number)
             with record.recorder.calling(id, channel=CHANNEL, sequence=number + 1, reply=False):
                 await bus.send(CHANNEL, {"type": "run", "id": id, "seconds": 0.0})
-        async with full(own_server), asyncio.timeout(10):
+        async with full(own_server), asyncio.timeout(LONG):
             async with served(own_server.url, site(record), concurrency=7):
                 await eventually(lambda: not own_server.frames(CHANNEL))
     started = sum(event.kind == "start" for event in record.events())

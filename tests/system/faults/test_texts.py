@@ -23,7 +23,7 @@ from servicebus.testing.servers import Server
 from ...support.faults import hostile
 from ...support.faults.hostile import MARK, NASTY
 from ...support.processes import Worker, environment, servicebus
-from ...support.timing import eventually, eventually_sync
+from ...support.timing import LONG, eventually, eventually_sync
 from .conftest import Figures
 
 CHANNEL = "hostile.request"
@@ -70,7 +70,7 @@ def worker(tmp_path: Path, server: Server) -> Iterator[Worker]:
     """In a process of its own, whose log is that of the command line."""
     started = Worker(tmp_path / "worker.log", "tests.support.faults.hostile", "--url", server.url)
     try:
-        eventually_sync(lambda: f"serving {CHANNEL}" in started.log, within=20.0)
+        eventually_sync(lambda: f"serving {CHANNEL}" in started.log, within=LONG)
         yield started
     finally:
         started.process.kill()
@@ -223,7 +223,7 @@ def test_no_command_says_the_password_of_its_url(command: list[str]) -> None:
 
 
 async def served_again(bus: ServiceBus) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while True:
             with contextlib.suppress(ServiceBusError):
                 await bus.call(CHANNEL, {"type": "say"}, timeout=0.5)
@@ -242,7 +242,7 @@ def test_no_command_line_of_a_worker_shows_the_password(
     )
     supervisor = Worker(tmp_path / "worker.log", "tests.support.faults.hostile", "--processes", "2")
     try:
-        eventually_sync(lambda: supervisor.log.count(f"serving {CHANNEL}") == 2, within=20.0)
+        eventually_sync(lambda: supervisor.log.count(f"serving {CHANNEL}") == 2, within=LONG)
         children = supervisor.children
         shown = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children]
         assert len(children) == 2
