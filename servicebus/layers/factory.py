@@ -131,13 +131,13 @@ def _load_alias(wanted: Wanted) -> Layer:
 
     A layer of ours says with its property ``native`` on which server it keeps which keys.
     """
-    from .foreign import AdapterLayer, channel_layer
+    from .foreign import ForeignLayer, channel_layer
     from .redis.layer import RedisLayer
 
     found = channel_layer(wanted.rest)
     native = getattr(found, "native", None)
     if native is None:
-        return AdapterLayer(found, wanted.limits)
+        return ForeignLayer(found, wanted.limits)
     limits = replace(native.limits, presence_ttl=wanted.limits.presence_ttl)
     return RedisLayer(native.target, native.prefix, limits, wanted.name)
 

@@ -11,7 +11,7 @@ import msgpack
 from channels.layers import InMemoryChannelLayer, channel_layers
 
 from servicebus import ChannelFull, ServiceBusError
-from servicebus.layers.delivery import Options
+from servicebus.layers.delivery import PLAIN, Options
 from servicebus.layers.factory import layer_for
 from servicebus.layers.layer import Ability, Consumer, Layer
 from servicebus.layers.limits import Limits
@@ -40,6 +40,19 @@ class Delivery:
         async with asyncio.timeout(LONG):
             error: ServiceBusError | None = await self.settled
         return error
+
+
+class Sent:
+    """A delivery on its way through code that settles none."""
+
+    channel = "shop.request"
+    options = PLAIN
+
+    def __init__(self, frame: bytes = b"") -> None:
+        self.frame = frame
+
+    def settle(self, error: ServiceBusError | None) -> None:
+        raise AssertionError("this delivery was not to be settled")
 
 
 class Reader:

@@ -8,7 +8,11 @@ from ...errors import ConfigurationError
 
 
 def channel_layer(alias: str) -> Any:
-    """The layer of ``CHANNEL_LAYERS[alias]``, "default" for "". Raises ConfigurationError, which names the fix."""
+    """Return the layer of ``CHANNEL_LAYERS[alias]``, where "" stands for "default".
+
+    Raises:
+        ConfigurationError: the settings do not make such a layer, or calls would run twice on it. It names the fix.
+    """
     from channels.exceptions import InvalidChannelLayerError
     from channels.layers import channel_layers
     from django.core.exceptions import ImproperlyConfigured
@@ -33,7 +37,11 @@ def channel_layer(alias: str) -> Any:
 
 
 def prepared(found: Any) -> Any:
-    """``found`` as the bus can use it. Raises ConfigurationError for a layer on which calls would run twice."""
+    """Return ``found``, set up so that the bus can use it.
+
+    Raises:
+        ConfigurationError: the layer gives each message to every worker, so that calls would run more than once.
+    """
     from channels_redis.core import RedisChannelLayer
     from channels_redis.pubsub import RedisPubSubChannelLayer
 
@@ -48,9 +56,10 @@ def prepared(found: Any) -> Any:
 
 
 def _let_receives_idle(layer: Any) -> None:
-    """From version 8 on redis-py gives up an answer after 5 s, which is as long as this layer's idle pop takes.
+    """Let a receive on channels_redis wait without a timeout of the socket.
 
-    Pools are made of ``hosts`` on first use; what the settings say themselves stays.
+    redis-py 8 and later waits 5 s for an answer. An idle receive of this layer takes as long, and would fail each time.
+    The layer makes its connections of ``hosts`` on first use. A ``socket_timeout`` in the settings stays.
     """
     for host in layer.hosts:
         host.setdefault("socket_timeout", None)

@@ -1,49 +1,75 @@
-"""``AdapterLayer``: what the bus asks of a transport, done with what every Channels layer has."""
+"""``ForeignLayer``: what the bus asks of a transport, done with what every Channels layer has."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from ...protocol.credit import Budget
 from ..delivery import Delivery
 from ..layer import Ability, Consumer, Sink
 from ..limits import Limits
-from .messages import Message, epoch_ms
-from .outbox import GROUP, Outbox
+from .messages import epoch_ms
+from .outbox import GROUP, MAX_WAITING_BYTES, ForeignSender, Outbox
 from .presence import Probes
-from .receiver import Reader, Station
+from .pump_registry import PUMPS, PumpRegistry
+from .receiver import Reader
 from .reply_channels import Inbox, ReplyChannels
 from .subscriptions import Subscriptions
+from .timing import ForeignTiming
+
+DEFAULT_TIMING = ForeignTiming()
 
 
-class AdapterLayer:
+class ForeignLayer:
     """A bus's view of a foreign channel layer. See ``Layer`` for the contract of each method.
 
-    Capacity and expiry are the foreign layer's. It knows no workers, so that NoWorkers is never raised. Only what has
-    not left this process can be withdrawn. Instants are on the clock of this machine.
+    Capacity and expiry are the foreign layer's. It knows no workers, so NoWorkers is never raised. Only what has not
+    left this process can be withdrawn. Instants are on the clock of this machine.
+
+    Args:
+        foreign: the layer, as ``CHANNEL_LAYERS`` makes it. It can be hashed, and referred to weakly.
+        limits: only its ``expiry`` counts: for replies, and for messages between the foreign layer and their handler.
+        timing: how long the waits take.
+        now_ms: returns the time, in milliseconds since 1970.
+        max_waiting_bytes: bytes of frames that may wait for the foreign layer.
+        pumps: those of this process.
     """
 
     abilities: frozenset[Ability] = frozenset()
 
-    def __init__(self, foreign: Any, limits: Limits) -> None:
-        self._foreign, self._expiry = foreign, limits.expiry
-        self._station = Station.of(foreign)
-        self._replies = ReplyChannels(foreign, self._say, limits.expiry)
-        self._outbox = Outbox(foreign, self._replies)
-        self._probes = Probes(self._replies, self._say)
-        self._subscriptions = Subscriptions(foreign)
+    def __init__(
+        self,
+        foreign: Any,
+        limits: Limits,
+        *,
+        timing: ForeignTiming = DEFAULT_TIMING,
+        now_ms: Callable[[], int] = epoch_ms,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+        pumps: PumpRegistry = PUMPS,
+    ) -> None:
+        self._foreign = foreign
+        self._expiry_ms = int(limits.expiry * 1000)
+        self._timing = timing
+        self._now_ms = now_ms
+        self._pumps = pumps
+        sender = ForeignSender(foreign, timing.send_within)
+        self._replies = ReplyChannels(foreign, sender.send_now, limits.expiry, timing, now_ms)
+        self._outbox = Outbox(sender, self._replies, timing, now_ms, max_waiting_bytes)
+        self._probes = Probes(self._replies, sender.send_now, timing, now_ms)
+        self._subscriptions = Subscriptions(foreign, timing)
+        # The consumers of this bus that are not stopped, and some that are.
         self._consumers: list[Reader | Inbox] = []
 
     def fence_of(self, channel: str) -> int:
-        """No primaries: 0."""
         return 0
 
     def now_ms(self) -> int:
-        return epoch_ms()
+        return self._now_ms()
 
     async def open(self) -> None:
-        """At once: a foreign layer connects when it is used, and says only then that it cannot."""
+        """Return at once: a foreign layer connects when it is used, and fails only then. Cancelling is safe."""
 
     async def close(self) -> None:
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
@@ -55,9 +81,9 @@ class AdapterLayer:
         self._outbox.push(delivery)
 
     async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
-        taken_back = [delivery for delivery in deliveries if self._outbox.unpush(delivery)]
+        taken_back = [delivery for delivery in deliveries if self._outbox.remove(delivery)]
         for delivery in deliveries:
-            self._replies.hurry(delivery)
+            self._replies.shorten(delivery)
         return taken_back
 
     def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Consumer:
@@ -65,8 +91,8 @@ class AdapterLayer:
         if channel.endswith("!"):
             consumer = self._replies.consume(channel, sink, credit)
         else:
-            pump = self._station.pump(self._foreign, channel)
-            consumer = Reader(pump, sink, credit, worker_id, int(self._expiry * 1000))
+            pump = self._pumps.pump(self._foreign, channel, self._timing)
+            consumer = Reader(pump, sink, credit, worker_id, self._expires)
             pump.add(consumer)
         self._consumers = [known for known in self._consumers if not known.stopped] + [consumer]
         return consumer
@@ -74,14 +100,20 @@ class AdapterLayer:
     async def leave(self, channel: str, worker_id: str) -> None:
         for reader in self._consumers:
             if isinstance(reader, Reader) and (reader.channel, reader.worker_id) == (channel, worker_id):
-                reader.worker_id = ""
+                reader.deregister()
 
     async def workers(self, channel: str) -> int:
-        """The workers of this process; if it has none, 1 when anybody answers on ``channel``, else 0."""
-        return self._station.workers(channel) or int(await self._probes.answered(channel))
+        """Return the workers of this process; if it has none, 1 when somebody answers on ``channel``, else 0.
+
+        Cancelling is safe.
+
+        Raises:
+            Unavailable: the channel cannot be asked.
+        """
+        return self._pumps.workers(self._foreign, channel) or int(await self._probes.answered(channel))
 
     async def worker_ids(self, channel: str) -> list[str]:
-        """None: nobody knows them, so that a cancelled call is withdrawn or runs to its end."""
+        """Return none: a foreign layer does not know them. So a cancelled call is withdrawn, or runs to its end."""
         return []
 
     async def subscribe(self, group: str, channel: str) -> None:
@@ -91,9 +123,9 @@ class AdapterLayer:
         self._subscriptions.remove(group, channel)
 
     async def subscribers(self, group: str) -> list[str]:
-        """One name that stands for the whole group: what is pushed to it is sent to every member."""
+        """Return one name that stands for the whole group: what is pushed to it is sent to every member."""
         self._subscriptions.check()
         return [GROUP + group]
 
-    async def _say(self, name: str, message: Message) -> None:
-        await self._outbox.say(name, message)
+    def _expires(self) -> int:
+        return self._now_ms() + self._expiry_ms

@@ -20,19 +20,27 @@ from ...protocol.envelope import ERROR, REPLY, OutgoingFrame
 from ..delivery import Delivery
 
 Message = dict[str, Any]
+"""A message as Channels knows it: plain values by name, with a ``type``."""
 
 _BINARY = (bytes, bytearray, memoryview)
 _read = msgspec.msgpack.Decoder(Message).decode
 
 
 def epoch_ms() -> int:
-    """The clock of this machine, in milliseconds: a foreign layer has no other that all could ask."""
+    """Return the time of this machine, in milliseconds: a foreign layer has no clock that all processes could ask."""
     return int(time.time() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A delivery as a channel layer wants it: the full name of its channel, and its message as plain values."""
+class OutgoingMessage:
+    """A delivery in the form that a channel layer sends.
+
+    Attributes:
+        delivery: whom to tell the outcome.
+        name: the full name of the channel, with the local part of a process-local one.
+        message: plain values.
+        expires: the instant, in milliseconds since 1970, from which on the message is not to be sent.
+    """
 
     delivery: Delivery
     name: str
@@ -41,24 +49,37 @@ class Letter:
 
     @property
     def size(self) -> int:
+        """Bytes of the frame."""
         return len(self.delivery.frame)
 
 
-def letter_of(delivery: Delivery) -> Letter:
-    """Read a delivery's frame. Raises MalformedFrame.
+def outgoing_message(delivery: Delivery) -> OutgoingMessage:
+    """Read the frame of a delivery.
 
     An instant becomes its RFC 3339 text, which typed contracts read as well: most layers have no other form for it.
+
+    Raises:
+        MalformedFrame: the frame does not hold a message.
     """
     parsed = decode_raw(delivery.frame, MAX_FRAME)
     try:
         message: Message = msgspec.to_builtins(_read(parsed.message), builtin_types=_BINARY)
     except (*UNDECODABLE, TypeError) as error:
         raise MalformedFrame(str(error)) from error
-    return Letter(delivery, full_name(delivery.channel, parsed.local), message, parsed.expires)
+    return OutgoingMessage(delivery, full_name(delivery.channel, parsed.local), message, parsed.expires)
 
 
 def frame_of(message: object, local: str, expires: int) -> bytes:
-    """The frame of a message that was received. Raises MalformedFrame for one that msgpack cannot hold."""
+    """Return the frame of a message that was received.
+
+    Args:
+        message: what ``receive`` returned.
+        local: the local part of the process-local channel that it came for, "" for other channels.
+        expires: the instant, in milliseconds since 1970, from which on the frame is not to be handled.
+
+    Raises:
+        MalformedFrame: it is not a message, or msgpack cannot hold it.
+    """
     if not isinstance(message, dict):
         raise MalformedFrame(f"a message is a dict, not a {type(message).__name__}")
     try:
@@ -67,8 +88,8 @@ def frame_of(message: object, local: str, expires: int) -> bytes:
         raise MalformedFrame(str(error)) from error
 
 
-def not_encodable(message: Message) -> Message | None:
-    """What a caller is told instead of a reply that the layer cannot hold; None for a message that is no reply."""
+def unencodable_reply(message: Message) -> Message | None:
+    """Return the error to send to a caller instead of a reply that the layer cannot hold; None for other messages."""
     if message.get("type") != REPLY or "body" not in message:
         return None
     text = "the reply cannot be held by the channel layer"
@@ -76,7 +97,7 @@ def not_encodable(message: Message) -> Message | None:
 
 
 def _base(value: Any) -> Any:
-    """Subclasses go as what they are: a layer in memory hands over Django's SafeString as it is."""
+    """Give msgpack the plain value of a subclass: a layer in memory hands over Django's SafeString as it is."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes):

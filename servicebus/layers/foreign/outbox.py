@@ -1,201 +1,200 @@
-"""What waits for the foreign layer: one sender for each channel, so that the order of its messages is kept.
+"""What waits for the foreign layer: one queue for each channel, so that the order of its messages is kept.
 
-The sender of a channel sends one message after the other, and ends with the last of them.
+The sender of a channel is a task. It sends one message after the other, and ends with the last of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from channels.exceptions import ChannelFull as ForeignChannelFull
-
-from ...errors import (
-    ChannelFull,
-    DeadlineExceeded,
-    InvalidRequest,
-    Overloaded,
-    SendUnknown,
-    ServiceBusError,
-    Unavailable,
-)
+from ...errors import InvalidRequest, ServiceBusError
+from ...foundation.tasks import TaskSet
 from ...protocol.codec import MalformedFrame
 from ..delivery import Delivery
-from .messages import (
-    Letter,
-    Message,
-    epoch_ms,
-    letter_of,
-    not_encodable,
+from .messages import Message, OutgoingMessage, outgoing_message, unencodable_reply
+from .outcomes import (
+    UNHOLDABLE,
+    closed_before,
+    closed_during,
+    lateness,
+    no_reply_channel,
+    refusal,
+    reply_may_come,
+    send_failure,
 )
+from .timing import ForeignTiming
 
-MOST_WAITING = 64 * 1024 * 1024
-SENDS_AT_ONCE = 32
-SEND_WITHIN = 5.0
-CLOSE_WITHIN = 2.0
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes of frames that wait for one layer: some seconds of traffic, and little beside the memory of a process."""
+MAX_SENDS = 32
+"""Sends that one bus has under way at once: most layers take one connection of a pool for each."""
 GROUP = "group:"
-"""Starts what stands for a group; no channel can have such a name."""
-
-_UNHOLDABLE = (TypeError, ValueError, OverflowError, RecursionError)
+"""Starts the name that stands for a whole group; no channel can have such a name."""
 
 
 class Replies(Protocol):
-    """Who takes care that a request's reply can be received."""
+    """Sees to it that the reply to a request can be received."""
 
     async def redirect(self, delivery: Delivery, message: Message) -> Message:
-        """The message as it is to leave. Cancelling is safe."""
+        """Return the message as it is to leave, with a reply channel of the layer in it.
+
+        Cancelling is safe: a channel that was made is not used.
+        """
+        ...
 
     def expect(self, delivery: Delivery, awaited: bool) -> None:
-        """The message has left, so that its reply is awaited; or nobody will read one."""
+        """Receive the reply to a request that has left. Not ``awaited``: it has not left, so no reply will come."""
+        ...
 
 
-class Outbox:
-    """Everything that one bus sends over one foreign layer."""
+class ForeignSender:
+    """Sends single messages over a foreign layer, a bounded number at once and each in bounded time."""
 
-    def __init__(self, foreign: Any, replies: Replies) -> None:
-        self._foreign, self._replies = foreign, replies
-        self._waiting: set[Delivery] = set()
-        self._lines: dict[str, deque[Letter]] = {}
-        self._senders: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(SENDS_AT_ONCE)
-        self._bytes = 0
-        self._closed = False
+    def __init__(self, foreign: Any, send_within: float) -> None:
+        self._foreign = foreign
+        self._send_within = send_within
+        self._free = asyncio.Semaphore(MAX_SENDS)
 
-    def push(self, delivery: Delivery) -> None:
-        """Queue a delivery, or settle it with why not."""
-        try:
-            letter = letter_of(delivery)
-        except MalformedFrame as error:
-            delivery.settle(InvalidRequest(f"a channel layer cannot hold the message: {error}"))
-            return
-        refusal = self._refusal(letter)
-        if refusal is not None:
-            delivery.settle(refusal)
-            return
-        self._bytes += letter.size
-        self._waiting.add(delivery)
-        line = self._lines.get(letter.name)
-        if line is None:
-            line = self._lines[letter.name] = deque()
-            sender = asyncio.get_running_loop().create_task(self._send_all(letter.name, line))
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
-        line.append(letter)
+    async def send_now(self, name: str, message: Message) -> None:
+        """Send to a channel or a group, past the queues. Cancelling is safe: the message may or may not be sent.
 
-    def unpush(self, delivery: Delivery) -> bool:
-        """Take a delivery back. False when it has left, or was never here."""
-        if delivery not in self._waiting:
-            return False
-        self._waiting.remove(delivery)
-        return True
-
-    async def say(self, name: str, message: Message) -> None:
-        """Send past the lines. Raises what the layer raises. Cancelling is safe: it may be sent."""
-        async with self._room, asyncio.timeout(SEND_WITHIN):
+        Raises:
+            Exception: what the layer raises; TimeoutError when the layer hangs.
+        """
+        async with self._free, asyncio.timeout(self._send_within):
             if name.startswith(GROUP):
                 await self._foreign.group_send(name.removeprefix(GROUP), message)
             else:
                 await self._foreign.send(name, message)
 
-    async def close(self) -> None:
-        """Send what waits, for a moment; refuse the rest. Cancelling is safe: what waits is sent or refused."""
-        self._closed = True
-        if self._senders:
-            _, late = await asyncio.wait(self._senders, timeout=CLOSE_WITHIN)
-            for sender in late:
-                sender.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+    def can_hold(self, message: Message) -> bool:
+        """Return False when the layer certainly cannot serialize the message.
 
-    def _refusal(self, letter: Letter) -> ServiceBusError | None:
-        if self._closed:
-            return Unavailable("the bus was closed before the message was sent")
-        if self._bytes + letter.size > MOST_WAITING:
-            return Overloaded(letter.delivery.channel, f"{self._bytes} bytes wait for the channel layer")
-        return None
-
-    async def _send_all(self, name: str, line: deque[Letter]) -> None:
-        try:
-            while line:
-                letter = line.popleft()
-                self._bytes -= letter.size
-                if self.unpush(letter.delivery):
-                    await self._send(letter)
-        finally:
-            del self._lines[name]
-            self._bytes -= sum(letter.size for letter in line)
-            for letter in line:
-                if self.unpush(letter.delivery):
-                    letter.delivery.settle(Unavailable("the bus was closed before the message was sent"))
-
-    async def _send(self, letter: Letter) -> None:
-        try:
-            error = _lateness(letter) or await self._attempt(letter)
-        except asyncio.CancelledError:
-            self._replies.expect(letter.delivery, awaited=False)
-            letter.delivery.settle(SendUnknown(letter.name, "the bus was closed"))
-            raise
-        self._replies.expect(letter.delivery, awaited=error is None or error.executed != "no")
-        letter.delivery.settle(error)
-
-    async def _attempt(self, letter: Letter) -> ServiceBusError | None:
-        try:
-            message = await self._replies.redirect(letter.delivery, letter.message)
-        except Exception as error:  # noqa: BLE001 - whatever it was, nothing has been sent
-            return _caused(Unavailable(f"the channel layer gives no channel for the reply: {error!r}"), error)
-        try:
-            await self.say(letter.name, message)
-        except ServiceBusError as error:
-            return error
-        except ForeignChannelFull as error:
-            return _caused(ChannelFull(letter.name, self._capacity(letter.name)), error)
-        except _UNHOLDABLE as error:
-            if self._can_hold(letter.message):
-                return _unknown(letter, error)
-            await self._say_instead(letter)
-            return _caused(InvalidRequest(f"the channel layer cannot hold the message: {error}"), error)
-        except Exception as error:  # noqa: BLE001 - whatever a foreign layer raises, its sender gets a typed error
-            return _unknown(letter, error)
-        return None
-
-    async def _say_instead(self, letter: Letter) -> None:
-        """A caller whose reply cannot be held is told so, once; when that fails too, its deadline tells it."""
-        message = not_encodable(letter.message)
-        if message is not None:
-            try:
-                await self.say(letter.name, message)
-            except Exception:  # noqa: BLE001 - the delivery says already that the reply was lost
-                return
-
-    def _can_hold(self, message: Message) -> bool:
-        """Whether the layer can serialize it. A layer that cannot say so may have sent it."""
+        A layer without ``serialize`` cannot tell, and may have sent the message.
+        """
         serialize = getattr(self._foreign, "serialize", None)
         if serialize is None:
             return True
         try:
             serialize(message)
-        except _UNHOLDABLE:
+        except UNHOLDABLE:
             return False
         return True
 
-    def _capacity(self, name: str) -> int:
+    def capacity(self, name: str) -> int:
+        """Return how many messages a channel holds; 0 when the layer does not tell."""
         capacity_of = getattr(self._foreign, "get_capacity", None)
         return capacity_of(name) if capacity_of is not None else getattr(self._foreign, "capacity", 0)
 
 
-def _lateness(letter: Letter) -> ServiceBusError | None:
-    now_ms = epoch_ms()
-    if now_ms < letter.expires:
+class Outbox:
+    """The messages of one bus that wait for a foreign layer. Each delivery is settled once, or removed."""
+
+    def __init__(
+        self,
+        sender: ForeignSender,
+        replies: Replies,
+        timing: ForeignTiming,
+        now_ms: Callable[[], int],
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
+        self._sender = sender
+        self._replies = replies
+        self._close_within = timing.close_within
+        self._now_ms = now_ms
+        self._max_waiting_bytes = max_waiting_bytes
+        # Deliveries that have not left and were not removed. A queue may still hold a message that was removed.
+        self._waiting: set[Delivery] = set()
+        # Messages by the full name of their channel, oldest first. Each queue has a task in ``_tasks``.
+        self._queues: dict[str, deque[OutgoingMessage]] = {}
+        self._tasks = TaskSet()
+        # Bytes of all messages in ``_queues``.
+        self._waiting_bytes = 0
+        self._closed = False
+
+    def push(self, delivery: Delivery) -> None:
+        """Queue a delivery, or settle it with the reason why not."""
+        try:
+            outgoing = outgoing_message(delivery)
+        except MalformedFrame as error:
+            delivery.settle(InvalidRequest(f"a channel layer cannot hold the message: {error}"))
+            return
+        limit = self._max_waiting_bytes
+        refused = refusal(outgoing, closed=self._closed, waiting=self._waiting_bytes, limit=limit)
+        if refused is not None:
+            delivery.settle(refused)
+            return
+        self._waiting_bytes += outgoing.size
+        self._waiting.add(delivery)
+        queue = self._queues.get(outgoing.name)
+        if queue is None:
+            queue = self._queues[outgoing.name] = deque()
+            self._tasks.spawn(self._send_all(outgoing.name, queue))
+        queue.append(outgoing)
+
+    def remove(self, delivery: Delivery) -> bool:
+        """Take a delivery back. Returns False when it has left, or was never here."""
+        if delivery not in self._waiting:
+            return False
+        self._waiting.remove(delivery)
+        return True
+
+    async def close(self) -> None:
+        """Send what waits, for ``close_within`` seconds; refuse the rest.
+
+        Cancelling is safe: every message that waits is sent or refused.
+        """
+        self._closed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._close_within):
+                await self._tasks.join()
+
+    async def _send_all(self, name: str, queue: deque[OutgoingMessage]) -> None:
+        try:
+            while queue:
+                outgoing = queue.popleft()
+                self._waiting_bytes -= outgoing.size
+                if self.remove(outgoing.delivery):
+                    await self._send(outgoing)
+        finally:
+            del self._queues[name]
+            self._waiting_bytes -= sum(outgoing.size for outgoing in queue)
+            for outgoing in queue:
+                if self.remove(outgoing.delivery):
+                    outgoing.delivery.settle(closed_before())
+
+    async def _send(self, outgoing: OutgoingMessage) -> None:
+        try:
+            error = lateness(outgoing, self._now_ms()) or await self._attempt(outgoing)
+        except asyncio.CancelledError:
+            self._replies.expect(outgoing.delivery, awaited=False)
+            outgoing.delivery.settle(closed_during(outgoing.name))
+            raise
+        self._replies.expect(outgoing.delivery, awaited=reply_may_come(error))
+        outgoing.delivery.settle(error)
+
+    async def _attempt(self, outgoing: OutgoingMessage) -> ServiceBusError | None:
+        try:
+            message = await self._replies.redirect(outgoing.delivery, outgoing.message)
+        except Exception as error:  # noqa: BLE001 - whatever the layer raised, nothing has been sent
+            return no_reply_channel(error)
+        try:
+            await self._sender.send_now(outgoing.name, message)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign layer raises, its sender gets a typed error
+            holdable = not isinstance(error, UNHOLDABLE) or self._sender.can_hold(outgoing.message)
+            if not holdable:
+                await self._send_error_reply(outgoing)
+            return send_failure(outgoing.name, error, capacity_of=self._sender.capacity, holdable=holdable)
         return None
-    if now_ms >= letter.message.get("deadline", now_ms + 1):
-        return DeadlineExceeded(letter.delivery.channel, letter.message["type"], "queued")
-    return Unavailable(f"a message to {letter.name!r} had expired before the channel layer could take it")
 
-
-def _unknown(letter: Letter, error: Exception) -> ServiceBusError:
-    return _caused(SendUnknown(letter.name, f"the channel layer failed ({type(error).__name__}: {error})"), error)
-
-
-def _caused(error: ServiceBusError, cause: BaseException) -> ServiceBusError:
-    error.__cause__ = cause
-    return error
+    async def _send_error_reply(self, outgoing: OutgoingMessage) -> None:
+        """Tell a caller that its reply cannot be held. One attempt: the caller has a deadline all the same."""
+        message = unencodable_reply(outgoing.message)
+        if message is not None:
+            # Whatever this raises: the delivery's outcome states already that the reply was lost.
+            with contextlib.suppress(Exception):
+                await self._sender.send_now(outgoing.name, message)

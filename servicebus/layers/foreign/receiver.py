@@ -1,7 +1,7 @@
 """Receiving from a foreign layer: one message at a time, for one of the consumers that have credit.
 
-All consumers of a channel in this process share one pump. Two receives of one process on one channel are trouble on
-most layers: on some the second goes deaf when the first is cancelled, on others they get one message twice.
+All consumers of a channel in one event loop share one pump. Two receives of one process on one channel go wrong on most
+layers: on some the second never returns after the first was cancelled, on others both get the same message.
 """
 
 from __future__ import annotations
@@ -11,47 +11,55 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
-from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from ...foundation.tasks import Once
 from ...protocol.codec import MalformedFrame
 from ...protocol.credit import Budget
 from ..layer import Sink
-from .messages import Message, epoch_ms, frame_of
-
-FIRST_DELAY = 0.05
-LONGEST_DELAY = 2.0
-CANCEL_WITHIN = 2.0
+from .messages import Message, frame_of
+from .timing import ForeignTiming
 
 logger = logging.getLogger(__name__)
 
 
-async def patiently(foreign: Any, channel: str) -> Message:
-    """The next message, over failures of the layer. Cancelling is as safe as it is on that layer."""
-    delay = FIRST_DELAY
+async def receive_with_retry(foreign: Any, channel: str, timing: ForeignTiming) -> Message:
+    """Return the next message of ``channel``. Failures of the layer are logged, and the receive is repeated.
+
+    Cancelling is as safe as cancelling a ``receive`` of that layer: some layers lose a message then.
+    """
+    delay = timing.first_retry
     while True:
         try:
             message: Message = await foreign.receive(channel)
-        except Exception as error:  # noqa: BLE001 - what a foreign layer raises when its server is away is its own
+        except Exception as error:  # noqa: BLE001 - the error of a foreign layer without a server is of any type
             logger.warning("cannot receive from %s, next attempt in %.2f s: %r", channel, delay, error)
         else:
             return message
         await asyncio.sleep(delay)
-        delay = min(2 * delay, LONGEST_DELAY)
+        delay = min(2 * delay, timing.longest_retry)
 
 
 class Reader:
-    """A consumer of a channel, from ``AdapterLayer.consume``. It is registered by being there."""
+    """A consumer of a channel, from ``ForeignLayer.consume``. See ``Consumer`` for the contract.
 
-    def __init__(self, pump: Pump, sink: Sink, credit: Budget, worker_id: str, expiry_ms: int) -> None:
-        self._pump, self._sink, self.credit, self.worker_id = pump, sink, credit, worker_id
-        self._expiry_ms = expiry_ms
-        # Messages are handled in the context that serves, not in that of whoever was the first to read the channel.
+    A foreign layer registers nobody, so a reader counts as a worker, in this process alone, until ``deregister``.
+    """
+
+    def __init__(self, pump: Pump, sink: Sink, credit: Budget, worker_id: str, expires: Callable[[], int]) -> None:
+        self._pump = pump
+        self._sink = sink
+        self.credit = credit
+        # The ID under which this reader counts as a worker; "" when it is not one, or has been deregistered.
+        self.worker_id = worker_id
+        # Returns the instant at which a message that comes now expires, in milliseconds since 1970.
+        self._expires = expires
+        # Messages are handled in the context that serves, not in that of the first reader of the channel.
         self.context = contextvars.copy_context()
+        # The receive that runs for this reader, or the last one.
         self.step: asyncio.Task[None] | None = None
-        self._stopping: asyncio.Task[None] | None = None
-        credit.subscribe(pump.wake.set)
+        self._stopping = Once(pump.remove)
+        credit.subscribe(pump.wake)
 
     @property
     def channel(self) -> str:
@@ -59,21 +67,28 @@ class Reader:
 
     @property
     def stopped(self) -> bool:
-        return self._stopping is not None and self._stopping.done()
+        """Whether this reader has stopped, so that its sink gets nothing any more."""
+        task = self._stopping.task
+        return task is not None and task.done()
+
+    def deregister(self) -> None:
+        """Count as a worker no more."""
+        self.worker_id = ""
 
     async def ready(self) -> None:
-        """At once."""
+        """Return at once: a foreign layer connects when it is used. Cancelling is safe."""
 
     async def stop(self) -> None:
-        """See ``Consumer``: a receive that had its message delivers it, any other is cancelled."""
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(self._pump.remove(self))
-        await asyncio.shield(self._stopping)
+        """Stop receiving. A receive that has its message delivers it, any other is cancelled. Idempotent.
+
+        Cancelling is safe: stopping goes on.
+        """
+        await self._stopping(self)
 
     def deliver(self, message: object) -> None:
-        """Hand over a message, which credit was taken for."""
+        """Give the sink a message, for which credit was taken. What is not a message is logged and dropped."""
         try:
-            frame = frame_of(message, "", epoch_ms() + self._expiry_ms)
+            frame = frame_of(message, "", self._expires())
         except MalformedFrame as error:
             logger.warning("a message from %s was dropped: %s", self.channel, error)
             self.credit.release()
@@ -82,43 +97,57 @@ class Reader:
 
 
 class Pump:
-    """Receives from one channel as long as it has readers, for each in turn."""
+    """Receives from one channel on one event loop as long as it has readers, for each in turn."""
 
-    def __init__(self, foreign: Any, channel: str, on_end: Callable[[], object]) -> None:
-        self._foreign, self.channel, self._on_end = foreign, channel, on_end
+    def __init__(self, foreign: Any, channel: str, timing: ForeignTiming, on_end: Callable[[], object]) -> None:
+        self._foreign = foreign
+        self.channel = channel
+        self._timing = timing
+        self._on_end = on_end
+        # The last one is the reader whose turn it was.
         self.readers: deque[Reader] = deque()
-        self.wake = asyncio.Event()
+        # Set when a reader may have got credit, has come or has gone.
+        self._changed = asyncio.Event()
         self._runner = asyncio.get_running_loop().create_task(self._run(), name=f"receive from {channel}")
 
     def add(self, reader: Reader) -> None:
+        """Receive for ``reader`` too."""
         self.readers.append(reader)
-        self.wake.set()
+        self._changed.set()
+
+    def wake(self) -> None:
+        """A reader has credit again."""
+        self._changed.set()
 
     async def remove(self, reader: Reader) -> None:
-        """Receive for it no more. Runs as a task of the reader, which nobody cancels."""
+        """Receive for ``reader`` no more. A pump without readers ends.
+
+        Cancelling is not safe: the receive may go on. ``Reader.stop`` runs this as a task that is never cancelled.
+        """
         self.readers.remove(reader)
-        self.wake.set()
+        self._changed.set()
         tasks = [task for task in (reader.step, None if self.readers else self._runner) if task is not None]
         if reader.step is not None:
             reader.step.cancel()
         if tasks:
-            _, deaf = await asyncio.wait(tasks, timeout=CANCEL_WITHIN)
-            if deaf:
-                logger.error("a receive from %s does not heed its cancellation and is abandoned", self.channel)
+            _, late = await asyncio.wait(tasks, timeout=self._timing.cancel_within)
+            if late:
+                logger.error("a receive from %s ignores that it was cancelled: it is abandoned", self.channel)
 
     async def _run(self) -> None:
         try:
             while self.readers:
                 reader = self._next()
                 if reader is None:
-                    self.wake.clear()
-                    await self.wake.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
                 else:
                     await self._step(reader)
         finally:
             self._on_end()
 
     def _next(self) -> Reader | None:
+        """Return the next reader that has credit, None when no reader has."""
         for _ in range(len(self.readers)):
             self.readers.rotate(-1)
             if self.readers[-1].credit.available > 0:
@@ -136,37 +165,8 @@ class Pump:
     async def _receive_for(self, reader: Reader) -> None:
         reader.credit.take(1)
         try:
-            message = await patiently(self._foreign, self.channel)
+            message = await receive_with_retry(self._foreign, self.channel, self._timing)
         except asyncio.CancelledError:
             reader.credit.release()
             raise
         reader.deliver(message)
-
-
-class Station:
-    """What this process reads of one foreign layer, by event loop and channel."""
-
-    _known: WeakKeyDictionary[Any, Station] = WeakKeyDictionary()  # noqa: RUF012
-    _lock = Lock()
-
-    def __init__(self) -> None:
-        self._pumps: dict[tuple[asyncio.AbstractEventLoop, str], Pump] = {}
-
-    @classmethod
-    def of(cls, foreign: Any) -> Station:
-        """The station of that layer, made on first use."""
-        with cls._lock:
-            return cls._known.setdefault(foreign, cls())
-
-    def pump(self, foreign: Any, channel: str) -> Pump:
-        """What receives from ``channel`` on the running loop."""
-        key = (asyncio.get_running_loop(), channel)
-        pump = self._pumps.get(key)
-        if pump is None:
-            pump = self._pumps[key] = Pump(foreign, channel, lambda: self._pumps.pop(key, None))
-        return pump
-
-    def workers(self, channel: str) -> int:
-        """How many readers of the channel are registered as workers."""
-        pumps = [pump for (_, name), pump in list(self._pumps.items()) if name == channel]
-        return sum(bool(reader.worker_id) for pump in pumps for reader in pump.readers)
