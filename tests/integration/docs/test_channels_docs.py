@@ -11,6 +11,7 @@ import pytest
 from channels.consumer import AsyncConsumer
 from channels.layers import channel_layers
 from channels.routing import ChannelNameRouter, ProtocolTypeRouter
+from django.conf import settings as django_settings
 from django.test.utils import override_settings
 
 from servicebus import Request, Service, ServiceBus
@@ -61,6 +62,9 @@ def run(name: str, **names: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def settings() -> Iterator[None]:
+    # In a run of the whole suite the conftest of the services has configured Django.
+    if not django_settings.configured:
+        django_settings.configure()
     with override_settings(CHANNEL_LAYERS=run("settings")["CHANNEL_LAYERS"]):
         yield
 
