@@ -1,4 +1,4 @@
-"""Where the services keep their data: one database URL each, SQLite unless told otherwise."""
+"""Where the services keep their data: each has one database URL, of a SQLite file by default."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from .environment import EnvironmentVariableError
 
 Database = dict[str, Any]
 
-BUSY_TIMEOUT = 20  # seconds a SQLite writer waits for the one before it
-POOLED_FOR = 600  # seconds a PostgreSQL connection is kept; it is checked before each use
+BUSY_TIMEOUT = 20
+"""Seconds that a SQLite writer of one process waits for a writer of another: many short transactions fit into it."""
+KEEP_CONNECTION = 600
+"""Seconds that a PostgreSQL connection is kept: connecting costs more than a query. It is checked before each use."""
 SYNCHRONOUS = ("full", "normal")
+"""What SQLite's ``synchronous`` may be: "full" syncs every commit, "normal" may lose the last ones in a power cut."""
 
 _sqlite_writers: dict[str, RLock] = {}
 
 
 def database(variable: str, default: str, environ: Mapping[str, str] = os.environ) -> Database:
-    """One entry of Django's DATABASES, from the URL in ``variable``.
+    """Return one entry of Django's DATABASES, from the URL in the environment variable ``variable``.
 
     ``sqlite:///relative/path``, ``sqlite:////absolute/path`` (``?synchronous=normal`` trades the last commits before a
-    power cut for speed), ``postgres://user:password@host:port/name`` or ``postgresql://…``; what stands after ``?`` in
-    the latter goes to psycopg, and ``?host=/directory`` names a Unix socket.
+    power cut for speed), ``postgres://user:password@host:port/name`` or ``postgresql://…``. The query of the
+    latter goes to psycopg; ``?host=/directory`` names a Unix socket.
 
-    Raises EnvironmentVariableError, which names the variable and never the password.
+    Raises:
+        EnvironmentVariableError: the URL is wrong. The error names the variable and never the password.
     """
     try:
         url = urlsplit(environ.get(variable) or default)
@@ -78,7 +82,7 @@ def _postgresql(url: SplitResult, variable: str) -> Database:
         "PASSWORD": unquote(url.password or ""),
         "HOST": options.pop("host", url.hostname or ""),
         "PORT": str(url.port or ""),
-        "CONN_MAX_AGE": POOLED_FOR,
+        "CONN_MAX_AGE": KEEP_CONNECTION,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
     }
@@ -105,15 +109,15 @@ class LabelRouter:
 
 
 def alias(model: type[models.Model]) -> str:
-    """The name of the database that ``model`` is written to: its app in library mode, "default" alone."""
+    """Return the name of the database that holds ``model``: its app in library mode, else "default"."""
     return router.db_for_write(model)
 
 
 @contextmanager
 def unit_of_work(model: type[models.Model]) -> Iterator[None]:
-    """One durable transaction on the database of ``model``.
+    """Run the block in one durable transaction on the database of ``model``.
 
-    The threads of a process queue for a SQLite database here, in order; left to SQLite they would poll for it.
+    The threads of a process queue here for a SQLite database, in order. SQLite itself would let them poll.
     """
     using = alias(model)
     if connections[using].vendor != "sqlite":

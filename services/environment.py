@@ -23,7 +23,11 @@ class EnvironmentVariableError(ConfigurationError, ImproperlyConfigured):
 
 
 def seconds(variable: str, default: float, environ: Mapping[str, str] = os.environ) -> float:
-    """A positive duration in seconds. Raises EnvironmentVariableError for anything else."""
+    """Return a positive duration in seconds.
+
+    Raises:
+        EnvironmentVariableError: the variable holds something else.
+    """
     text = environ.get(variable) or str(default)
     try:
         value = float(text)

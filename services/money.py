@@ -24,22 +24,25 @@ else:
 
 
 def rounded(amount: Decimal) -> Decimal:
-    """``amount`` with two places, half a cent up."""
+    """Return ``amount`` with two places; half a cent is rounded up."""
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
 def is_amount(value: Decimal) -> bool:
-    """Whether ``value`` can be charged: from nothing to MAX_AMOUNT, and no fraction of a cent."""
+    """Return whether ``value`` can be charged: from zero to MAX_AMOUNT, without a fraction of a cent."""
     return value.is_finite() and 0 <= value <= MAX_AMOUNT and value == rounded(value)
 
 
 def is_unit_price(value: Decimal) -> bool:
-    """Whether ``value`` can be a price: over nothing, up to MAX_UNIT_PRICE, at most four places."""
+    """Return whether ``value`` can be a price: above zero, up to MAX_UNIT_PRICE, at most four places."""
     return value.is_finite() and 0 < value <= MAX_UNIT_PRICE and value == round(value, PRICE_PLACES)
 
 
 class MoneyField(_Base):
-    """A Decimal of ``places`` places, stored as a whole number of its smallest unit; read with two places or more."""
+    """A Decimal of ``places`` places, stored as a whole number of its smallest unit.
+
+    It reads with at least two places.
+    """
 
     def __init__(self, *args: Any, places: int = 2, **kwargs: Any) -> None:
         self.places = places

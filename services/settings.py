@@ -1,6 +1,6 @@
 """Library mode: the three services in one process, each with its own database.
 
-INVENTORY_DATABASE_URL, PRICING_DATABASE_URL and ORDERS_DATABASE_URL say where; a SQLite file each by default.
+INVENTORY_DATABASE_URL, PRICING_DATABASE_URL and ORDERS_DATABASE_URL name the databases, by default SQLite files.
 """
 
 from __future__ import annotations

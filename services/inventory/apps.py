@@ -6,5 +6,7 @@ from django.apps import AppConfig
 
 
 class InventoryConfig(AppConfig):
+    """The Django app of inventory; its label names its database in library mode."""
+
     name = "services.inventory"
     label = "inventory"

@@ -10,6 +10,7 @@ from servicebus import Request, ServiceError
 from services.types import MAX_LINES, PRINTABLE, After, Identifier, Sku, Units
 
 CHANNEL = "inventory.request"
+"""The channel of the requests below."""
 
 MAX_RECEIPT_LENGTH = 80
 """Characters of a receipt ID: an identifier and a prefix that says what kind of goods came in."""
@@ -20,14 +21,14 @@ ReservationStatus = Literal["reserved", "committed", "released"]
 
 
 class Line(Struct, frozen=True):
-    """Units of one SKU. A SKU that stands on several lines of one request is added up."""
+    """Units of one SKU. Several lines of one request may name the same SKU: their units are added up."""
 
     sku: Sku
     quantity: Units
 
 
 class StockLine(Struct, frozen=True):
-    """``on_hand`` counts what lies in the warehouse, ``reserved`` the part of it that is promised to orders."""
+    """The stock of one SKU: ``on_hand`` units lie in the warehouse, and ``reserved`` of them are promised to orders."""
 
     sku: str
     on_hand: int
@@ -44,7 +45,7 @@ class StockPage(Struct, frozen=True):
 
 
 class GetStock(Request[StockPage], tag="stock", idempotent=True):
-    """Read stock: of ``skus`` when given, else of every SKU after ``after``. The totals are of the whole warehouse."""
+    """Read stock: of ``skus`` if given, else of every SKU after ``after``. The totals cover the whole warehouse."""
 
     skus: Annotated[list[Sku], Meta(max_length=MAX_LINES)] = []
     after: After = ""
@@ -52,6 +53,8 @@ class GetStock(Request[StockPage], tag="stock", idempotent=True):
 
 
 class Received(Struct, frozen=True):
+    """The goods of a receipt: ``units`` is the sum of its lines."""
+
     units: int
 
 
@@ -63,6 +66,8 @@ class Receive(Request[Received], tag="receive", idempotent=True):
 
 
 class Reservation(Struct, frozen=True):
+    """The reservation of an order as it stands; ``units`` is the sum of its lines."""
+
     order_id: str
     status: ReservationStatus
     units: int
@@ -78,7 +83,7 @@ class Reserve(Request[Reservation], tag="reserve", idempotent=True):
 class Release(Request[Reservation], tag="release", idempotent=True):
     """Undo a reservation, committed or not, and put its units back. Idempotent.
 
-    An ``order_id`` that was never reserved is closed, so that a reserve that comes late is refused.
+    An ``order_id`` without a reservation is closed, so that a Reserve that comes late is refused.
     """
 
     order_id: Identifier
@@ -91,7 +96,7 @@ class Commit(Request[Reservation], tag="commit", idempotent=True):
 
 
 class OutOfStock(ServiceError, code="out_of_stock"):
-    """The first SKU, in SKU order, that does not have the units asked for. Nothing was reserved."""
+    """The warehouse has too few units of a SKU: the first such SKU in SKU order. Nothing was reserved."""
 
     sku: str
     available: int
@@ -99,10 +104,12 @@ class OutOfStock(ServiceError, code="out_of_stock"):
 
 
 class ReservationNotFound(ServiceError, code="reservation_not_found"):
+    """No reservation has this order ID."""
+
     order_id: str
 
 
 class ReservationClosed(ServiceError, code="reservation_closed"):
-    """The reservation was released; its order ID cannot be reserved or committed again."""
+    """The reservation was released. Its order ID cannot be reserved or committed again."""
 
     order_id: str

@@ -13,7 +13,7 @@ from .contract import MAX_RECEIPT_LENGTH, ReservationStatus
 
 
 class Stock(models.Model):
-    """Never oversold: the database itself refuses to promise more than it holds."""
+    """The stock of one SKU. Constraints of the database refuse to promise more units than the warehouse holds."""
 
     sku = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     on_hand = models.BigIntegerField(default=0)
@@ -28,7 +28,10 @@ class Stock(models.Model):
 
 
 class Reservation(models.Model):
-    """One per order for ever; a released one refuses what comes late. ``lines`` maps SKU to units."""
+    """The reservation of an order.
+
+    It is kept for ever: once released, it refuses late requests. ``lines`` maps SKU to units.
+    """
 
     order_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     status: models.CharField[ReservationStatus, ReservationStatus] = models.CharField(max_length=16)
@@ -39,7 +42,7 @@ class Reservation(models.Model):
 
 
 class Receipt(models.Model):
-    """Goods that were received, so that a repeated receipt counts once."""
+    """Goods that came in. The row is kept, so that a repeated receipt counts once."""
 
     receipt_id = models.CharField(max_length=MAX_RECEIPT_LENGTH, primary_key=True)
     units = models.BigIntegerField()

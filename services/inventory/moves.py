@@ -16,8 +16,11 @@ class Move(NamedTuple):
 
 
 RECEIVE = Move(on_hand=+1, reserved=0)
+"""Goods come in."""
 RESERVE = Move(on_hand=0, reserved=+1)
+"""Units are promised to an order."""
 COMMIT = Move(on_hand=-1, reserved=-1)
+"""Promised units leave the warehouse."""
 RELEASE: Mapping[ReservationStatus, Move] = {
     "reserved": Move(on_hand=0, reserved=-1),
     "committed": Move(on_hand=+1, reserved=0),

@@ -15,7 +15,12 @@ from .stock import locked, move
 
 
 def reserve(request: Reserve) -> Reservation:
-    """Reserve every line or raise OutOfStock with nothing reserved."""
+    """Reserve every line, or none.
+
+    Raises:
+        OutOfStock: too few units of a SKU; nothing is reserved.
+        ReservationClosed: the order was released.
+    """
     units = added_up(request.lines)
     with unit_of_work(Stock):
         row, is_new = Row.objects.get_or_create(
@@ -38,7 +43,7 @@ def _promise(units: dict[str, int]) -> None:
 
 
 def release(order_id: str) -> Reservation:
-    """Put the units back, or close an order that was never reserved."""
+    """Put the units of an order back, or close an order without a reservation."""
     with unit_of_work(Stock):
         row, _ = Row.objects.select_for_update().get_or_create(order_id=order_id, defaults={"status": "released"})
         if row.status in RELEASE:
@@ -48,7 +53,12 @@ def release(order_id: str) -> Reservation:
 
 
 def commit(order_id: str) -> Reservation:
-    """Take the reserved units out of stock."""
+    """Take the reserved units of an order out of stock.
+
+    Raises:
+        ReservationNotFound: the order has no reservation.
+        ReservationClosed: the order was released.
+    """
     with unit_of_work(Stock):
         row = Row.objects.select_for_update().filter(order_id=order_id).first()
         if row is None:

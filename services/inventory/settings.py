@@ -1,4 +1,4 @@
-"""Settings of inventory deployed alone. DATABASE_URL says where its data is."""
+"""Settings of inventory deployed alone. DATABASE_URL names its database."""
 
 from __future__ import annotations
 

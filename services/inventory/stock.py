@@ -1,4 +1,4 @@
-"""Reads and moves stock. What changes it runs inside a unit of work and locks rows in SKU order."""
+"""Reads and moves stock. Every change runs inside a unit of work and locks rows in SKU order."""
 
 from __future__ import annotations
 
@@ -43,20 +43,26 @@ def receive(request: Receive) -> Received:
 
 
 def locked(skus: Iterable[str]) -> dict[str, Stock]:
-    """The rows of ``skus`` that exist, held until the unit of work ends; the order of locking rules out a deadlock."""
+    """Lock the existing rows of ``skus`` until the unit of work ends, and return them by SKU.
+
+    All callers lock in SKU order, so no deadlock can arise.
+    """
     rows = Stock.objects.select_for_update().filter(sku__in=list(skus)).order_by("sku")
     return {row.sku: row for row in rows}
 
 
 def create_missing(skus: Iterable[str]) -> None:
-    """Make an empty row for each SKU that has none, in SKU order, whoever else does so at the same time."""
+    """Create an empty row for each SKU that has none, in SKU order.
+
+    Another process may create the same rows meanwhile.
+    """
     wanted = list(skus)
     known = set(Stock.objects.filter(sku__in=wanted).values_list("sku", flat=True))
     Stock.objects.bulk_create([Stock(sku=sku) for sku in wanted if sku not in known], ignore_conflicts=True)
 
 
 def move(move: Move, units: Mapping[str, int], rows: Mapping[str, Stock]) -> None:
-    """Move ``units`` of each SKU; ``rows`` are locked and hold every SKU of ``units``."""
+    """Apply ``move`` to ``units`` of each SKU. ``rows`` are locked and hold every SKU of ``units``."""
     for sku, quantity in units.items():
         rows[sku].on_hand += move.on_hand * quantity
         rows[sku].reserved += move.reserved * quantity

@@ -11,23 +11,29 @@ from servicebus import Request, ServiceError
 from services.types import MAX_LINES, PRINTABLE, Identifier, Sku, Units
 
 CHANNEL = "orders.request"
+"""The channel of the requests below."""
 PLACED = "orders.placed"
+"""The event of an order that was written down."""
 CONFIRMED = "orders.confirmed"
+"""The event of an order whose goods and money were taken."""
 REJECTED = "orders.rejected"
+"""The event of an order that was undone because a service refused a step."""
 
 Customer = Annotated[str, Meta(max_length=200, pattern=PRINTABLE)]
 OrderStatus = Literal["placed", "reserved", "charged", "committed", "confirmed", "undoing", "rejected", "cancelled"]
 
 
 class Line(Struct, frozen=True):
+    """Units of one SKU. Several lines of one request may name the same SKU."""
+
     sku: Sku
     quantity: Units
 
 
 class Order(Struct, frozen=True):
-    """An order as it stands. ``total`` is what was charged for it, before any refund.
+    """An order as it stands. ``total`` is the amount that was charged for it, before any refund.
 
-    ``reason`` says why it was undone: an error code such as ``out_of_stock``, or "cancelled", or "given_up".
+    ``reason`` is why the order was undone: an error code such as ``out_of_stock``, or "cancelled", or "given_up".
     """
 
     order_id: str
@@ -37,7 +43,9 @@ class Order(Struct, frozen=True):
 
 
 class Place(Request[Order], tag="place", idempotent=True):
-    """Reserve, charge, commit and confirm. Idempotent per ``order_id``: a repeated one returns the order as it stands.
+    """Reserve, charge, commit and confirm.
+
+    Idempotent per ``order_id``: a repeated Place returns the order as it stands.
 
     A business refusal is a reply with status "rejected", not an error. Raises Unfinished.
     """
@@ -48,7 +56,7 @@ class Place(Request[Order], tag="place", idempotent=True):
 
 
 class GetOrder(Request[Order], tag="get", idempotent=True):
-    """Raises OrderNotFound."""
+    """Read an order. Raises OrderNotFound."""
 
     order_id: Identifier
 
@@ -60,6 +68,8 @@ class Cancel(Request[Order], tag="cancel", idempotent=True):
 
 
 class Return(Struct, frozen=True):
+    """A return of goods as it stands; ``credited`` is the money that was credited for it."""
+
     return_id: str
     status: Literal["recorded", "received", "credited"]
     credited: Decimal
@@ -77,7 +87,10 @@ class RecordReturn(Request[Return], tag="record_return", idempotent=True):
 
 
 class Reconciled(Struct, frozen=True):
-    """How many of the half-way orders and returns were ``finished`` or ``undone`` now, and how many are ``left``."""
+    """The result of one round over the half-way orders and returns.
+
+    ``finished`` and ``undone`` count those that this round completed, ``left`` those that are still half-way.
+    """
 
     finished: int
     undone: int
@@ -85,7 +98,10 @@ class Reconciled(Struct, frozen=True):
 
 
 class Reconcile(Request[Reconciled], tag="reconcile"):
-    """Finish or undo what a crash left half-way and nobody touched for ``older_than`` seconds, a hundred at a time."""
+    """Finish or undo the orders and returns that a crash left half-way.
+
+    One round takes a hundred of each that nobody touched for ``older_than`` seconds.
+    """
 
     older_than: Annotated[float, Meta(ge=0)] = 10.0
 
@@ -100,14 +116,16 @@ class OrderEvent(Struct, frozen=True):
 
 
 class OrderNotFound(ServiceError, code="order_not_found"):
+    """No order has this ID."""
+
     order_id: str
 
 
 class Unfinished(ServiceError, code="unfinished"):
-    """A service that orders needs did not do its part in time; ``cause`` says which and why.
+    """A service that orders needs did not do its part in time; ``cause`` names the service and the reason.
 
-    The order or return ``id`` is half-way at ``status``, "" when it is not even written down. Asking again resumes it;
-    else the reconciler does.
+    The order or return ``id`` is half-way at ``status``, or not even written down if ``status`` is "". The same
+    request again resumes it, and so does the reconciler.
     """
 
     retryable = True

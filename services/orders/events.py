@@ -1,4 +1,4 @@
-"""Tells the others what became of an order, after it was written down. An event that is lost is not sent again."""
+"""Publishes what became of an order, after the order was written down. An event that is lost is not sent again."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("services.orders")
 
 EVENTS: Mapping[Status, str] = {"placed": PLACED, "confirmed": CONFIRMED, "rejected": REJECTED}
+"""The event that each status publishes; the other statuses publish none."""
 
 
 async def announce(bus: ServiceBus, order: Order) -> None:
-    """Publish the event of the order's status, if it has one. A failure is logged: the order stands all the same."""
+    """Publish the event of the order's status, if the status has one. A failure is logged, and the order stands.
+
+    Cancelling is safe: the event may then be lost.
+    """
     channel = EVENTS.get(order.status)
     if channel is None:
         return

@@ -12,7 +12,7 @@ from services.types import MAX_ID_LENGTH
 
 
 class Record(models.Model):
-    """What a saga moves along: ``status`` is one of states.py, ``lines`` a list of [sku, quantity].
+    """What a saga moves along: ``status`` is one of states.py, ``lines`` a list of [SKU, quantity].
 
     ``updated_at`` is the instant of the last step, or of the last claim by a reconciler.
     """
@@ -28,6 +28,8 @@ class Record(models.Model):
 
 
 class Order(Record):
+    """An order, with the reason for undoing it and the amount that was charged."""
+
     order_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     reason = models.CharField(max_length=MAX_ID_LENGTH, default="")
     total = MoneyField(default=ZERO)
@@ -37,6 +39,8 @@ class Order(Record):
 
 
 class Return(Record):
+    """A return of goods, with the amount that was credited."""
+
     return_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     credited = MoneyField(default=ZERO)
 

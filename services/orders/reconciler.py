@@ -19,13 +19,18 @@ from .store import claim, in_thread, is_older, stale
 logger = logging.getLogger("services.orders")
 
 BATCH = 100
+"""Orders, and as many returns, that one round takes up: the oldest first, so that a round ends in seconds."""
 AT_ONCE = 8
+"""Orders and returns that one round moves at the same time: enough to hide waiting, few beside a worker's credit."""
 
 Outcome: TypeAlias = Literal["finished", "undone", "left"]
 
 
 async def reconcile(caller: Caller, older_than: float) -> Reconciled:
-    """One round over orders and returns untouched for ``older_than`` seconds. Cancelling it is safe."""
+    """Run one round over the orders and returns that nobody touched for ``older_than`` seconds.
+
+    Cancelling is safe: the next round takes up what is left.
+    """
     orders, all_orders = await in_thread(stale, Order, older_than, BATCH)
     returns, all_returns = await in_thread(stale, Return, older_than, BATCH)
     rows: list[Order | Return] = [*orders, *returns]

@@ -1,4 +1,4 @@
-"""Returns of goods: onto the shelf first, then the credit."""
+"""Returns of goods: inventory restocks the goods first, then pricing credits them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from .saga import advance_return, half_way
 
 
 async def record(caller: Caller, request: RecordReturn) -> Return:
-    """Record the return, once, and complete it. Raises Unfinished; UnknownSku with nothing recorded.
+    """Record the return, once, and complete it.
 
-    The quote is for its refusal alone: what was recorded can be credited, as prices are never removed.
+    The quotation only serves to refuse unknown SKUs. Prices are never removed, so a recorded return can be credited.
+    Cancelling is safe: the same request, or the reconciler, resumes the return.
+
+    Raises:
+        Unfinished: a service did not do its part in time.
+        UnknownSku: of pricing; nothing is recorded.
     """
     row = await store.in_thread(store.find_return, request.return_id)
     if row is None:

@@ -1,4 +1,4 @@
-"""Settings of orders deployed alone. DATABASE_URL says where its data is; durations are in seconds."""
+"""Settings of orders deployed alone. DATABASE_URL names its database; durations are in seconds."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     placed ─▶ reserved ─▶ charged ─▶ committed ─▶ confirmed        recorded ─▶ received ─▶ credited
        └──────────┴──────────┴───────────┴────────────┴─▶ undoing ─▶ rejected | cancelled
 
-A status names the last step that is known to have happened; the step after it may have happened too. An order is undone
-when a service refuses a step, when it is cancelled, or when it was half-way for too long.
+A status names the last step that certainly happened; the step after it may have happened too. An order is undone if a
+service refuses a step, if the order is cancelled, or if it was half-way for too long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 FINAL: frozenset[Status] = frozenset({"confirmed", "rejected", "cancelled", "credited"})
 HALF_WAY: frozenset[Status] = frozenset(TRANSITIONS) - FINAL
 CANCELLED_FROM: frozenset[Status] = frozenset(status for status, after in TRANSITIONS.items() if "undoing" in after)
-GIVEN_UP_FROM: frozenset[Status] = frozenset({"placed", "reserved", "charged"})  # "committed" has nothing left to fail
+GIVEN_UP_FROM: frozenset[Status] = frozenset({"placed", "reserved", "charged"})
+"""The statuses that a reconciler undoes. After "committed" no step is left that could fail."""
 
 CANCELLED = "cancelled"
 GIVEN_UP = "given_up"

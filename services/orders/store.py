@@ -28,13 +28,13 @@ class Move(NamedTuple):
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function of this module in a thread. Cancelling it is safe: what was begun is completed."""
+    """Run a function of this module in a thread. Cancelling is safe: the function runs to its end."""
     run = database_sync_to_async(function, thread_sensitive=False)
     return cast(T, await run(*args, **kwargs))
 
 
 def open_order(request: Place) -> tuple[Order, bool]:
-    """The order of that ID, and whether it is new."""
+    """Return the order of that ID, and whether it is new."""
     found = Order.objects.filter(order_id=request.order_id).first()
     if found is not None:
         return found, False
@@ -43,17 +43,19 @@ def open_order(request: Place) -> tuple[Order, bool]:
 
 
 def find_order(order_id: str) -> Order | None:
+    """Return the order of that ID, None if there is none."""
     return Order.objects.filter(order_id=order_id).first()
 
 
 def open_return(request: RecordReturn) -> Return:
-    """The return of that ID, new or not."""
+    """Return the return of that ID, new or not."""
     with unit_of_work(Return):
         row, _ = Return.objects.get_or_create(return_id=request.return_id, defaults=_opening("recorded", request))
     return row
 
 
 def find_return(return_id: str) -> Return | None:
+    """Return the return of that ID, None if there is none."""
     return Return.objects.filter(return_id=return_id).first()
 
 
@@ -63,7 +65,11 @@ def _opening(status: Status, request: Place | RecordReturn) -> dict[str, Any]:
 
 
 def move(row: Record, move: Move) -> bool:
-    """Write ``move`` unless somebody else moved the record first. Either way ``row`` becomes what is stored."""
+    """Write ``move``, unless another process moved the record first. In both cases ``row`` becomes what is stored.
+
+    Returns:
+        Whether this call wrote.
+    """
     assert can_move(row.status, move.status), f"{row.status} -> {move.status}"
     written = {"status": move.status, "updated_at": timezone.now(), **move.fields}
     if not _update(row, {"status": row.status}, written):
@@ -75,14 +81,14 @@ def move(row: Record, move: Move) -> bool:
 
 
 def stale(model: type[R], older_than: float, limit: int) -> tuple[list[R], int]:
-    """The ``limit`` half-way records that nobody touched longest, and how many there are in all."""
+    """Return the ``limit`` half-way records that are untouched longest, and the number of all half-way records."""
     before = timezone.now() - timedelta(seconds=older_than)
     rows = model._default_manager.filter(status__in=HALF_WAY, updated_at__lte=before)
     return list(rows.order_by("updated_at")[:limit]), rows.count()
 
 
 def claim(row: Record) -> bool:
-    """Touch ``row`` unless somebody did so since it was read, so that one reconciler of many takes it up."""
+    """Touch ``row``, unless another process did so after it was read, so that only one reconciler takes the row up."""
     now = timezone.now()
     claimed = _update(row, {"status": row.status, "updated_at": row.updated_at}, {"updated_at": now})
     if claimed:
@@ -91,7 +97,7 @@ def claim(row: Record) -> bool:
 
 
 def is_older(row: Record, seconds: float) -> bool:
-    """Whether ``row`` was created more than that long ago."""
+    """Return whether ``row`` was created more than ``seconds`` ago."""
     return timezone.now() - row.created_at > timedelta(seconds=seconds)
 
 

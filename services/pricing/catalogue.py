@@ -22,7 +22,11 @@ def page(request: GetCatalogue) -> PriceList:
 
 
 def set_prices(request: SetPrices) -> PricesSet:
-    """Create or replace all of these prices; of a SKU that stands twice the last one counts."""
+    """Create or replace all of these prices. If a SKU occurs twice, its last price counts.
+
+    Raises:
+        InvalidPrice: a price is out of bounds; no price is set.
+    """
     for price in request.prices:
         if not is_unit_price(price.unit_price):
             raise InvalidPrice(sku=price.sku, unit_price=price.unit_price)

@@ -11,16 +11,21 @@ from servicebus import Request, ServiceError
 from services.types import MAX_LINES, After, Identifier, Sku, Units
 
 CHANNEL = "pricing.request"
+"""The channel of the requests below."""
 
 PaymentStatus = Literal["charged", "refunded", "voided"]
 
 
 class Price(Struct, frozen=True):
+    """The price of one piece of a SKU."""
+
     sku: Sku
     unit_price: Decimal
 
 
 class Line(Struct, frozen=True):
+    """Units of one SKU to price. Several lines may name the same SKU."""
+
     sku: Sku
     quantity: Units
 
@@ -33,24 +38,30 @@ class PriceList(Struct, frozen=True):
 
 
 class GetCatalogue(Request[PriceList], tag="catalogue", idempotent=True):
+    """Read prices in SKU order: those after ``after``, at most ``limit``."""
+
     after: After = ""
     limit: Annotated[int, Meta(ge=1, le=MAX_LINES)] = MAX_LINES
 
 
 class PricesSet(Struct, frozen=True):
+    """``count`` is the number of SKUs whose price was set."""
+
     count: int
 
 
 class SetPrices(Request[PricesSet], tag="set_prices", idempotent=True):
     """Create or replace the prices of these SKUs, all or none. Raises InvalidPrice.
 
-    A price is over nothing, a million at most, and has at most four places. A line is rounded to the cent, half up.
+    A price is above zero, at most a million, and has at most four decimal places.
     """
 
     prices: Annotated[list[Price], Meta(min_length=1, max_length=MAX_LINES)]
 
 
 class QuotedLine(Struct, frozen=True):
+    """One line at its price; ``amount`` is rounded to the cent, half a cent up."""
+
     sku: str
     quantity: int
     unit_price: Decimal
@@ -58,6 +69,8 @@ class QuotedLine(Struct, frozen=True):
 
 
 class Quotation(Struct, frozen=True):
+    """The priced lines and their sum. ``lines`` is empty if the request did not ask for items."""
+
     lines: list[QuotedLine]
     total: Decimal
 
@@ -73,7 +86,7 @@ class Quote(Request[Quotation], tag="quote", idempotent=True):
 
 
 class Payment(Struct, frozen=True):
-    """``amount`` is what was charged, ``refunded`` what of it went back; both have two places."""
+    """A payment as it stands: ``amount`` was charged, and ``refunded`` of it went back. Both have two places."""
 
     payment_id: str
     status: PaymentStatus
@@ -94,13 +107,15 @@ class Charge(Request[Payment], tag="charge", idempotent=True):
 class Refund(Request[Payment], tag="refund", idempotent=True):
     """Give back a whole charge. Idempotent.
 
-    A ``payment_id`` that was never charged is voided, so that a charge that comes late is refused.
+    A ``payment_id`` without a charge is voided, so that a Charge that comes late is refused.
     """
 
     payment_id: Identifier
 
 
 class Credit(Struct, frozen=True):
+    """The credit for returned goods; ``amount`` has two places."""
+
     credit_id: str
     amount: Decimal
 
@@ -113,7 +128,10 @@ class CreditReturn(Request[Credit], tag="credit_return", idempotent=True):
 
 
 class Books(Struct, frozen=True):
-    """``charged`` and ``refunded`` are of orders, ``credited`` of returned goods. All have two places."""
+    """The sums of all money that moved: ``charged`` and ``refunded`` for orders, ``credited`` for returns.
+
+    All have two places.
+    """
 
     charged: Decimal
     refunded: Decimal
@@ -121,30 +139,36 @@ class Books(Struct, frozen=True):
 
 
 class GetLedger(Request[Books], tag="ledger", idempotent=True):
-    """The sums of all money that moved."""
+    """Read the sums of all money that moved."""
 
 
 class UnknownSku(ServiceError, code="unknown_sku"):
+    """The SKU has no price."""
+
     sku: str
 
 
 class InvalidPrice(ServiceError, code="invalid_price"):
+    """The price is not above zero, or too high, or has too many decimal places."""
+
     sku: str
     unit_price: Decimal
 
 
 class InvalidAmount(ServiceError, code="invalid_amount"):
+    """The amount is negative, or too high, or has a fraction of a cent."""
+
     amount: Decimal
 
 
 class PaymentDeclined(ServiceError, code="payment_declined"):
-    """The payment provider refused."""
+    """The payment provider refused the charge; ``reason`` is text that the customer may see."""
 
     payment_id: str
     reason: str
 
 
 class PaymentClosed(ServiceError, code="payment_closed"):
-    """The payment was refunded or voided; its ID cannot be charged again."""
+    """The payment was refunded or voided. Its ID cannot be charged again."""
 
     payment_id: str

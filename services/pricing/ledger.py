@@ -15,10 +15,11 @@ from .contract import Credit as ContractCredit
 from .models import Credit, Payment
 
 MONEY_WAS_TAKEN = ("charged", "refunding", "refunded")
+"""The statuses of a payment whose money the provider took."""
 
 
 def credit_return(request: CreditReturn) -> ContractCredit:
-    """Credit the goods at today's price, once; a repeated request gets what was credited then."""
+    """Credit the goods at the current price, once. A repeated request returns the first credit."""
     row = Credit.objects.filter(credit_id=request.credit_id).first()
     if row is None:
         amount = quote(request.lines).total
@@ -28,7 +29,7 @@ def credit_return(request: CreditReturn) -> ContractCredit:
 
 
 def books() -> Books:
-    """The sums. A payment that is being refunded counts as charged and not yet as refunded."""
+    """Sum up all money that moved. A payment at "refunding" counts as charged and not yet as refunded."""
     payments = Payment.objects.filter(status__in=MONEY_WAS_TAKEN)
     return Books(
         charged=_sum(payments, "amount"),

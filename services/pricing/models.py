@@ -12,6 +12,8 @@ from services.types import MAX_ID_LENGTH, PRICE_PLACES
 
 
 class Price(models.Model):
+    """The catalogue: the price of one SKU."""
+
     sku = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     unit_price = MoneyField(places=PRICE_PLACES)
 
@@ -20,7 +22,10 @@ class Price(models.Model):
 
 
 class Payment(models.Model):
-    """One per payment ID for ever. "charging" and "refunding" are intents: the provider may have been asked."""
+    """The payment of an order.
+
+    It is kept for ever. At "charging" and "refunding" the provider may have been asked already.
+    """
 
     payment_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     status: models.CharField[Any, Any] = models.CharField(max_length=16)
@@ -39,6 +44,8 @@ class Payment(models.Model):
 
 
 class Credit(models.Model):
+    """The credit for the goods of one return."""
+
     credit_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     amount = MoneyField()
     created_at = models.DateTimeField(auto_now_add=True)

@@ -4,9 +4,9 @@
        │                   └──────▶ declined ──refund──▶ voided
        └──refund──▶ voided
 
-No transaction is open while the provider is asked. After a crash between two of these the next charge or refund asks
-again: the provider is idempotent by payment ID, so asking again tells what happened. Every write is conditional on the
-status it starts from, so that of two callers one writes and the other reads what was written.
+No transaction is open while the provider is asked. After a crash between two steps the next charge or refund asks the
+provider again: the provider is idempotent by payment ID, so it gives the same answer. Every write is conditional on the
+status that it starts from: of two callers one writes, and the other reads what the first one wrote.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from .provider import Declined, provider
 
 
 def charge(request: Charge) -> Payment:
-    """Charge once. A payment that exists keeps the amount it was opened with."""
+    """Charge a payment once. A payment that exists keeps its first amount.
+
+    Raises:
+        InvalidAmount: the amount cannot be charged.
+        PaymentDeclined: the provider refused.
+        PaymentClosed: the payment was refunded or voided.
+    """
     if not is_amount(request.amount):
         raise InvalidAmount(amount=request.amount)
     row = _opened(request.payment_id, status="charging", amount=request.amount)
@@ -37,7 +43,7 @@ def charge(request: Charge) -> Payment:
 
 
 def refund(payment_id: str) -> Payment:
-    """Give back the whole charge, or close a payment that was never charged."""
+    """Give back the whole charge, or close a payment without a charge."""
     row = _opened(payment_id, status="voided")
     _settle_charge(row)
     _write(row, "declined", "voided", amount=ZERO)
@@ -55,7 +61,10 @@ def _opened(payment_id: str, **fields: Any) -> Row:
 
 
 def _settle_charge(row: Row) -> None:
-    """Turn the intent to charge into its outcome. A refund does so too: only then is it known what to give back."""
+    """Ask the provider to charge, and write its answer down.
+
+    A refund does so too: only then is the amount to give back known.
+    """
     if row.status != "charging":
         return
     try:
@@ -73,7 +82,10 @@ def _provider_refund(row: Row) -> None:
 
 
 def _write(row: Row, before: str, after: str, **fields: Any) -> None:
-    """Move ``row`` on if it is at ``before``; if somebody else moved it meanwhile, read what they wrote."""
+    """Move ``row`` from status ``before`` to ``after``.
+
+    If another process moved the row meanwhile, read what it wrote.
+    """
     if row.status != before:
         return
     written = {"status": after, "updated_at": timezone.now(), **fields}

@@ -1,4 +1,4 @@
-"""Who moves the money: a payment provider behind a small protocol, chosen by the setting PAYMENT_PROVIDER."""
+"""The payment provider, which moves the money. The setting PAYMENT_PROVIDER names its class."""
 
 from __future__ import annotations
 
@@ -19,34 +19,37 @@ class Declined(Exception):
 
 
 class PaymentProvider(Protocol):
-    """Moves money at most once per payment ID, however often it is asked.
+    """Moves money at most once per payment ID, however often pricing asks.
 
     Pricing asks again when a crash kept it from writing an answer down, so both operations must be idempotent. Any
-    exception other than Declined means "not known": pricing asks again later. Both are called from several threads.
+    exception other than Declined means "not known": pricing asks again later. Several threads call both.
     """
 
     def charge(self, payment_id: str, amount: Decimal) -> None:
-        """Take ``amount``; return when it was taken, now or earlier. Raises Declined."""
+        """Take ``amount``, and return when the money is taken, now or earlier. Raises Declined."""
 
     def refund(self, payment_id: str, amount: Decimal) -> None:
-        """Give back ``amount``, all that was charged under ``payment_id``; return when it was given back."""
+        """Give back ``amount``, the whole charge of ``payment_id``, and return when the money is back."""
 
 
 class SandboxProvider:
-    """Moves no money. Declines what is over LIMIT, so that a refusal can be tried out; remembers nothing."""
+    """Moves no money and remembers nothing. It declines amounts above LIMIT, so that a refusal can be tried out."""
 
     LIMIT = Decimal("1000000.00")
+    """The highest amount that the sandbox charges: above any usual order."""
 
     def charge(self, payment_id: str, amount: Decimal) -> None:
+        """Take nothing; decline amounts above LIMIT."""
         if amount > self.LIMIT:
             raise Declined("over_limit")
 
     def refund(self, payment_id: str, amount: Decimal) -> None:
-        return None
+        """Give nothing back."""
+        return
 
 
 def provider() -> PaymentProvider:
-    """The one instance of the class that PAYMENT_PROVIDER names."""
+    """Return the one instance of the class that PAYMENT_PROVIDER names."""
     return _instance(settings.PAYMENT_PROVIDER)
 
 

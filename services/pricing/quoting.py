@@ -11,7 +11,11 @@ from .contract import Line, Quotation, QuotedLine, UnknownSku
 
 
 def quotation(lines: Iterable[Line], prices: Mapping[str, Decimal]) -> Quotation:
-    """Each line at its price, rounded to the cent, and their sum. Raises UnknownSku for the first without a price."""
+    """Price each line, rounded to the cent, and sum the lines up.
+
+    Raises:
+        UnknownSku: for the first line whose SKU has no price.
+    """
     quoted = [_quoted(line, prices) for line in lines]
     return Quotation(lines=quoted, total=sum((line.amount for line in quoted), ZERO))
 

@@ -1,4 +1,4 @@
-"""Settings of pricing deployed alone. DATABASE_URL says where its data is, PAYMENT_PROVIDER who moves the money."""
+"""Settings of pricing deployed alone. DATABASE_URL names its database, PAYMENT_PROVIDER the class that moves money."""
 
 from __future__ import annotations
 

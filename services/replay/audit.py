@@ -1,4 +1,4 @@
-"""Do the books balance? Compares what the services hold with what the client was told. Pure."""
+"""Checks that the books balance: the stock and money of the services against the replies to the client. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .summary import amount, rejected
 
 
 class BooksDoNotBalance(Exception):
-    """What the services hold is not what they answered. ``faults`` says where, one line each."""
+    """The stock or money of the services does not match their replies. ``faults`` has one line for each difference."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__(faults)
@@ -20,7 +20,11 @@ class BooksDoNotBalance(Exception):
 
 
 def audit(outcomes: Sequence[Outcome], opening: Books, closing: Books) -> None:
-    """Raises BooksDoNotBalance. ``opening`` was read after stock was loaded, ``closing`` after the last step."""
+    """Compare ``opening``, read after stock was loaded, and ``closing``, read after the last step, with ``outcomes``.
+
+    Raises:
+        BooksDoNotBalance: they differ.
+    """
     faults = [*_stock_faults(outcomes, opening, closing), *_money_faults(outcomes, opening, closing)]
     faults += [
         f"{count} x {reason}" for reason, count in rejected(each for each in outcomes if not each.is_sale).items()

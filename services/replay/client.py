@@ -14,7 +14,7 @@ from services.retrying import UNLIMITED_ATTEMPTS, RetryingCalls
 if TYPE_CHECKING:
     from servicebus import ServiceBus
 
-PATIENCE = 60.0
+GIVE_UP_AFTER = 60.0
 """Seconds for all attempts of one call: a worker or a server that was killed is back long before."""
 CALL_TIMEOUT = 20.0
 """Seconds for one attempt: an order of a thousand lines on a busy machine needs a few."""
@@ -39,7 +39,7 @@ class Client:
     def __init__(
         self,
         bus: ServiceBus,
-        patience: float = PATIENCE,
+        patience: float = GIVE_UP_AFTER,
         timeout: float = CALL_TIMEOUT,
         chance: Callable[[], float] = random.random,
     ) -> None:

@@ -30,13 +30,17 @@ from .sample import sample_orders
 from .summary import table
 
 START_TIMEOUT = 60.0
-SECONDS_FOR_ALL, SECONDS_PER_STEP = 180.0, 1.0
+"""Seconds for the workers to start: two are usual, and a busy machine may take many."""
+SECONDS_FOR_ALL = 180.0
+"""Seconds for a demo without any step: migrations, start and loading, each with its time on a busy machine."""
+SECONDS_PER_STEP = 1.0
+"""Seconds that each step adds: a hundred times what a step takes."""
 
 __all__ = ["DemoFailed", "Options", "add_arguments", "main", "run"]
 
 
 class DemoFailed(Exception):
-    """The demo could not be completed. ``logs`` is the end of what the workers printed."""
+    """The demo could not be completed. ``logs`` is the end of the workers' output."""
 
     def __init__(self, reason: str, logs: str = "") -> None:
         super().__init__(reason, logs)
@@ -47,7 +51,7 @@ class DemoFailed(Exception):
 
 
 class Result(Struct, frozen=True):
-    """``fault`` says why the books do not balance, "" when they do."""
+    """The result of a demo. ``fault`` is why the books do not balance, "" if they do."""
 
     replay: Replay
     fault: str
@@ -55,10 +59,13 @@ class Result(Struct, frozen=True):
 
 
 async def run(options: Options, progress: Progress = no_progress) -> Result:
-    """Everything, start to end; no process or file is left behind, whatever happens.
+    """Run everything from start to end. No process and no file is left behind.
 
-    Raises OrdersFileError before anything is started, DemoFailed after. Cancelling it is safe, and takes as long as the
-    workers take to end.
+    Cancelling is safe, and takes as long as the workers take to end.
+
+    Raises:
+        OrdersFileError: the orders file cannot be used; nothing was started.
+        DemoFailed: the demo could not be completed.
     """
     invoices = sample_orders() if options.orders is None else read_orders(options.orders)
     plan = make_plan(invoices, options.stock_ratio)
@@ -117,7 +124,11 @@ def _audited(done: Replay, fleet: Fleet) -> Result:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when all went well, 1 when it did not, 2 for an orders file that cannot be used, 128 + n after signal n."""
+    """Run the command and return its exit status.
+
+    Returns:
+        0 for success, 1 for a failure, 2 for an orders file that cannot be used, 128 + n after signal n.
+    """
     options = from_args(args)
     try:
         with shown() as progress:
@@ -134,7 +145,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _until_signal(work: Coroutine[Any, Any, Result]) -> Result | signal.Signals:
-    """The result of ``work``, or the first signal that asked to end: it then has been cancelled, and has cleaned up."""
+    """Return the result of ``work``, or the first signal that asked the demo to end.
+
+    The signal cancels ``work``, which cleans up before this function returns.
+    """
     task, received = asyncio.create_task(work), list[signal.Signals]()
 
     def end(number: signal.Signals) -> None:

@@ -22,7 +22,7 @@ Progress = Callable[[int, int, int, int], None]
 
 
 class Replay(Struct, frozen=True):
-    """``outcomes`` maps invoice numbers to what became of them, in file order."""
+    """The result of a replay. ``outcomes`` maps each invoice number to its outcome, in file order."""
 
     summary: Summary
     outcomes: dict[str, Outcome]
@@ -32,13 +32,17 @@ class Replay(Struct, frozen=True):
 
 
 def no_progress(done: int, total: int, confirmed: int, rejected: int) -> None:
-    """Shows nothing."""
+    """Show nothing."""
 
 
 async def replay(client: Client, plan: Plan, concurrency: int, progress: Progress = no_progress) -> Replay:
-    """Load, run every step, read the books. ``progress`` gets (done, total, confirmed, rejected) after each step.
+    """Load the plan, run every step, and read the books.
 
-    Raises ServiceBusError when loading or reading fails. Cancelling it is safe: nothing runs on.
+    ``progress`` gets (done, total, confirmed, rejected) after each step. Cancelling is safe: every step that runs is
+    cancelled.
+
+    Raises:
+        ServiceBusError: loading or reading failed.
     """
     await load(client, plan)
     opening = await read_books(client)
@@ -52,10 +56,13 @@ async def replay(client: Client, plan: Plan, concurrency: int, progress: Progres
 
 
 async def run_steps(client: Client, steps: Sequence[Step], concurrency: int, progress: Progress) -> list[Outcome]:
-    """Outcomes in the order of ``steps``; a step starts after the one before it has started."""
+    """Run ``steps``, at most ``concurrency`` at a time, and return their outcomes in order.
+
+    Each step starts after the step before it has started. Cancelling is safe: every step that runs is cancelled.
+    """
     outcomes: dict[int, Outcome] = {}
     tally = _Tally(len(steps), progress)
-    pending = enumerate(steps)  # shared: whoever is free takes the next
+    pending = enumerate(steps)  # shared: each task takes the next step when it is free
 
     async def take_steps() -> None:
         for index, step in pending:
@@ -102,7 +109,7 @@ async def _give_back(client: Client, step: Step) -> tuple[str, Decimal]:
 
 
 def step_id(step: Step) -> str:
-    """The invoice number."""
+    """Return the invoice number of a step."""
     return step.order_id if isinstance(step, Sale) else step.return_id
 
 

@@ -17,35 +17,53 @@ from .children import Child
 SERVICES = ("inventory", "pricing", "orders")
 CHANNELS = tuple(f"{name}.request" for name in SERVICES)
 PROVIDER = "services.replay.payments.EverythingGoes"
+"""The payment provider of the workers, unless the environment names another."""
 ROOT = Path(services.__file__).parents[1]
+"""The folder from which the workers import the services."""
+DRAIN = 2.0
+"""Seconds that a worker may take to finish its handlers: the client has its replies before the workers end."""
 
 T = TypeVar("T")
 
 
 class Fleet:
-    """Databases and logs live in ``directory``; the workers of each service, ``processes`` of them, meet at ``url``."""
+    """The workers of the three services, ``processes`` of each, on the server at ``url``.
+
+    Databases and logs lie in ``directory``.
+    """
 
     def __init__(self, directory: Path, url: str, processes: int = 1) -> None:
         self.url = url
         self._directory = directory
-        self._options = ("--processes", str(processes), "--drain", "2")
+        self._options = ("--processes", str(processes), "--drain", str(DRAIN))
         self._children: list[Child] = []
         self.workers: dict[str, Child] = {}
 
     async def migrate(self) -> None:
-        """Bring the databases up to date, all at once. Raises ChildFailed."""
+        """Bring the databases up to date, all at once. Cancelling is safe: ``stop`` ends what was started.
+
+        Raises:
+            ChildFailed: a migration failed.
+        """
         command = ("-m", "django", "migrate", "--verbosity", "0")
         migrations = [await self._start(name, "migration", *command) for name in SERVICES]
         await asyncio.gather(*(migration.check() for migration in migrations))
 
     async def start(self, *names: str) -> None:
-        """Start the worker of these services, of all when none is named."""
+        """Start the workers of the named services, of all if none is named.
+
+        Cancelling is safe: ``stop`` ends what was started.
+        """
         for name in names or SERVICES:
             worker = ("-m", "servicebus", "worker", f"services.{name}.handlers", *self._options)
             self.workers[name] = await self._start(name, "worker", *worker)
 
     async def watch(self) -> NoReturn:
-        """Wait until a worker ends, which it never should, and raise ChildFailed. Cancelling it is safe."""
+        """Wait until a worker ends, which it never should. Cancelling is safe: the workers go on.
+
+        Raises:
+            ChildFailed: a worker ended.
+        """
         tasks = {asyncio.create_task(child.wait()): child for child in self.workers.values()}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -56,9 +74,10 @@ class Fleet:
                 task.cancel()
 
     async def stop(self) -> None:
-        """Drain and end the workers, and end all else that was started. Idempotent.
+        """Drain and end the workers, and end every other child. Idempotent.
 
-        Orders first: to finish what it holds it needs the other two.
+        Orders ends first, because it needs the other two to finish its requests. Cancelling is safe: the process
+        groups of the workers that are being stopped are killed.
         """
         try:
             if "orders" in self.workers:
@@ -67,7 +86,7 @@ class Fleet:
             await asyncio.gather(*(child.stop() for child in self._children))
 
     def logs(self) -> str:
-        """The end of the log of each worker."""
+        """Return the end of the log of each worker."""
         return "\n".join(f"--- {name}\n{child.tail()}" for name, child in self.workers.items())
 
     async def _start(self, name: str, role: str, *arguments: str) -> Child:
@@ -89,9 +108,10 @@ class Fleet:
 
 
 async def unless_failed(fleet: Fleet, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled when a worker ends. Raises ChildFailed then.
+    """Return the result of ``work``, which is cancelled if a worker ends. Cancelling is safe: ``work`` is cancelled.
 
-    Cancelling it cancels ``work``.
+    Raises:
+        ChildFailed: a worker ended.
     """
     watch, task = asyncio.create_task(fleet.watch()), asyncio.create_task(work)
     try:

@@ -12,15 +12,24 @@ from .client import Client
 from .outcomes import Books
 from .plan import Plan, split
 
-PAGE_LINES, PAGE_BYTES = 400, 48_000
+PAGE_LINES = 400
+"""Lines of one request: each takes a moment at the service, so that a request is far from its deadline."""
+PAGE_BYTES = 48_000
+"""Bytes of one request: three quarters of the largest message."""
 RECEIPT = "opening-{:06}"
-_LINE_BYTES = 64  # more than a price or a line takes without its SKU
+"""The receipt ID of a page of opening stock, by the number of the page."""
+_LINE_BYTES = 64
+"""Bytes of a price or a line without its SKU: at most."""
 
 Line = TypeVar("Line", pricing.Price, inventory.Line)
 
 
 async def load(client: Client, plan: Plan) -> None:
-    """Set every price, receive every unit. Raises ServiceBusError. Cancelling it is safe: both are idempotent."""
+    """Set every price and receive every unit. Cancelling is safe: both operations are idempotent.
+
+    Raises:
+        ServiceBusError: a call failed.
+    """
     for prices in pages(pricing.Price(sku=sku, unit_price=price) for sku, price in plan.catalogue.items()):
         await client.call(pricing.CHANNEL, pricing.SetPrices(prices=prices))
     goods = (inventory.Line(sku=line.sku, quantity=line.quantity) for line in split(plan.opening_stock))
@@ -29,14 +38,18 @@ async def load(client: Client, plan: Plan) -> None:
 
 
 async def read_books(client: Client) -> Books:
-    """What inventory and pricing hold now. Raises ServiceBusError. Cancelling it is safe."""
+    """Read the stock of inventory and the ledger of pricing. Cancelling is safe.
+
+    Raises:
+        ServiceBusError: a call failed.
+    """
     stock = await client.call(inventory.CHANNEL, inventory.GetStock(limit=1))
     ledger = await client.call(pricing.CHANNEL, pricing.GetLedger())
     return Books(stock.total_on_hand, stock.total_reserved, ledger.charged, ledger.refunded, ledger.credited)
 
 
 def pages(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """In order, each as full as one request may be."""
+    """Yield the lines in order, in pages that are as full as one request may be."""
     page: list[Line] = []
     size = 0
     for line in lines:

@@ -11,8 +11,11 @@ from pathlib import Path
 from msgspec import Struct
 
 MAX_RATIO = 1000
+"""Opening stock as a multiple of what is ordered: more changes nothing, and the units still fit the database."""
 MAX_CONCURRENCY = 1000
+"""Orders in flight: more than the services can work on at once."""
 MAX_WORKERS = 64
+"""Worker processes of each service: more than a machine has cores for."""
 SCHEMES = (
     *("redis", "rediss", "unix"),
     *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
@@ -22,7 +25,10 @@ _RATIO = re.compile(r"[0-9]{1,12}(\.[0-9]{0,12})?|\.[0-9]{1,12}")
 
 
 class Options(Struct, frozen=True):
-    """``orders`` None: the generated sample. ``url`` None: an embedded server. ``workers``: processes per service."""
+    """The options of the demo.
+
+    ``orders`` None: the generated sample. ``url`` None: an embedded server. ``workers``: processes of each service.
+    """
 
     orders: Path | None = None
     stock_ratio: Decimal = Decimal(1)
@@ -33,7 +39,7 @@ class Options(Struct, frozen=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options; argparse reports a bad one in one line and exits 2."""
+    """Declare the options. argparse reports a wrong one in one line and exits with status 2."""
     default = Options()
     parser.add_argument("--orders", type=Path, metavar="FILE.csv", help="UCI Online Retail orders (default: a sample)")
     parser.add_argument(
@@ -50,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def from_args(args: argparse.Namespace) -> Options:
+    """Return the parsed options as a frozen value."""
     return Options(**{name: getattr(args, name) for name in Options.__struct_fields__})
 
 

@@ -25,7 +25,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?(?P<places>[0-9]*)|\.(?P<only_places>[0
 
 
 class OrderLine(Struct, frozen=True):
-    """One line of an invoice as the file has it: quantity and price may be zero or negative."""
+    """One line of an invoice as the file has it. Quantity and price may be zero or negative."""
 
     sku: str
     quantity: int
@@ -33,7 +33,7 @@ class OrderLine(Struct, frozen=True):
 
 
 class Invoice(Struct, frozen=True):
-    """All lines of one invoice number in file order. ``customer`` is that of its first line, "" when unknown."""
+    """All lines of one invoice number in file order. ``customer`` is the customer of the first line, "" if unknown."""
 
     number: str
     customer: str
@@ -41,7 +41,10 @@ class Invoice(Struct, frozen=True):
 
 
 class OrdersFileError(Exception):
-    """The orders file cannot be used. ``line`` is the physical line, from 1; 0 when it is the file as a whole."""
+    """The orders file cannot be used.
+
+    ``line`` is the physical line, from 1; 0 if the error concerns the whole file.
+    """
 
     def __init__(self, path: str, line: int, field: str, reason: str) -> None:
         super().__init__(path, line, field, reason)
@@ -68,7 +71,11 @@ class _Row(Struct, frozen=True):
 
 
 def read_orders(path: str | Path) -> tuple[Invoice, ...]:
-    """All invoices, in the order in which they first appear. Raises OrdersFileError for the first fault."""
+    """Return all invoices, in the order in which they first appear.
+
+    Raises:
+        OrdersFileError: for the first fault in the file.
+    """
     name = str(path)
     rows = _rows(name, _text(name))
     _check_header(next(rows, _Row(name, 1, [])))

@@ -1,4 +1,4 @@
-"""The payment provider of the demo. Pricing loads it: its setting PAYMENT_PROVIDER names it."""
+"""The payment provider of the demo. Pricing loads it by the name in its setting PAYMENT_PROVIDER."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from decimal import Decimal
 
 
 class EverythingGoes:
-    """Moves no money and declines nothing, so that an order is confirmed when its goods are there."""
+    """Moves no money and declines nothing, so that an order is confirmed if its goods are in stock."""
 
     def charge(self, payment_id: str, amount: Decimal) -> None:
-        return None
+        """Take nothing."""
+        return
 
     def refund(self, payment_id: str, amount: Decimal) -> None:
-        return None
+        """Give nothing back."""
+        return

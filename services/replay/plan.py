@@ -30,7 +30,7 @@ _LINE_BYTES = 44
 
 
 class PlanLine(Struct, frozen=True):
-    """Units of one SKU. Only a SKU with more units than a contract line may hold stands on several lines."""
+    """Units of one SKU. A SKU stands on several lines only if one line of the contract cannot hold its units."""
 
     sku: str
     quantity: int
@@ -45,7 +45,7 @@ class Sale(Struct, frozen=True):
 
 
 class Return(Struct, frozen=True):
-    """Goods that come back: its valid lines, added up by SKU, with positive quantities."""
+    """A return of goods: its valid lines, added up by SKU, with positive quantities."""
 
     return_id: str
     customer: str
@@ -56,7 +56,10 @@ Step = Sale | Return
 
 
 class Plan(Struct, frozen=True):
-    """What to load and what to do, in file order. ``sales`` and ``returns`` count all, with or without a valid line."""
+    """What to load and which steps to run, in file order.
+
+    ``sales`` and ``returns`` count all, with or without a valid line.
+    """
 
     catalogue: dict[str, Decimal]
     opening_stock: dict[str, int]
@@ -68,7 +71,7 @@ class Plan(Struct, frozen=True):
 
 
 def make_plan(invoices: Sequence[Invoice], stock_ratio: Decimal = Decimal(1)) -> Plan:
-    """Apply the rules. ``stock_ratio`` must be finite and not negative."""
+    """Make a plan by the rules. ``stock_ratio`` must be finite and not negative."""
     prices = catalogue(invoices)
     checked = [_checked(invoice, prices) for invoice in invoices]
     steps = tuple(step for step, _ in checked if step.lines)
@@ -92,7 +95,7 @@ def _counted(parts: Iterable[Counter[Reason]]) -> dict[Reason, int]:
 
 
 def catalogue(invoices: Iterable[Invoice]) -> dict[str, Decimal]:
-    """The most frequent positive price of each SKU, of equally frequent ones the highest."""
+    """Return the most frequent positive price of each SKU; of equally frequent prices the highest."""
     seen: dict[str, Counter[Decimal]] = defaultdict(Counter)
     for invoice in invoices:
         for line in invoice.lines:
@@ -102,7 +105,7 @@ def catalogue(invoices: Iterable[Invoice]) -> dict[str, Decimal]:
 
 
 def _opening_stock(prices: Iterable[str], steps: Iterable[Step], ratio: Decimal) -> dict[str, int]:
-    """Floor of ratio times the units sold, for every SKU of the catalogue; a Fraction because a Decimal may round."""
+    """Return ratio times the units sold, rounded down, for each SKU. A Fraction is exact where a Decimal may round."""
     sold = dict.fromkeys(prices, 0)
     for step in steps:
         for line in step.lines if isinstance(step, Sale) else ():
@@ -151,7 +154,7 @@ def _is_return(invoice: Invoice) -> bool:
 
 
 def split(units: Mapping[str, int]) -> Iterator[PlanLine]:
-    """Request lines for these units: one for each SKU, more where a contract line cannot hold them all."""
+    """Yield request lines for these units: one for each SKU, or more if one line cannot hold them."""
     for sku, left in units.items():
         while left > 0:
             yield PlanLine(sku, min(left, MAX_UNITS))

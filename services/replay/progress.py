@@ -1,4 +1,4 @@
-"""How far the replay has come, on standard error: a bar for people, a line now and then for files."""
+"""Shows the progress of the replay on standard error: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from .driver import Progress
 
 LINES = 10
+"""Lines of progress without a terminal: one for each tenth."""
 
 
 @contextmanager
 def shown() -> Iterator[Progress]:
-    """A callback for ``replay``. The bar needs a terminal and rich."""
+    """Yield a callback for ``replay`` that shows the progress. The bar needs a terminal and rich."""
     if sys.stderr.isatty() and importlib.util.find_spec("rich"):
         with _bar() as progress:
             yield progress

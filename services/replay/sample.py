@@ -1,4 +1,4 @@
-"""A small day of orders for the demo without a file: the same invoices every time."""
+"""A small generated day of orders: the same invoices every time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from decimal import Decimal
 from .orders_file import Invoice, OrderLine
 
 INVOICES = 60
+"""Invoices of the day: the demo takes a few seconds."""
 SEED = 2010
+"""The seed of the generator: with it the day has every kind of invoice and line."""
 
 _GOODS = {
     "10001": Decimal("2.55"),
@@ -30,7 +32,7 @@ _UNKNOWN = OrderLine("10098", -1, Decimal("0.00"))
 
 
 def sample_orders() -> tuple[Invoice, ...]:
-    """About sixty invoices: most are sales, some returns, some with lines that no rule accepts."""
+    """Return sixty invoices: most are sales, some are returns, and some have lines that no rule accepts."""
     choose = random.Random(SEED)
     return tuple(_invoice(choose, index) for index in range(INVOICES))
 

@@ -15,7 +15,7 @@ from .plan import Plan
 
 
 class Latency(Struct, frozen=True):
-    """Milliseconds from the start of a step to its outcome; 0 when there was none."""
+    """Milliseconds from the start of a step to its outcome; 0 if there was no step."""
 
     p50: float
     p90: float
@@ -24,10 +24,10 @@ class Latency(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The fields and their order are those of ``servicebus demo --json``; money has two places, stock is in units.
+    """The fields of ``servicebus demo --json``, in their order. Money has two places; stock is in units.
 
-    ``invoices`` = ``sales`` + ``returns``, and ``sales`` = ``skipped`` + ``confirmed`` + the rejected sales. A return
-    that could not be recorded stands in ``rejected`` as ``return_<reason>``.
+    ``invoices`` = ``sales`` + ``returns``, and ``sales`` = ``skipped`` + ``confirmed`` + the rejected sales. A
+    return that could not be recorded counts in ``rejected`` as ``return_<reason>``.
     """
 
     invoices: int
@@ -47,12 +47,14 @@ class Summary(Struct, frozen=True):
     latency_ms: Latency
 
     def json(self) -> str:
+        """Return the summary as one JSON object."""
         return msgspec.json.encode(self).decode()
 
 
 def summarise(
     plan: Plan, outcomes: Sequence[Outcome], opening: Books, closing: Books, calls: int, seconds: float
 ) -> Summary:
+    """Add up the outcomes of a replay. ``seconds`` is the time of the steps."""
     sales = [outcome for outcome in outcomes if outcome.is_sale]
     return Summary(
         invoices=plan.sales + plan.returns,
@@ -74,24 +76,25 @@ def summarise(
 
 
 def amount(outcomes: Iterable[Outcome]) -> Decimal:
-    """The money of those that were done, with two places."""
+    """Return the money of the confirmed and credited steps, with two places."""
     return sum((outcome.amount for outcome in outcomes if outcome.is_done), ZERO).quantize(ZERO)
 
 
 def rejected(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count the failed steps by reason, in alphabetical order."""
     reasons = (("" if each.is_sale else "return_") + each.reason for each in outcomes if not each.is_done)
     return dict(sorted(Counter(reasons).items()))
 
 
 def latency(seconds: Iterable[float]) -> Latency:
-    """Nearest-rank percentiles."""
+    """Return nearest-rank percentiles of durations in seconds."""
     ranked = sorted(1000 * each for each in seconds) or [0.0]
     p50, p90, p99 = (ranked[max(0, -(-len(ranked) * percent // 100) - 1)] for percent in (50, 90, 99))
     return Latency(*(round(value, 3) for value in (p50, p90, p99, ranked[-1])))
 
 
 def table(summary: Summary) -> str:
-    """The same figures for people."""
+    """Return the figures of a summary as a table for people."""
     rows = {
         "invoices": f"{summary.invoices:,}  ({summary.sales:,} sales, {summary.returns:,} returns)",
         "confirmed": f"{summary.confirmed:,}",
