@@ -1,4 +1,4 @@
-"""``python -m bench SCENARIO``: measure, print a table, and write JSON or a page when asked to."""
+"""``python -m bench SCENARIO``: measure, print a table, and write JSON or a page on request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .server_info import Observer
 SCENARIOS = {
     "rpc": "an echo call in a closed loop, by concurrency, beside the floors",
     "peers": "the same call over other systems, interleaved with ours",
-    "floor": "ours beside what the same server can do without us",
+    "floor": "ours beside the floors: the same server without a bus",
     "dispatch": "the loop alone, in process: frame in, frame out",
     "load": "an open loop at given rates: latency from the intended instant",
     "sweep": "latency against rate, up to saturation",
@@ -33,11 +33,12 @@ SCENARIOS = {
     "scale": "workers, channels, body sizes, and a handler that computes",
     "layers": "the Channels layer, beside that of channels_redis",
     "soak": "many calls, and what the processes grow by",
-    "all": "what the targets need, in one run, and the targets",
+    "all": "all scenarios that the targets need, in one run, and the targets",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a scenario and return the exit status of the command."""
     options = parser().parse_args(arguments)
     if options.scenario == "compare":
         return compare.run(options)
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, with a subcommand for each scenario."""
     whole = argparse.ArgumentParser(prog="python -m bench", description="Measure servicebus, beside its peers.")
     scenarios = whole.add_subparsers(dest="scenario", required=True)
     for name, text in SCENARIOS.items():
@@ -67,12 +69,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _scenario(name: str) -> Any:
-    # "all" is no name for a module that people import from.
+    # "all" is not a name for a module: it is a built-in function.
     return importlib.import_module(f".scenarios.{'everything' if name == 'all' else name}", __package__)
 
 
 async def _until_done(scenario: Any, options: argparse.Namespace) -> Report:
-    """Run, and let SIGTERM end it as Ctrl-C does: with every process that it started."""
+    """Run a scenario. SIGTERM ends it as Ctrl-C does, with every process that it started."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -81,7 +83,7 @@ async def _until_done(scenario: Any, options: argparse.Namespace) -> Report:
 
 
 async def described_server() -> dict[str, Any]:
-    """Version and settings of the server that every scenario starts for itself. Cancelling is safe."""
+    """Return version and settings of the server that every scenario starts. Cancelling is safe: the server is ended."""
     async with embedded_server() as server:
         observer = Observer(server.address)
         try:
@@ -95,7 +97,7 @@ def _plain(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def write(scenario: Any, report: Report, options: argparse.Namespace) -> None:
-    """The table to stdout, unless the JSON goes there; files where they were asked for."""
+    """Print the table, or the JSON if that goes to stdout, and write the files that were asked for."""
     encoded = json.dumps(report, indent=2)
     table = f"{scenario.table(report)}\n\n{conditions(report['environment'])}"
     print(encoded if options.json == "-" else table)
@@ -106,7 +108,7 @@ def write(scenario: Any, report: Report, options: argparse.Namespace) -> None:
 
 
 def conditions(surroundings: dict[str, Any]) -> str:
-    """The line that says how far to trust the figures."""
+    """Return the line that helps to judge how far to trust the figures."""
     return (
         f"commit {surroundings['commit'][:12]}, {surroundings['changed_files']} files changed, "
         f"Python {surroundings['python']}, {surroundings['server']['server']} {surroundings['server']['version']}, "

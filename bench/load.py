@@ -1,8 +1,8 @@
-"""Load: a closed loop keeps a number of calls in flight, an open loop sends at a rate whatever becomes of them.
+"""Load: a closed loop keeps a number of calls in flight, an open loop sends calls at a rate.
 
-A closed loop measures throughput. It cannot measure latency under load, because a slow answer delays the next call and
-so hides the calls that would have suffered too. An open loop can: every latency counts from the instant at which its
-call was meant to be sent, also when the process was late in sending it.
+A closed loop measures throughput. It cannot measure latency under load: a slow answer delays the next call, and so
+hides the calls that would have been slow too. An open loop can: it sends without waiting for answers, and every latency
+counts from the instant at which its call was due, even if the process was late in sending it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,22 @@ from . import histogram
 Call = Callable[[str], Awaitable[object]]
 Arrivals = Literal["constant", "poisson"]
 
-MOST_PENDING = 20_000
+MAX_PENDING = 20_000
+"""Calls of an open loop that may be pending: a bound on memory, far above what a system below saturation keeps."""
 OVERTIME = 5.0
-SHORTEST = 0.0001
-AT_ONCE = 64
+"""Seconds that an open loop waits for the last replies: the default timeout of a call."""
+SHORTEST_ALARM = 0.0001
+"""Seconds of the shortest alarm: 0 would switch the alarm off, and an instant that has passed needs one too."""
+SENDS_PER_TURN = 64
+"""Calls that a late open loop sends before it lets the event loop read replies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one load: ``shed`` are calls that were not sent because too many were pending."""
+    """The result of one load. ``shed`` counts the calls that were not sent because too many were pending.
+
+    ``elapsed`` and ``latencies`` are in seconds.
+    """
 
     calls: int
     failed: int
@@ -40,6 +47,7 @@ class Outcome:
     latencies: array[float]
 
     def report(self) -> dict[str, Any]:
+        """Return the outcome as a report holds it."""
         done = {"calls": self.calls, "failed": self.failed, "shed": self.shed, "elapsed_s": self.elapsed}
         done["calls_per_second"] = self.calls / self.elapsed if self.elapsed else 0.0
         return done | histogram.summary(histogram.of_seconds(self.latencies))
@@ -48,9 +56,10 @@ class Outcome:
 async def closed_loop(
     call: Call, body: str, in_flight: int, *, seconds: float = float("inf"), calls: float = float("inf")
 ) -> Outcome:
-    """``in_flight`` callers, each with one call at a time, until ``seconds`` have passed or ``calls`` have begun.
+    """Keep ``in_flight`` callers busy until ``seconds`` have passed or ``calls`` have begun.
 
-    Raises whatever a call raises: a closed loop with failures in it measures nothing. Cancelling is safe.
+    Each caller has one call at a time. Raises whatever a call raises: a closed loop with failures measures nothing.
+    Cancelling is safe: every call is cancelled.
     """
     latencies = histogram.samples()
     note, now = latencies.append, time.perf_counter
@@ -74,14 +83,22 @@ async def closed_loop(
 
 
 async def open_loop(
-    call: Call, body: str, rate: float, seconds: float, *, arrivals: Arrivals = "poisson", seed: int = 0
+    call: Call,
+    body: str,
+    rate: float,
+    seconds: float,
+    *,
+    arrivals: Arrivals = "poisson",
+    seed: int = 0,
+    max_pending: int = MAX_PENDING,
 ) -> Outcome:
-    """Calls at ``rate`` a second for ``seconds``, then at most five seconds more for those that are still out.
+    """Send calls at ``rate`` a second for ``seconds``, then wait up to OVERTIME seconds for the last replies.
 
-    Calls that fail, and calls not sent because 20,000 were pending, are counted and have no latency. For the main
-    thread only, and one at a time: it uses the alarm of the process. Cancelling is safe: what is pending is cancelled.
+    Calls that fail, and calls not sent because ``max_pending`` were pending, are counted and have no latency. Use it
+    in the main thread only, and one at a time: it needs the alarm of the process. Cancelling is safe: pending calls
+    are cancelled.
     """
-    sender = _OpenLoop(call, body)
+    sender = _OpenLoop(call, body, max_pending)
     started = time.perf_counter()
     try:
         with _alarm() as until:
@@ -94,7 +111,10 @@ async def open_loop(
 
 
 def instants(rate: float, seconds: float, arrivals: Arrivals, seed: int) -> Iterator[float]:
-    """When to send, in seconds from the start: evenly, or as many independent callers would."""
+    """Yield the instants at which to send, in seconds from the start.
+
+    They are evenly spaced, or spaced as those of many independent callers.
+    """
     chance = random.Random(seed)
     evenly = (number / rate for number in count(1))
     independently = accumulate(chance.expovariate(rate) for _ in repeat(None))
@@ -103,16 +123,17 @@ def instants(rate: float, seconds: float, arrivals: Arrivals, seed: int) -> Iter
 
 @contextmanager
 def _alarm() -> Iterator[Callable[[float], Awaitable[None]]]:
-    """Waiting until an instant of the performance counter, to some microseconds.
+    """Yield a function that waits until an instant of the performance counter, precise to some microseconds.
 
-    The timers of an event loop have a millisecond, and spinning would take the processor from what is measured.
+    The timers of an event loop are precise to a millisecond, and spinning would take the processor from the measured
+    system.
     """
     loop, rung = asyncio.get_running_loop(), asyncio.Event()
 
     async def until(instant: float) -> None:
         ahead = instant - time.perf_counter()
         rung.clear()
-        signal.setitimer(signal.ITIMER_REAL, max(ahead, SHORTEST))
+        signal.setitimer(signal.ITIMER_REAL, max(ahead, SHORTEST_ALARM))
         await rung.wait()
 
     loop.add_signal_handler(signal.SIGALRM, rung.set)
@@ -124,25 +145,29 @@ def _alarm() -> Iterator[Callable[[float], Awaitable[None]]]:
 
 
 class _OpenLoop:
-    def __init__(self, call: Call, body: str) -> None:
-        self._call, self._body = call, body
+    def __init__(self, call: Call, body: str, max_pending: int) -> None:
+        self._call = call
+        self._body = body
+        self._max_pending = max_pending
         self._tasks: set[asyncio.Task[None]] = set()
         self.latencies = histogram.samples()
-        self.failed = self.shed = 0
+        self.failed = 0
+        self.shed = 0
+        """Calls that were not sent, because too many were pending."""
 
     async def send(self, instants: Iterator[float], until: Callable[[float], Awaitable[None]]) -> None:
-        """Start each call at its instant, and those that are overdue at once."""
+        """Start each call at its instant, and overdue calls at once."""
         started = time.perf_counter()
         for number, instant in enumerate(instants):
             due = started + instant
             if due > time.perf_counter():
                 await until(due)
-            elif number % AT_ONCE == 0:
-                await asyncio.sleep(0)  # far behind: what was sent must still be heard
+            elif number % SENDS_PER_TURN == 0:
+                await asyncio.sleep(0)  # far behind: the event loop must still read replies
             self._start(due)
 
     def _start(self, due: float) -> None:
-        if len(self._tasks) >= MOST_PENDING:
+        if len(self._tasks) >= self._max_pending:
             self.shed += 1
             return
         task = asyncio.create_task(self._one(due))
@@ -163,7 +188,7 @@ class _OpenLoop:
     async def _one(self, due: float) -> None:
         try:
             await self._call(self._body)
-        except Exception:  # noqa: BLE001 - whatever a system under load answers instead of a reply is a failure
+        except Exception:  # noqa: BLE001 - a system under load may raise any error instead of a reply
             self.failed += 1
         else:
             self.latencies.append(time.perf_counter() - due)

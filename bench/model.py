@@ -21,11 +21,16 @@ from dataclasses import dataclass
 from .stats import median
 
 SLOTS = 16_384
-ALONE = 4.0
+"""Slots of a Redis Cluster."""
+COMMANDS_ALONE = 4.0
+"""Commands of a call that shares none with other calls: a push and a pop in each direction."""
 IDLE_COMMANDS = 2.2
-"""Per second and worker: a pop that ends by itself, and every 1.7 s a registration and a look at the clock."""
+"""Commands per second and idle worker: a pop that ends by itself, and every 1.7 s a registration and a query of the
+clock."""
 TOLERANCE = 0.15
+"""The share by which a measured throughput may lie outside its bounds: the noise of a repeat."""
 NAMINGS = 25
+"""Random namings of the channels, of whose speedups the median counts."""
 ROLES = ("client", "worker", "server")
 
 
@@ -37,6 +42,7 @@ class Cost:
     per_command: float
 
     def at(self, commands: float) -> float:
+        """Return the microseconds of a call that needs ``commands`` commands."""
         return self.per_call + commands * self.per_command
 
 
@@ -45,7 +51,7 @@ Costs = Mapping[str, Cost]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A load, and what was measured."""
+    """A load, and the calls per second that were measured under it."""
 
     name: str
     in_flight: int
@@ -57,24 +63,25 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Calls per second, and the station that the upper bound comes from."""
+    """The lowest and highest calls per second, and the station that the upper bound comes from."""
 
     low: float
     high: float
     bottleneck: str
 
     def holds(self, measured: float) -> bool:
+        """Return whether a measured throughput lies within the bounds, give or take TOLERANCE."""
         return self.low * (1 - TOLERANCE) <= measured <= self.high * (1 + TOLERANCE)
 
 
 def fitted(alone: tuple[float, float], together: tuple[float, float]) -> Cost:
-    """A cost from two points, each of commands per call and microseconds per call."""
+    """Return the cost through two points, each of commands per call and microseconds per call."""
     per_command = max(0.0, (alone[1] - together[1]) / (alone[0] - together[0]))
     return Cost(max(0.0, together[1] - together[0] * per_command), per_command)
 
 
 def bounds(costs: Costs, point: Point, cores: float = float("inf")) -> Bounds:
-    """Between which throughputs a closed loop must lie. Without ``cores`` every process has one of its own."""
+    """Return the throughputs between which a closed loop must lie. Without ``cores`` every process has its own core."""
     client, worker, server = (costs[role].at(point.commands) for role in ROLES)
     worker += point.handler_us
     total = client + worker + server
@@ -90,7 +97,7 @@ def bounds(costs: Costs, point: Point, cores: float = float("inf")) -> Bounds:
 
 
 def check(costs: Costs, points: Sequence[Point], cores: float) -> Iterator[tuple[Point, Bounds, bool]]:
-    """Every measured point, its bounds, and whether they hold it (within fifteen per cent, the noise of a repeat)."""
+    """Yield every measured point, its bounds, and whether the point lies within them."""
     for point in points:
         found = bounds(costs, point, cores)
         yield point, found, found.holds(point.measured)
@@ -98,7 +105,7 @@ def check(costs: Costs, points: Sequence[Point], cores: float) -> Iterator[tuple
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What ``workers`` on one primary can do, in calls per second."""
+    """The calls per second that ``workers`` on one primary can do."""
 
     workers: int
     handler_us: float
@@ -109,16 +116,17 @@ class Projection:
 
     @property
     def bottleneck(self) -> str:
+        """What limits the throughput: "workers" or "server"."""
         return "workers" if self.by_workers < self.by_server else "server"
 
     @property
     def primaries(self) -> float:
-        """How many primaries' work the workers could do."""
+        """The number of primaries whose work the workers could do."""
         return self.by_workers / self.by_server
 
 
 def projected(costs: Costs, workers: int, handler_us: float, commands: float) -> Projection:
-    """Workers on cores of their own, and as many callers as they need."""
+    """Project the throughput of workers that each have a core, with as many callers as they need."""
     idle = workers * IDLE_COMMANDS * costs["server"].per_command / 1e6
     by_workers = workers * 1e6 / (costs["worker"].at(commands) + handler_us)
     by_server = max(0.0, 1 - idle) * 1e6 / costs["server"].at(commands)
@@ -126,19 +134,20 @@ def projected(costs: Costs, workers: int, handler_us: float, commands: float) ->
 
 
 def slot_of(name: str) -> int:
-    """The slot of a channel in a Cluster: its keys have the name as their hash tag."""
+    """Return the slot of a channel in a Cluster: its keys have the name as their hash tag."""
     return crc_hqx(name.encode(), 0) % SLOTS
 
 
 def primary_of(name: str, primaries: int) -> int:
-    """The primary that has the slot, the slots being dealt out evenly and in order."""
+    """Return the primary that has the slot of ``name``; the slots are dealt out evenly and in order."""
     return slot_of(name) * primaries // SLOTS
 
 
 def speedup(primaries: int, channels: int, callers: int = 1000) -> float:
-    """How many primaries' work a Cluster does before its busiest one is full: the median of some namings.
+    """Return how many primaries' work a Cluster does before its busiest primary is full.
 
-    Half of the load are requests, on their channels; half are replies, on the inboxes of the callers.
+    The result is the median of some random namings. Half of the load are requests, on their channels; half are
+    replies, on the inboxes of the callers.
     """
     chance = random.Random(0)
     return median([1 / _busiest(primaries, channels, callers, chance) for _ in range(NAMINGS)])

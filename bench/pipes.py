@@ -1,4 +1,4 @@
-"""What the processes of a run tell one another: a line of JSON at a time, over standard input and output."""
+"""Messages between the processes of a run: lines of JSON over standard input and output."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from typing import Any
 
-LONGEST = 1 << 24
+from .processes import LONGEST_LINE
 
 
 class ChildFailed(Exception):
-    """A child process ended, or said nothing for too long."""
+    """A child process ended, reported an error, or did not answer in time."""
 
 
 async def lines_of_stdin() -> AsyncIterator[dict[str, Any]]:
-    """What the parent asks, until it closes the pipe. Cancelling is safe."""
+    """Yield the requests of the parent until it closes the pipe. Cancelling is safe: the pipe is closed."""
     loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=LONGEST)
+    reader = asyncio.StreamReader(limit=LONGEST_LINE)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     try:
         while line := await reader.readline():
@@ -29,21 +29,23 @@ async def lines_of_stdin() -> AsyncIterator[dict[str, Any]]:
 
 
 async def until_stdin_ends() -> None:
-    """Until the parent is gone, or closes the pipe. Cancelling is safe."""
+    """Wait until the parent is gone or closes the pipe. Cancelling is safe: the pipe is closed."""
     async for _ in lines_of_stdin():
         pass
 
 
 def reply(message: dict[str, Any]) -> None:
-    """Answer the parent."""
+    """Send a message to the parent."""
     print(json.dumps(message), flush=True)
 
 
 async def ask(child: Process, request: dict[str, Any], within: float) -> dict[str, Any]:
-    """Send a request and wait for its answer.
+    """Send a request to a child and return its answer.
 
-    Raises ChildFailed when the child ended, failed or took longer than ``within`` seconds. After a cancel the child
-    owes an answer: end it.
+    Cancelling is not safe: the answer may still come, so the child must be ended.
+
+    Raises:
+        ChildFailed: the child ended, failed or took longer than ``within`` seconds.
     """
     assert child.stdin is not None
     child.stdin.write(json.dumps(request).encode() + b"\n")
@@ -51,7 +53,13 @@ async def ask(child: Process, request: dict[str, Any], within: float) -> dict[st
 
 
 async def answer(child: Process, within: float) -> dict[str, Any]:
-    """The next line of a child. Raises ChildFailed as ``ask`` does; after a cancel the child must be ended."""
+    """Return the next message of a child.
+
+    Cancelling is not safe: the answer may still come, so the child must be ended.
+
+    Raises:
+        ChildFailed: the child ended, failed or took longer than ``within`` seconds.
+    """
     assert child.stdout is not None
     try:
         line = await asyncio.wait_for(child.stdout.readline(), within)

@@ -1,4 +1,4 @@
-"""What a run says while it runs: on stderr, so that the report on stdout stays a report."""
+"""Progress of a run: lines on stderr, so that stdout holds nothing but the report."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _started = time.monotonic()
 
 
 def say(text: str) -> None:
-    """One line, with the seconds since the start."""
+    """Print one line, with the seconds since the start."""
     print(f"{time.monotonic() - _started:6.1f} s  {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a Redis or Valkey server says it did: commands and bytes, as the difference of two looks at INFO."""
+"""The commands and bytes of a Redis or Valkey server, as the difference of two readings of INFO."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from typing import Any
 
 import redis
 
-LOOKING = {"info", "config|get", "client|setinfo", "hello"}
+OWN_COMMANDS = {"info", "config|get", "client|setinfo", "hello"}
+"""The commands of the observer itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Counters since the server started."""
+    """The counters of a server since its start, at one instant."""
 
     commands: dict[str, int]
     net_bytes: int
 
 
 class Observer:
-    """A connection that looks at a server now and then, from outside the processes that are measured."""
+    """A connection that reads the counters of a server, from outside the measured processes."""
 
     def __init__(self, url: str) -> None:
         self._redis: Any = redis.Redis.from_url(url)
 
     def look(self) -> Look:
+        """Read the counters."""
         stats = self._redis.info("stats")
         found = self._redis.info("commandstats")
         commands = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in found.items()}
         return Look(commands, stats["total_net_input_bytes"] + stats["total_net_output_bytes"])
 
     def description(self) -> dict[str, Any]:
-        """The server's version, and whatever of its configuration is not the default of a long list."""
+        """Return the server's version, and some of its settings."""
         server = self._redis.info("server")
         wanted = ("save", "appendonly", "io-threads", "maxmemory", "port", "unixsocket")
         settings = {name: self._redis.config_get(name).get(name, "") for name in wanted}
@@ -43,15 +45,16 @@ class Observer:
         return {"server": name, "version": server.get(f"{name}_version", "unknown"), "settings": settings}
 
     def close(self) -> None:
+        """Close the connection."""
         self._redis.close()
 
 
 def difference(before: Look, after: Look, calls: int) -> dict[str, Any]:
-    """Per call: commands that clients sent, all commands by name, and bytes in and out of the server."""
+    """Return, per call: commands that clients sent, all commands by name, and bytes in and out of the server."""
     changes = {
         name: count - before.commands.get(name, 0)
         for name, count in after.commands.items()
-        if name not in LOOKING and count > before.commands.get(name, 0)
+        if name not in OWN_COMMANDS and count > before.commands.get(name, 0)
     }
     sent = sum(count for name, count in changes.items() if name not in commands_of_scripts())
     return {
@@ -63,7 +66,10 @@ def difference(before: Look, after: Look, calls: int) -> dict[str, Any]:
 
 @cache
 def commands_of_scripts() -> frozenset[str]:
-    """What our scripts call inside the server: INFO counts that too, though nobody sent it."""
+    """Return the commands that our scripts call inside the server.
+
+    INFO counts them too, although no client sent them.
+    """
     folder = files("servicebus.layers.redis") / "lua"
     sources = [script.read_text() for script in folder.iterdir() if script.name.endswith(".lua")]
     return frozenset(name.lower() for source in sources for name in re.findall(r"redis\.p?call\('(\w+)'", source))

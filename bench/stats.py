@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 RESAMPLES = 2000
+"""Draws of a bootstrap: with more, the ends of an interval do not move by a digit that is shown."""
 CONFIDENCE = 0.95
+"""The probability with which an interval holds the median: the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +27,25 @@ class Estimate:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which ``share`` (0 to 1) of ``values`` lie."""
+    """Return the value below which ``share`` (0 to 1) of ``values`` lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def median(values: Sequence[float]) -> float:
-    """The median of the repeats."""
+    """Return the median of the repeats."""
     return statistics.median(values)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """The median of the repeats and its bootstrapped interval."""
+    """Return the median of the repeats and its bootstrapped interval."""
     return _bootstrapped(len(values), lambda picked: median([values[index] for index in picked]))
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    """The ratio of two medians.
+    """Return the ratio of two medians.
 
-    Repeats that were measured one after the other share their noise: when both have as many, they are resampled in
-    pairs.
+    Repeats that were measured one after the other share their noise. They are therefore resampled in pairs.
     """
     count = min(len(ours), len(theirs))
     mine, other = ours[:count], theirs[:count]
@@ -56,7 +57,10 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
 
 
 def change(before: Sequence[float], after: Sequence[float]) -> Estimate:
-    """How many times the median of ``after`` is that of ``before``: two runs, so they are resampled on their own."""
+    """Return the median of ``after`` as a multiple of the median of ``before``.
+
+    The two runs are resampled independently.
+    """
     chance = random.Random(0)
     draws = sorted(
         median(chance.choices(after, k=len(after))) / median(chance.choices(before, k=len(before)))

@@ -1,4 +1,4 @@
-"""What the project wants to be true of one run: ratios to what was measured beside it, and a few bounds.
+"""The targets of the project for one run: ratios to systems that were measured beside ours, and a few bounds.
 
 An echo body crosses the server four times: in and out as a request, in and out as a reply. The bound on bytes counts
 request and reply body together.
@@ -17,7 +17,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``value`` of the metrics of a whole run, to be at least or at most ``bound``."""
+    """A target: ``value`` of the metrics of a whole run must be at least, or at most, ``bound``."""
 
     text: str
     unit: str
@@ -27,14 +27,17 @@ class Target:
 
 
 def median_of(name: str) -> Callable[[Metrics], float]:
+    """Return a function that reads the median of a metric."""
     return lambda metrics: float(metrics[name]["median"])
 
 
 def inverse_of(name: str) -> Callable[[Metrics], float]:
+    """Return a function that reads the inverse of the median of a metric."""
     return lambda metrics: 1 / float(metrics[name]["median"])
 
 
 def grown(metrics: Metrics) -> float:
+    """Return the growth of the client or of the worker, whichever is larger, in megabytes."""
     return max(float(metrics[f"soak: {role}: growth"]["median"]) for role in ("client", "worker"))
 
 
@@ -42,8 +45,10 @@ def _peer(name: str, in_flight: int, key: str) -> str:
     return f"peers: servicebus / {name}, {in_flight} in flight: {key}"
 
 
-RATE, P50 = "calls_per_second", "p50_ms"
+RATE = "calls_per_second"
+P50 = "p50_ms"
 BYTES = 2.2 * (100 + 100) + 200
+"""Bytes per call in and out of the server: bodies of 100 bytes cross it twice each, and 200 bytes are for the rest."""
 TARGETS = (
     Target("throughput, 256 in flight / nats-py", "x", median_of(_peer("nats-py", 256, RATE)), True, 2.5),
     Target("throughput, 256 in flight / grpc.aio", "x", median_of(_peer("grpc.aio", 256, RATE)), True, 12),
@@ -79,7 +84,7 @@ TARGETS = (
 
 
 def judged(metrics: Metrics) -> list[dict[str, Any]]:
-    """Every target with its value; ``passed`` is None for what this run did not measure."""
+    """Return every target with its value; ``passed`` is None for a target that this run did not measure."""
     return [_judged(target, metrics) for target in TARGETS]
 
 
@@ -94,7 +99,7 @@ def _judged(target: Target, metrics: Metrics) -> dict[str, Any]:
 
 
 def as_table(judgements: list[dict[str, Any]]) -> str:
-    """A line per target."""
+    """Return a table with a line per target."""
     return table(("target", "value", "wanted", ""), [_line(one) for one in judgements])
 
 

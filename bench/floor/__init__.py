@@ -1,1 +1,1 @@
-"""What the same server can do without us: the least latency and the most throughput to be had in Python."""
+"""Floors: the lowest latency and the highest throughput that Python can have from the same server without a bus."""

@@ -1,8 +1,9 @@
 """The throughput floor: a hand-written pair on hiredis and ``asyncio.Protocol`` that does nothing but call and answer.
 
-A frame is msgpack: a number that finds the caller again, and the same message as ours carries. What is sent in one tick
-leaves as one RPUSH; what waits is taken by one BLMPOP, which is asked for again before the frames are looked at. There
-are no deadlines, no capacity, no presence, no errors, no tasks in the worker, and nothing survives a lost connection.
+A frame is msgpack: a number that identifies the call, and the same message as ours carries. The frames of one turn of
+the event loop leave as one RPUSH. One BLMPOP takes all waiting frames, and the next BLMPOP is sent before these frames
+are decoded. There are no deadlines, no capacity, no presence, no errors and no tasks in the worker, and no frame
+survives a lost connection.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from ..load import Call
 from ..peers.base import Peer, driven_by, embedded_server, served_by
 
 NAME = "floor"
-REQUESTS, REPLIES = b"floor:requests", b"floor:replies"
-MOST = b"512"
+REQUESTS = b"floor:requests"
+REPLIES = b"floor:replies"
+MAX_FRAMES = b"512"
+"""Frames that one BLMPOP takes at most: as many as a reader of the bus."""
 
 pack = cast("Callable[[tuple[bytes, ...]], bytes]", hiredis.pack_command)
 Deliver = Callable[[list[bytes]], None]
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):
+    """A message with the number of its call."""
+
     number: int
     message: dict[str, Any]
 
@@ -37,30 +42,36 @@ decode = msgspec.msgpack.Decoder(Frame).decode
 
 
 class Sender(asyncio.Protocol):
-    """Pushes to one list. The answers say how long it is, which nobody asks."""
+    """Pushes to one list, and ignores the answers, which hold the length of the list."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def push(self, frames: list[bytes]) -> None:
+        """Push frames with one command."""
         self._transport.write(pack((b"RPUSH", self._key, *frames)))
 
 
 class Taker(asyncio.Protocol):
-    """Takes from one list whatever waits, for ever."""
+    """Takes all waiting frames from one list, again and again."""
 
     def __init__(self, key: bytes, deliver: Deliver) -> None:
-        self._take, self._deliver = pack((b"BLMPOP", b"0", b"1", key, b"LEFT", b"COUNT", MOST)), deliver
+        self._take = pack((b"BLMPOP", b"0", b"1", key, b"LEFT", b"COUNT", MAX_FRAMES))
+        """The bytes of the blocking pop."""
+        self._deliver = deliver
         self._reader = hiredis.Reader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first pop."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(self._take)
 
     def data_received(self, data: bytes) -> None:
+        """Send the next pop, then deliver the frames."""
         self._reader.feed(data)
         answer = self._reader.gets()
         if answer is not False:
@@ -69,11 +80,13 @@ class Taker(asyncio.Protocol):
 
 
 async def connect(address: str, make: Callable[[], Any]) -> Any:
+    """Connect a protocol to the server and return the protocol. Cancelling is safe: the connection is closed."""
     _, protocol = await asyncio.get_running_loop().create_unix_connection(make, address.removeprefix("unix://"))
     return protocol
 
 
 async def serve(address: str) -> None:
+    """Answer every request with its message. Cancelling is safe: the process ends then."""
     replies: Sender = await connect(address, lambda: Sender(REPLIES))
 
     def deliver(frames: list[bytes]) -> None:
@@ -84,7 +97,7 @@ async def serve(address: str) -> None:
 
 
 class Caller:
-    """Calls that wait, by number, and the frames of this tick."""
+    """The pending calls by number, and the frames of this turn of the event loop."""
 
     def __init__(self, requests: Sender) -> None:
         self._requests = requests
@@ -94,6 +107,7 @@ class Caller:
         self._frames: list[bytes] = []
 
     def call(self, body: str) -> asyncio.Future[object]:
+        """Send a call with the other calls of this turn, and return the future of its reply."""
         number = next(self._numbers)
         future: asyncio.Future[object] = self._loop.create_future()
         self._waiting[number] = future
@@ -103,6 +117,7 @@ class Caller:
         return future
 
     def deliver(self, frames: list[bytes]) -> None:
+        """Resolve the calls that these replies belong to."""
         pop = self._waiting.pop
         for frame in frames:
             reply = decode(frame)
@@ -115,6 +130,7 @@ class Caller:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Call]:
+    """Yield a function that makes a call."""
     caller = Caller(await connect(address, lambda: Sender(REQUESTS)))
     await connect(address, lambda: Taker(REPLIES, caller.deliver))
     yield caller.call

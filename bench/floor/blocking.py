@@ -22,42 +22,47 @@ from ..peers.base import Peer, embedded_server, module_command
 from ..pipes import reply
 
 NAME = "floor-blocking"
-REQUESTS, REPLIES = b"floor:requests", b"floor:replies"
+REQUESTS = b"floor:requests"
+REPLIES = b"floor:replies"
+RECEIVE_SIZE = 65_536
+"""Bytes that one read takes at most: any message of this floor fits."""
 
 pack = cast("Callable[[tuple[bytes, ...]], bytes]", hiredis.pack_command)
 
-
-QUIETLY = pack((b"CLIENT", b"REPLY", b"SKIP"))
+SKIP_REPLY = pack((b"CLIENT", b"REPLY", b"SKIP"))
+"""The command that keeps the server from answering the next one."""
 
 
 class Lists:
     """A connection that pushes to one list and takes from another.
 
-    Push and pop leave in one write, and the push is not answered, so that a process is woken once per message.
+    Push and pop leave in one write, and the push is not answered, so that a message wakes a process only once.
     """
 
     def __init__(self, address: str, push: bytes, take: bytes) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(address.removeprefix("unix://"))
         self._reader = hiredis.Reader()
-        self._push, self._take = push, pack((b"BLPOP", take, b"0"))
+        self._push = push
+        self._take = pack((b"BLPOP", take, b"0"))
+        """The bytes of the blocking pop."""
 
     def take(self) -> bytes:
-        """Wait for a first message."""
+        """Wait for the first message."""
         self._socket.sendall(self._take)
         message: bytes = self._answer()[1]
         return message
 
     def exchange(self, message: bytes) -> bytes:
         """Push one message and wait for the next."""
-        self._socket.sendall(QUIETLY + pack((b"RPUSH", self._push, message)) + self._take)
+        self._socket.sendall(SKIP_REPLY + pack((b"RPUSH", self._push, message)) + self._take)
         answer: bytes = self._answer()[1]
         return answer
 
     def _answer(self) -> Any:
         reader, receive = self._reader, self._socket.recv
         while (answer := reader.gets()) is False:
-            reader.feed(receive(65536))
+            reader.feed(receive(RECEIVE_SIZE))
         return answer
 
 
@@ -70,7 +75,7 @@ def worker(address: str) -> None:
 
 
 def driver(address: str) -> None:
-    """Do what is asked for, one call at a time."""
+    """Serve the requests of the parent, one call at a time."""
     lists = Lists(address, REQUESTS, REPLIES)
     lists.exchange(b"")
     reply({"ready": True})

@@ -1,6 +1,6 @@
-"""The same pair with what a bus in asyncio cannot do without: a task per request, because a handler may wait.
+"""The floor with a task per request: a bus in asyncio needs that task, because a handler may wait.
 
-It stands between the floor and us: what lies below it is the price of asyncio, what lies above it is ours.
+Its figures lie between the floor and ours. The difference to the floor is the price of asyncio, the rest is ours.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ __all__ = ["PEER", "client", "serve"]
 
 
 async def echo(message: object) -> object:
+    """Return the message. Cancelling is safe: it never waits."""
     return message
 
 
 class Worker:
-    """Handles each frame in a task; what is done in one tick is answered in one."""
+    """Handles each frame in a task. The replies of one turn of the event loop leave together."""
 
     def __init__(self, replies: Sender) -> None:
         self._replies = replies
@@ -29,6 +30,7 @@ class Worker:
         self._frames: list[bytes] = []
 
     def deliver(self, frames: list[bytes]) -> None:
+        """Start a task for each frame."""
         for frame in frames:
             task = self._loop.create_task(self._handle(decode(frame)))
             self._tasks.add(task)
@@ -46,6 +48,7 @@ class Worker:
 
 
 async def serve(address: str) -> None:
+    """Answer every request from a task. Cancelling is safe: the process ends then."""
     worker = Worker(await connect(address, lambda: Sender(REPLIES)))
     await connect(address, lambda: Taker(REQUESTS, worker.deliver))
     await asyncio.Event().wait()

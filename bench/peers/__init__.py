@@ -23,5 +23,5 @@ MODULES = {OURS: "bench.peers.ours"} | FLOORS | PEERS
 
 
 def load(name: str) -> Any:
-    """The module of a peer: ``PEER`` says what it is, ``client`` and ``serve`` are what its processes run."""
+    """Return the module of a peer: ``PEER`` describes it, its processes run ``client`` and ``serve``."""
     return importlib.import_module(MODULES[name])

@@ -15,12 +15,14 @@ from ..pipes import until_stdin_ends
 
 
 def service(number: int) -> Service:
+    """Return an echo service with a number in its name."""
     named = Service(f"echo-{number}")
     named.handler("echo")(echo)
     return named
 
 
 async def main(address: str, channels: str) -> None:
+    """Serve the channels until standard input ends. Cancelling is safe: the bus is closed."""
     async with ServiceBus(address) as bus, AsyncExitStack() as stack:
         for number in range(int(channels)):
             await stack.enter_async_context(bus.serving(service(number)))

@@ -37,6 +37,7 @@ def host(url: str) -> dict[str, object]:
 
 
 async def serve(address: str) -> None:
+    """Answer every request with its message. Cancelling is safe: the layer is closed."""
     from channels_redis.core import RedisChannelLayer
 
     layer = RedisChannelLayer(hosts=[host(address)], capacity=CAPACITY)
@@ -50,6 +51,7 @@ async def serve(address: str) -> None:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Call]:
+    """Yield a function that makes a call."""
     from channels_redis.core import RedisChannelLayer
 
     layer = RedisChannelLayer(hosts=[host(address)], capacity=CAPACITY)

@@ -26,6 +26,7 @@ def _broker(address: str) -> Any:
 
 
 async def serve(address: str) -> None:
+    """Answer every request with its message. Cancelling is safe: the broker is closed."""
     from faststream import FastStream
 
     broker = _broker(address)
@@ -39,6 +40,7 @@ async def serve(address: str) -> None:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Call]:
+    """Yield a function that makes a call."""
     async with _broker(address) as broker:
 
         async def call(body: str) -> object:

@@ -1,7 +1,7 @@
 """grpc.aio: one unary method, one channel that is kept, on the loop of asyncio.
 
 As in https://grpc.github.io/grpc/python/grpc_asyncio.html and https://grpc.io/docs/guides/performance/ ("always re-use
-stubs and channels"). Bodies are msgpack, by serializers of our own in the place of those that protobuf would generate.
+stubs and channels"). Bodies are msgpack: our own serializers stand for the generated ones of protobuf.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from ..load import Call
 from .base import Peer, absent, driven_by, no_server, served_by
 
 NAME = "grpc.aio"
-ENCODE, DECODE = msgspec.msgpack.encode, msgspec.msgpack.decode
+ENCODE = msgspec.msgpack.encode
+DECODE = msgspec.msgpack.decode
 
 
 async def serve(address: str) -> None:
+    """Answer every request with its message. Cancelling is safe: the server is stopped."""
     import grpc
 
     async def echo(message: Any, context: Any) -> Any:
@@ -38,6 +40,7 @@ async def serve(address: str) -> None:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Call]:
+    """Yield a function that makes a call."""
     import grpc
 
     async with grpc.aio.insecure_channel(address) as channel:

@@ -17,12 +17,16 @@ from ..load import Call
 from .base import Peer, absent, driven_by, no_server, served_by
 
 NAME = "http"
-ENCODE, DECODE = msgspec.json.encode, msgspec.json.decode
+ENCODE = msgspec.json.encode
+DECODE = msgspec.json.decode
 HEADERS = [(b"content-type", b"application/json")]
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """The smallest ASGI application that decodes a body and encodes it again."""
+    """Decode a body and encode it again: the smallest ASGI application that does so.
+
+    Cancelling is safe: the request just ends.
+    """
     body = b""
     more = True
     while more:
@@ -35,6 +39,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def serve(address: str) -> None:
+    """Answer every request with its message. Cancelling is safe: the server is stopped."""
     import uvicorn
 
     host, _, port = address.partition(":")
@@ -48,6 +53,7 @@ async def serve(address: str) -> None:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Call]:
+    """Yield a function that makes a call."""
     import httpx
 
     async with httpx.AsyncClient(timeout=10, trust_env=False) as session:

@@ -23,17 +23,20 @@ PATIENT = {"max_reconnect_attempts": 50, "reconnect_time_wait": 0.1}
 
 
 def missing() -> str:
+    """Return why NATS cannot run here, "" if it can."""
     return absent("nats") or ("" if shutil.which("nats-server") else "nats-server is not on PATH")
 
 
 @asynccontextmanager
 async def server() -> AsyncIterator[Server]:
+    """Run a NATS server on a free port."""
     port = str(free_port())
     async with server_process(f"nats://127.0.0.1:{port}", "nats-server", "-a", "127.0.0.1", "-p", port) as started:
         yield started
 
 
 async def serve(address: str) -> None:
+    """Answer every request with its message. Cancelling is safe: the connection is closed."""
     import nats
 
     connection = await nats.connect(address, **PATIENT)
@@ -50,6 +53,7 @@ async def serve(address: str) -> None:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Call]:
+    """Yield a function that makes a call."""
     import nats
 
     connection = await nats.connect(address, **PATIENT)

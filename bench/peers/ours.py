@@ -8,20 +8,21 @@ from contextlib import asynccontextmanager
 from itertools import cycle
 
 from servicebus import ServiceBus
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
 
 from ..load import Call
 from .base import Peer, driven_by, embedded_server, module_command
 
 NAME = "servicebus"
 CREDIT = 1024
-LARGEST = 1 << 20
+"""Messages that a worker may hold: four times the calls in flight of the busiest comparison, so that none waits."""
 
 
 @asynccontextmanager
 async def client(
-    address: str, channels: int = 0, operation: str = "echo", largest: int = 65_536
+    address: str, channels: int = 0, operation: str = "echo", largest: int = DEFAULT_MAX_MESSAGE_SIZE
 ) -> AsyncIterator[Call]:
-    """Calls to the channel of ``bench.echo``, or to each of ``channels`` in turn."""
+    """Yield a function that calls ``bench.echo``, or each of ``channels`` in turn."""
     async with ServiceBus(address, max_message_size=largest) as bus:
         if channels:
             names = cycle([f"echo-{number}.request" for number in range(channels)])
@@ -37,14 +38,14 @@ def variant(
     channels: int = 0,
     operation: str = "echo",
     concurrency: int = CREDIT,
-    largest: int = 65_536,
+    largest: int = DEFAULT_MAX_MESSAGE_SIZE,
 ) -> Peer:
-    """Ours with other numbers of workers or channels, or another operation."""
+    """Return our system with other numbers of workers or channels, or another operation."""
 
     def worker(address: str) -> tuple[str, ...]:
         if channels:
             return module_command("bench.peers.channels", address, str(channels))
-        # Told who supervises it, a worker ends by itself when this process is gone.
+        # A worker that knows its supervisor ends by itself when this process is gone.
         options = ("--url", address, "--concurrency", str(concurrency), "--supervisor", str(os.getpid()))
         sizes = ("--max-message-size", str(largest))
         return module_command("servicebus", "worker", "bench.echo", *options, *sizes)

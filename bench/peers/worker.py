@@ -13,6 +13,7 @@ from . import load
 
 
 async def main(name: str, address: str) -> None:
+    """Serve until standard input ends. Cancelling is safe: serving is cancelled."""
     serving = asyncio.ensure_future(load(name).serve(address))
     ended = asyncio.ensure_future(until_stdin_ends())
     try:

@@ -1,1 +1,1 @@
-"""From figures to what people read: JSON, a table, SVG charts and a page."""
+"""Makes figures readable: JSON, a table, SVG charts and a page."""

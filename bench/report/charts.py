@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by matplotlib without a display. The data is plain, so that what is drawn can be tested."""
+"""Charts as SVG, drawn by matplotlib without a display. The data is plain, so that a test can check it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Series of points. ``nines`` puts percentiles on the x axis: its points are shares below 1."""
+    """Series of points. ``nines`` puts percentiles on the x axis: the x values are shares below 1."""
 
     title: str
     x: str
@@ -27,6 +27,7 @@ class Lines:
     marks: Mapping[str, Points] = field(default_factory=dict)
 
     def draw(self, axes: Any) -> None:
+        """Draw the chart with matplotlib."""
         for name, points in self.series.items():
             axes.plot([self._at(x) for x, _ in points], [y for _, y in points], marker="o", markersize=3, label=name)
         for name, points in self.marks.items():
@@ -50,13 +51,14 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One bar per name: a median with the ends of its interval."""
+    """One bar per name: a median, with the ends of its interval."""
 
     title: str
     y: str
     bars: Mapping[str, tuple[float, float, float]]
 
     def draw(self, axes: Any) -> None:
+        """Draw the chart with matplotlib."""
         names, values = list(self.bars), [value for value, _, _ in self.bars.values()]
         below = [max(0.0, value - low) for value, low, _ in self.bars.values()]
         above = [max(0.0, high - value) for value, _, high in self.bars.values()]
@@ -69,13 +71,13 @@ Chart = Lines | Bars
 
 
 def percentile_chart(title: str, encoded: Mapping[str, Sequence[str]]) -> Lines:
-    """Latency against the share of calls that were no slower, of histograms as reports hold them."""
+    """Return a chart of latency against the share of calls that were no slower, from encoded histograms."""
     series = {name: histogram.curve(repeats) for name, repeats in encoded.items()}
     return Lines(title, "calls that were no slower", "ms", series, log_y=True, nines=True)
 
 
 def svg(chart: Chart) -> str:
-    """The chart as an SVG element. The same data gives the same text."""
+    """Return the chart as an SVG element. The same data gives the same text."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

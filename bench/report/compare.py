@@ -1,7 +1,7 @@
 """``python -m bench compare BEFORE AFTER``: what changed between two reports, and whether anything got worse.
 
-A metric is worse when its median moved in the wrong direction by more than the threshold and the interval of the change
-leaves no doubt that it moved. Figures of two runs share no noise: compare runs of one machine, made one after the
+A metric is worse if its median moved in the wrong direction by more than the threshold, and the interval of the change
+does not include "no change". Figures of two runs share no noise: compare runs of one machine, made one after the
 other, and trust the ratios more than the rest.
 """
 
@@ -21,7 +21,10 @@ from .text import figure, table
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How many times the new median is the old one. ``verdict``: "worse", "better" or ""."""
+    """The change of one metric: ``times`` is the new median as a multiple of the old one.
+
+    ``verdict`` is "worse", "better" or "".
+    """
 
     name: str
     before: float
@@ -31,6 +34,7 @@ class Change:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument(
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what changed; 1 when something got worse."""
+    """Print what changed. Return 1 if something got worse, else 0."""
     before, after = (json.loads(path.read_text()) for path in (options.before, options.after))
     changes = list(compare(before, after, options.threshold / 100))
     shown = [one for one in changes if options.all or one.verdict]
@@ -49,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def compare(before: Report, after: Report, threshold: float) -> Iterator[Change]:
-    """Every metric that both reports have. Those that are 0 have no ratio and are passed over."""
+    """Yield the change of every metric that both reports have. Metrics that are 0 have no ratio, and are left out."""
     for name, old in before["metrics"].items():
         new = after["metrics"].get(name)
         if new and all(value > 0 for value in [*old["values"], *new["values"]]):
@@ -58,7 +62,7 @@ def compare(before: Report, after: Report, threshold: float) -> Iterator[Change]
 
 
 def verdict(times: Estimate, better: str, threshold: float) -> str:
-    """What a change means."""
+    """Return what a change means: "worse", "better" or ""."""
     rose = times.low > 1 and times.value > 1 + threshold
     fell = times.high < 1 and times.value < 1 - threshold
     if not (rose or fell):
@@ -67,7 +71,7 @@ def verdict(times: Estimate, better: str, threshold: float) -> str:
 
 
 def as_table(changes: list[Change]) -> str:
-    """A line per change."""
+    """Return a table with a line per change."""
     rows: list[list[Any]] = [
         [
             one.name,

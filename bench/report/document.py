@@ -24,7 +24,7 @@ ROW_METRICS: Mapping[str, tuple[str, Better]] = {
 
 
 def metric(values: Sequence[float], unit: str, better: Better) -> dict[str, Any]:
-    """One metric: every repeat, and the median with its interval."""
+    """Return one metric: every repeat, and the median with its interval."""
     found = estimate(values)
     return {
         "values": list(values),
@@ -37,7 +37,7 @@ def metric(values: Sequence[float], unit: str, better: Better) -> dict[str, Any]
 
 
 def ratio_metric(ours: Sequence[float], theirs: Sequence[float], better: Better) -> dict[str, Any]:
-    """The ratio of two metrics whose repeats were interleaved."""
+    """Return the ratio of two metrics whose repeats were interleaved."""
     found = ratio(ours, theirs)
     values = [mine / other for mine, other in zip(ours, theirs, strict=False)]
     whole = {"median": found.value, "low": found.low, "high": found.high}
@@ -45,7 +45,7 @@ def ratio_metric(ours: Sequence[float], theirs: Sequence[float], better: Better)
 
 
 def row_metrics(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The metrics of the repeats of one load."""
+    """Return the metrics of the repeats of one load."""
     found = {
         f"{name}: {key}": metric([row[key] for row in rows], *ROW_METRICS[key]) for key in ROW_METRICS if key in rows[0]
     }
@@ -55,11 +55,11 @@ def row_metrics(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[
 
 
 def column(rows: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
-    """One figure of every repeat."""
+    """Return one figure of every repeat."""
     return [row[key] for row in rows]
 
 
 def middle(report: Report, name: str) -> float:
-    """The median of a metric."""
+    """Return the median of a metric."""
     value: float = report["metrics"][name]["median"]
     return value

@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: the table, the targets, the charts, and what all depends on."""
+"""A report as one page that needs no other file: the table, the targets, the charts and the conditions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ svg { max-width: 100%; height: auto }
 
 
 def page(report: Report, table: str, charts: Sequence[Chart]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     title = f"servicebus benchmark: {escape(report['scenario'])}"
     drawn = "\n".join(f"<figure>{svg(chart)}</figure>" for chart in charts)
     return (

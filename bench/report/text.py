@@ -7,7 +7,7 @@ from typing import Any
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be: the first on the left, the others on the right."""
+    """Return columns as wide as needed: the first aligned left, the others right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     return "\n".join(_line(row, widths) for row in [head, *rows])
 
@@ -18,7 +18,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def figure(value: float) -> str:
-    """Three significant digits, and no more than a reader can use."""
+    """Return a number with about three significant digits."""
     if value >= 1000:
         return f"{value:,.0f}"
     if value >= 100:
@@ -29,5 +29,5 @@ def figure(value: float) -> str:
 
 
 def with_interval(metric: dict[str, Any]) -> str:
-    """A median and its interval."""
+    """Return a median and its interval."""
     return f"{figure(metric['median'])} [{figure(metric['low'])}, {figure(metric['high'])}]"

@@ -1,4 +1,4 @@
-"""What the closed-loop scenarios share: systems side by side, their table, and what ours is as a ratio to each."""
+"""What the closed-loop scenarios share: systems side by side, their table, and our ratio to each of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..report.text import figure, table
 
 
 async def measure(names: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
-    """The results, metrics and absences of an interleaved closed loop. Cancelling is safe: all processes end."""
+    """Return the results, metrics and absences of an interleaved closed loop. Cancelling is safe: all processes end."""
     async with fleet([load(name).PEER for name in names], Quiet(options.patience)) as (systems, absent):
         results, failed = await interleaved(
             systems,
@@ -27,7 +27,7 @@ async def measure(names: Sequence[str], options: argparse.Namespace) -> dict[str
 
 
 def metrics(results: Measured) -> dict[str, Any]:
-    """Each system's own metrics, and ours as a ratio to every other system's."""
+    """Return the metrics of each system, and our ratio to every other system."""
     found: dict[str, Any] = {}
     for name, by_count in results.items():
         for count, rows in by_count.items():
@@ -68,7 +68,7 @@ HEAD = (
 
 
 def closed_table(report: Report) -> str:
-    """The medians, a line per system and concurrency; ``ours`` is our throughput as a ratio to that line's."""
+    """Return the medians, a line per system and concurrency; ``ours`` is our throughput as a ratio to that line."""
     rows = [
         [name, str(count), *row(report["metrics"], f"{name}, {count} in flight", _ours(name, count))]
         for name, counts in report["results"].items()
@@ -82,11 +82,12 @@ def _ours(name: str, count: int | str) -> str:
 
 
 def left_out(report: Report) -> list[str]:
+    """Return a line for each system that was left out."""
     return [f"{name} is left out: {reason}" for name, reason in report["absent"].items()]
 
 
 def row(metrics: dict[str, Any], name: str, ratio: str) -> list[str]:
-    """The cells of one load: its medians, and the ratio of that name."""
+    """Return the cells of one load: its medians, and the ratio of that name."""
 
     def cell(key: str) -> str:
         found = metrics.get(key)
@@ -96,7 +97,7 @@ def row(metrics: dict[str, Any], name: str, ratio: str) -> list[str]:
 
 
 def charts(report: Report) -> list[Chart]:
-    """Throughput by concurrency, and the latency of the busiest load that all of them took."""
+    """Return throughput by concurrency, and bars and latency curves for each concurrency."""
     found: list[Chart] = [_throughput(report)]
     counts = sorted({count for by_count in report["results"].values() for count in by_count}, key=int)
     found += [_bars(report, count) for count in counts]

@@ -1,8 +1,8 @@
 """The dispatch loop alone, in process: frame in, decode, validate, route, handler, encode, frame out.
 
 The baseline is what any asyncio worker must do: a task per message that decodes a typed request and encodes a typed
-reply with the same msgspec codecs. The ratio of the two is what all the rest costs: frame, fence, deadline, context,
-credit. The stages are measured on their own, in loops without anything else; what they do not explain is "the rest".
+reply with the same msgspec codecs. The ratio of the two is the price of everything else: frame, fence, deadline,
+context, credit. Each stage is also measured alone; the time that the stages do not explain is "the rest".
 """
 
 from __future__ import annotations
@@ -38,21 +38,28 @@ from ..report.text import table as as_table
 from ..stats import median
 
 BATCH = 64
+"""Messages that the dispatcher gets at once: a usual batch of a busy reader."""
 REST = "the rest"
 Deliver = Callable[[], None]
 
 
 class Line(msgspec.Struct):
+    """A line of the request."""
+
     sku: str
     quantity: int
 
 
 class Reserved(msgspec.Struct):
+    """The reply."""
+
     order_id: str
     units: int
 
 
 class Reserve(Request[Reserved], tag="reserve"):
+    """The request: as large as a usual one."""
+
     order_id: str
     lines: list[Line]
 
@@ -62,23 +69,29 @@ service = Service("bench")
 
 @service.handler
 async def reserve(request: Reserve, context: Context) -> Reserved:
+    """Return a reply, without any work. Cancelling is safe: it never waits."""
     return Reserved(request.order_id, len(request.lines))
 
 
 class Sink(MemoryLayer):
-    """A layer that takes replies and forgets them, so that only dispatch is measured."""
+    """A layer that counts replies and drops them, so that only dispatch is measured."""
 
     def push(self, delivery: Delivery) -> None:
+        """Count a reply."""
         self.pushed = getattr(self, "pushed", 0) + 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("--messages", type=positive_int, default=100_000, help="per repeat (default 100000)")
     parser.add_argument("--repeats", type=positive_int, default=7)
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """Nanoseconds per message of the dispatcher and of the baseline, interleaved. Cancelling is safe."""
+    """Measure nanoseconds per message of the dispatcher and of the baseline, interleaved.
+
+    Cancelling is safe: the bus is closed.
+    """
     layer = Sink(Hub(), Limits())
     await layer.open()
     async with ServiceBus("memory://bench-dispatch") as bus:
@@ -100,10 +113,11 @@ async def run(options: argparse.Namespace) -> Report:
 
 
 class Bench:
-    """The dispatcher, what it is compared with, and its stages: each takes a batch of messages."""
+    """The dispatcher, its baseline, and its stages: each takes a batch of messages."""
 
     def __init__(self, bus: ServiceBus, layer: Sink) -> None:
-        self._bus, self._layer = bus, layer
+        self._bus = bus
+        self._layer = layer
         self._credit = Credit(BATCH)
         self._dispatcher = Dispatcher("bench.request", service, service.operations, bus, layer, self._credit)
         self._deadline = layer.now_ms() + 3_600_000
@@ -122,10 +136,12 @@ class Bench:
         return encode_frame(0, self._deadline, "", message, DEFAULT_MAX_MESSAGE_SIZE)
 
     def deliver(self) -> None:
+        """Give a batch to the dispatcher."""
         self._credit.take(BATCH)
         self._dispatcher.deliver([self._frame] * BATCH, 0)
 
     def bare(self) -> None:
+        """Give a batch to the baseline."""
         loop = asyncio.get_running_loop()
         for _ in range(BATCH):
             _task(_bare(self._body), loop)
@@ -140,7 +156,10 @@ class Bench:
         return encode_frame(0, self._deadline, "response.orders!fedcba98", reply, DEFAULT_MAX_MESSAGE_SIZE)
 
     async def memory(self) -> dict[str, float]:
-        """What a message in flight holds: blocks of the allocator, and bytes."""
+        """Return what a message in flight holds: blocks of the allocator, and bytes.
+
+        Cancelling is safe: the handlers are released when the dispatcher finishes.
+        """
         blocks = await self._held_by_a_batch(sys.getallocatedblocks)
         tracemalloc.start()
         try:
@@ -150,7 +169,7 @@ class Bench:
         return {"blocks_in_flight": blocks, "bytes_in_flight": size}
 
     async def _held_by_a_batch(self, held: Callable[[], int]) -> float:
-        """Look while all handlers of a batch wait; then let them go."""
+        """Measure while all handlers of a batch wait; then release them."""
         released = asyncio.Event()
         waiting = Service("bench")
 
@@ -173,6 +192,7 @@ class Bench:
         return taken / BATCH
 
     async def finish(self) -> None:
+        """Wait for the handlers. Cancelling is safe: handlers go on."""
         await self._dispatcher.finish(1.0)
 
 
@@ -215,7 +235,7 @@ def _metrics(ours: list[float], bare: list[float], stages: dict[str, list[float]
 
 
 def table(report: Report) -> str:
-    """The medians, the ratio, the stages, and what a message in flight holds."""
+    """Return the medians, the ratio, the stages, and what a message in flight holds."""
     metrics = report["metrics"]
     rows = [[name, figure(one["median"]), one["unit"]] for name, one in metrics.items()]
     rows.append(["held by a message in flight", figure(report["blocks_in_flight"]), "blocks"])
@@ -224,6 +244,6 @@ def table(report: Report) -> str:
 
 
 def charts(report: Report) -> list[Chart]:
-    """The stages beside the whole and the baseline."""
+    """Return the stages beside the whole and the baseline."""
     timed = {name: one for name, one in report["metrics"].items() if one["unit"] == "ns"}
     return [Bars("Dispatch by stage", "ns", {k: (one["median"], one["low"], one["high"]) for k, one in timed.items()})]

@@ -1,4 +1,4 @@
-"""Events: publish to n subscribing services in one process, and wait until every one of them has had every copy.
+"""Events: publish to n subscribing services in one process, and wait until each of them has received every copy.
 
 Latency is from just before ``publish`` to the handler, on the machine's monotonic clock, which the two processes share.
 """
@@ -24,26 +24,37 @@ from ..report.document import Report, column, metric
 from ..report.text import figure
 from ..report.text import table as as_table
 
-IN_FLIGHT = 64
-PATIENCE = 60.0
-POLL = 0.002
+EVENTS_IN_FLIGHT = 64
+"""Events that are published at once in a burst: enough to keep the publisher busy."""
+ANSWER_WITHIN = 60.0
+"""Seconds for an answer of the subscribers' process, which may have thousands of events to handle first."""
+STARTS_WITHIN = 60.0
+"""Seconds until all subscribers are registered, a hundred of them on a busy machine."""
+POLL_INTERVAL = 0.002
+"""Seconds between two questions whether all copies have arrived: short beside a burst."""
+NEXT_COPY_WITHIN = 5.0
+"""Seconds without a further copy, after which the missing ones count as lost: longer than a busy machine pauses."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("--subscribers", type=positive_int, nargs="+", default=[1, 10, 100], metavar="N")
     parser.add_argument("--copies", type=positive_int, default=20_000, help="delivered per burst (default 20000)")
     add_repeats(parser)
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """A burst per number of subscribers and repeat, and as many events one at a time. Cancelling is safe."""
+    """Measure bursts, and events one at a time, for each number of subscribers.
+
+    Cancelling is safe: all processes end.
+    """
     results: dict[str, list[dict[str, Any]]] = {}
     for count in options.subscribers:
         command = module_command("bench.subscribers", str(count))
         async with embedded_server() as server, process(*command, server.address, talks=True) as child:
-            await answer(child, 30.0)
+            await answer(child, STARTS_WITHIN)
             async with ServiceBus(server.address, service="publisher") as bus:
-                await _burst(bus, child, 10, IN_FLIGHT, count)
+                await _burst(bus, child, 10, EVENTS_IN_FLIGHT, count)
                 results[str(count)] = [await _measured(bus, child, count, options) for _ in range(options.repeats)]
         say(f"{count} subscribers done")
     return {"scenario": "events", "results": results, "metrics": _metrics(results)}
@@ -52,7 +63,7 @@ async def run(options: argparse.Namespace) -> Report:
 async def _measured(bus: ServiceBus, child: Process, count: int, options: argparse.Namespace) -> dict[str, Any]:
     events = max(1, options.copies // count)
     alone = await _burst(bus, child, min(events, 200), 1, count)
-    burst = await _burst(bus, child, events, IN_FLIGHT, count)
+    burst = await _burst(bus, child, events, EVENTS_IN_FLIGHT, count)
     return burst | {"p50_alone_ms": alone["p50_ms"], "p99_alone_ms": alone["p99_ms"]}
 
 
@@ -70,16 +81,16 @@ async def _publish(bus: ServiceBus) -> None:
 
 
 async def _delivered(child: Process, expected: int) -> dict[str, Any]:
-    """The subscribers' figures, once they have everything or nothing more has come for a while."""
+    """Return the subscribers' figures when they have all copies, or when no further copy has come for a while."""
     received, seen_at = 0, time.monotonic()
-    while time.monotonic() - seen_at < 1.0:
-        count = (await ask(child, {"kind": "count"}, PATIENCE))["received"]
+    while time.monotonic() - seen_at < NEXT_COPY_WITHIN:
+        count = (await ask(child, {"kind": "count"}, ANSWER_WITHIN))["received"]
         if count >= expected:
             break
         if count > received:
             received, seen_at = count, time.monotonic()
-        await asyncio.sleep(POLL)
-    return await ask(child, {"kind": "take"}, PATIENCE)
+        await asyncio.sleep(POLL_INTERVAL)
+    return await ask(child, {"kind": "take"}, ANSWER_WITHIN)
 
 
 def _metrics(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -96,7 +107,7 @@ KEYS = ("events_per_second", "deliveries_per_second", "p50_alone_ms", "p99_alone
 
 
 def table(report: Report) -> str:
-    """A line per number of subscribers."""
+    """Return a table with a line per number of subscribers."""
     metrics = report["metrics"]
     rows = [
         [count, *(figure(metrics[f"{count} subscribers: {key}"]["median"]) for key in KEYS), _missed(rows)]
@@ -111,7 +122,7 @@ def _missed(rows: list[dict[str, Any]]) -> str:
 
 
 def charts(report: Report) -> list[Chart]:
-    """Deliveries by subscribers, and the latency of bursts."""
+    """Return deliveries by subscribers, and the latency of bursts."""
     metrics = report["metrics"]
     named = {"deliveries": "deliveries_per_second", "events": "events_per_second"}
     series = {

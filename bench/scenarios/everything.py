@@ -1,4 +1,7 @@
-"""All that the targets need, in one run on one machine, and whether they are met. ``--quick`` for an overview."""
+"""All scenarios that the targets need, in one run on one machine, and whether the targets are met.
+
+``--quick`` gives an overview.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ QUICK: dict[str, tuple[str, ...]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("--quick", action="store_true", help="three short repeats: an overview, in two minutes")
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--repeats", type=positive_int, default=0, help="of each part (default: its own)")
@@ -34,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """One part after the other. Cancelling is safe."""
+    """Run one part after the other. Cancelling is safe: all processes end."""
     parts: dict[str, Report] = {}
     for name in options.parts:
         say(f"{name} begins")
@@ -48,7 +52,7 @@ def _part(name: str) -> Any:
 
 
 def _options(name: str, options: argparse.Namespace) -> argparse.Namespace:
-    """The options of a part, as its own command line has them."""
+    """Return the options of a part, as its command line would have them."""
     parser = argparse.ArgumentParser()
     _part(name).add_arguments(parser)
     arguments = [*PARTS[name], *(QUICK[name] if options.quick else ())]
@@ -60,11 +64,11 @@ def _options(name: str, options: argparse.Namespace) -> argparse.Namespace:
 
 
 def table(report: Report) -> str:
-    """The tables of the parts, then the targets."""
+    """Return the tables of the parts, then the targets."""
     tables = [f"{name}\n{_part(name).table(part)}" for name, part in report["parts"].items()]
     return "\n\n".join([*tables, f"targets\n{targets.as_table(report['targets'])}"])
 
 
 def charts(report: Report) -> list[Chart]:
-    """The charts of the parts."""
+    """Return the charts of the parts."""
     return [chart for name, part in report["parts"].items() for chart in _part(name).charts(part)]

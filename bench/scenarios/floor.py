@@ -1,4 +1,4 @@
-"""Closed loop: ours beside what the same server can do without us, see ``bench.floor``."""
+"""Closed loop: ours beside the floors, the same server without a bus. See ``bench.floor``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ table = closed_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     add_in_flight(parser, 1, 256)
     add_repeats(parser)
     add_body(parser)
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """Ours and the floors, side by side. Cancelling is safe."""
+    """Measure ours and the floors, side by side. Cancelling is safe: all processes end."""
     measured = await measure([OURS, *FLOORS], options)
     return {"scenario": "floor", **measured}

@@ -1,7 +1,7 @@
 """The Channels layer beside that of channels_redis, in one process, on one server, over the same interface.
 
-Each step is what a site does: a consumer that sends, a worker that catches up, two consumers that answer each other, a
-room of a thousand sockets, a view that tells a group. Sizes are chosen so that a step takes a fraction of a second.
+Each step is what a site does: a consumer that sends, a worker that works off a backlog, two consumers that answer each
+other, a room of a thousand sockets, a view that sends to a group. A step takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -29,10 +29,18 @@ from ..report.text import table as as_table
 from ..stats import median, percentile
 
 MESSAGE = {"type": "chat.message", "text": "x" * 100}
+"""The message of every step: a usual chat line."""
+SENDS_AT_ONCE = 1000
+"""Sends at once, for which the connections that a layer opens are counted."""
+CAPACITY = 100_000
+"""Messages per channel: more than any step leaves unread."""
+SETTLE = 0.3
+"""Seconds for the members of a group to begin to receive, before the measurement starts."""
 Measure = Callable[[Any, argparse.Namespace], Awaitable[float]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("--messages", type=positive_int, default=1000, help="per step (default 1000)")
     parser.add_argument("--members", type=positive_int, default=1000, help="of the group that fans out (default 1000)")
     parser.add_argument("--repeats", type=positive_int, default=5)
@@ -40,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Every step on both layers, interleaved: every repeat, the medians and their ratio."""
+    """Measure every step on both layers, interleaved. Cancelling is safe: the server is ended."""
     results: dict[str, dict[str, list[float]]] = {step: {name: [] for name in LAYERS} for step in STEPS}
     port = free_port()
     url = f"redis://127.0.0.1:{port}"
@@ -81,7 +89,7 @@ async def _on_fresh_layer(layer: Any, measure: Measure, options: argparse.Namesp
 
 
 async def send(layer: Any, options: argparse.Namespace) -> float:
-    """Messages per second, one after the other."""
+    """Return messages per second, sent one after the other. Cancelling is safe: the layer is flushed and closed."""
     await layer.send("work", MESSAGE)
     started = time.perf_counter()
     for _ in range(options.messages):
@@ -90,7 +98,10 @@ async def send(layer: Any, options: argparse.Namespace) -> float:
 
 
 async def receive(layer: Any, options: argparse.Namespace) -> float:
-    """Messages per second from a backlog, one after the other."""
+    """Return messages per second from a backlog, received one after the other.
+
+    Cancelling is safe: the layer is flushed and closed.
+    """
     for _ in range(options.messages):
         await layer.send("work", MESSAGE)
     started = time.perf_counter()
@@ -100,7 +111,10 @@ async def receive(layer: Any, options: argparse.Namespace) -> float:
 
 
 async def ping_pong(layer: Any, options: argparse.Namespace) -> float:
-    """The median time, in milliseconds, until a waiting consumer's answer is there."""
+    """Return the median milliseconds until a waiting consumer's answer arrives.
+
+    Cancelling is safe: the layer is flushed and closed.
+    """
     there, back = await layer.new_channel(), await layer.new_channel()
     rounds = max(1, options.messages // 2)
 
@@ -120,18 +134,22 @@ async def ping_pong(layer: Any, options: argparse.Namespace) -> float:
 
 
 async def fan_out(layer: Any, options: argparse.Namespace) -> float:
-    """Deliveries per second to a group of consumers in this process."""
+    """Return deliveries per second to a group of consumers in this process.
+
+    Cancelling is safe: the layer is flushed and closed.
+    """
     sends, members = 10, [await layer.new_channel() for _ in range(options.members)]
     for channel in members:
         await layer.group_add("room", channel)
 
     async def listen(channel: str) -> None:
-        for _ in range(sends + 1):
+        for _ in range(sends):
             await layer.receive(channel)
 
-    listening = [asyncio.ensure_future(listen(channel)) for channel in members]
     await layer.group_send("room", MESSAGE)
-    await asyncio.sleep(0.3)
+    await asyncio.gather(*(layer.receive(channel) for channel in members))
+    listening = [asyncio.ensure_future(listen(channel)) for channel in members]
+    await asyncio.sleep(SETTLE)
     started = time.perf_counter()
     for _ in range(sends):
         await layer.group_send("room", MESSAGE)
@@ -140,7 +158,10 @@ async def fan_out(layer: Any, options: argparse.Namespace) -> float:
 
 
 async def from_sync_code(layer: Any, options: argparse.Namespace) -> float:
-    """``async_to_sync(layer.group_send)`` per second, in a thread without a loop, as a view calls it."""
+    """Return ``async_to_sync(layer.group_send)`` per second, in a thread without a loop, as a view calls it.
+
+    Cancelling is safe: the layer is flushed and closed.
+    """
     calls = max(1, options.messages // 5)
     await layer.group_add("room", await layer.new_channel())
 
@@ -156,13 +177,13 @@ async def from_sync_code(layer: Any, options: argparse.Namespace) -> float:
 
 
 async def _connections(make: Callable[[str], Any], url: str) -> int:
-    """How many connections a thousand sends at once open."""
+    """Return how many connections a thousand sends at once open."""
     from redis.asyncio import Redis
 
     layer, admin = make(url), Redis.from_url(url)
     try:
         before = (await admin.info("stats"))["total_connections_received"]
-        await asyncio.gather(*(layer.send(f"c{n}", MESSAGE) for n in range(1000)))
+        await asyncio.gather(*(layer.send(f"c{n}", MESSAGE) for n in range(SENDS_AT_ONCE)))
         return int((await admin.info("stats"))["total_connections_received"] - before)
     finally:
         await layer.flush()
@@ -171,13 +192,13 @@ async def _connections(make: Callable[[str], Any], url: str) -> int:
 
 
 def _ours(url: str) -> Any:
-    return RedisChannelLayer(hosts=[url], capacity=100_000)
+    return RedisChannelLayer(hosts=[url], capacity=CAPACITY)
 
 
 def _theirs(url: str) -> Any:
     from channels_redis.core import RedisChannelLayer as Core
 
-    return Core(hosts=[host(url)], capacity=100_000)
+    return Core(hosts=[host(url)], capacity=CAPACITY)
 
 
 LAYERS: dict[str, Callable[[str], Any]] = {"servicebus": _ours, "channels_redis": _theirs}
@@ -191,7 +212,7 @@ STEPS: dict[str, tuple[Measure, str, str]] = {
 
 
 def table(report: Report) -> str:
-    """The medians, their ratio, and what the ratio is meant to be."""
+    """Return the medians, their ratio, and the goal of the ratio."""
     rows = [
         [
             step,
@@ -207,7 +228,7 @@ def table(report: Report) -> str:
 
 
 def charts(report: Report) -> list[Chart]:
-    """A chart per step: their units differ."""
+    """Return a chart per step: their units differ."""
     metrics = report["metrics"]
     return [
         Bars(step, unit, {name: _bar(metrics[f"{name}, {step}"]) for name in LAYERS})

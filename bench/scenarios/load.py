@@ -1,11 +1,11 @@
-"""Open loop: calls at given rates, whatever becomes of them; latency from the instant a call was meant to be sent."""
+"""Open loop: calls at given rates. Latency counts from the instant at which a call was due."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from ..fleet import System, fleet
+from ..fleet import System, fleet, warm_up
 from ..options import add_body, add_repeats, positive
 from ..peers import MODULES, OURS, load
 from ..progress import say
@@ -16,11 +16,11 @@ from ..report.text import figure
 from ..report.text import table as as_table
 from .closed import left_out
 
-WARM_UP = 0.5
 Rows = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("--rates", type=positive, nargs="+", default=[1000.0, 5000.0, 20000.0], metavar="PER_SECOND")
     parser.add_argument("--arrivals", nargs="+", default=["constant", "poisson"], choices=["constant", "poisson"])
     add_repeats(parser, seconds=3.0)
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """Every rate and kind of arrivals on every system, interleaved. Cancelling is safe."""
+    """Measure every rate and kind of arrivals on every system, interleaved. Cancelling is safe: all processes end."""
     results: Rows = {name: {} for name in options.peers}
     async with fleet([load(name).PEER for name in options.peers], Quiet(options.patience)) as (systems, absent):
         for repeat in range(options.repeats):
@@ -44,7 +44,7 @@ async def run(options: argparse.Namespace) -> Report:
 
 
 def _metrics(results: Rows) -> dict[str, Any]:
-    """Each load's own, and our latency as a ratio to every other system's under the same load."""
+    """Return the metrics of each load, and our latency as a ratio to every other system under the same load."""
     found: dict[str, Any] = {}
     for name, by_load in results.items():
         for load_name, rows in by_load.items():
@@ -59,15 +59,21 @@ def _metrics(results: Rows) -> dict[str, Any]:
 async def at_rate(
     one: System, rate: float, seconds: float, body: int, arrivals: str = "poisson", seed: int = 0
 ) -> dict[str, Any]:
-    """One open loop after a warm-up at the same rate. Raises ChildFailed; after a cancel the system must be ended."""
+    """Run one open loop after a warm-up at the same rate.
+
+    Cancelling is not safe: the system must be ended.
+
+    Raises:
+        ChildFailed: the driver failed or did not answer in time.
+    """
     request = {"kind": "open", "rate": rate, "body": body, "arrivals": arrivals, "seed": seed}
     await one.quiet.wait()
-    await one.load(**request, seconds=min(WARM_UP, seconds / 5))
+    await one.load(**request, seconds=warm_up(seconds))
     return await one.load(**request, seconds=seconds)
 
 
 def table(report: Report) -> str:
-    """Medians, a line per system and load."""
+    """Return the medians, a line per system and load."""
     rows = [
         [name, load_name, *cells(report["metrics"], f"{name}, {load_name}", repeats), _ours(report, name, load_name)]
         for name, by_load in report["results"].items()
@@ -85,13 +91,13 @@ HEAD = ("calls/s", "p50 ms", "p99 ms", "failed", "not sent")
 
 
 def cells(metrics: dict[str, Any], name: str, repeats: list[dict[str, Any]]) -> list[str]:
-    """What a line of an open loop says."""
+    """Return the cells of a line of an open loop."""
     medians = [figure(metrics[f"{name}: {key}"]["median"]) for key in ("calls_per_second", "p50_ms", "p99_ms")]
     return [*medians, *(str(sum(row[key] for row in repeats)) for key in ("failed", "shed"))]
 
 
 def charts(report: Report) -> list[Chart]:
-    """A percentile curve per load."""
+    """Return a percentile curve per load."""
     loads = list(next(iter(report["results"].values()), {}))
     return [
         percentile_chart(

@@ -1,4 +1,4 @@
-"""What more workers and servers would do: the model of ``bench.model`` on the report of ``python -m bench scale``."""
+"""Projects more workers and servers: the model of ``bench.model`` on the report of ``python -m bench scale``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..model import ALONE, ROLES, TOLERANCE, Cost, Costs, Point, check, fitted, projected, speedup
+from ..echo import WORK
+from ..model import COMMANDS_ALONE, ROLES, TOLERANCE, Cost, Costs, Point, check, fitted, projected, speedup
 from ..report.document import Report
 from ..report.text import figure, table
+from .scale import IN_FLIGHT, IN_FLIGHT_WORKING
 
-HANDLERS_US = (0.0, 1000.0)
+HANDLERS_US = (0.0, WORK * 1e6)
+"""Microseconds of a handler: none, and those of the ``work`` operation."""
 HINTS = {
     "workers": "add workers",
     "server": "another primary: partition the channel",
@@ -20,6 +23,7 @@ HINTS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("report", type=Path, help="made by: python -m bench scale --json FILE")
     parser.add_argument("--cores", type=float, default=2.0, help="of the machine that made it (default 2)")
     parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
@@ -28,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the costs, the check and the projections; 1 when the bounds do not hold what was measured."""
+    """Print the costs, the check and the projections. Return 1 if a measured point lies outside its bounds, else 0."""
     report: Report = json.loads(options.report.read_text())
     costs = costs_of(report)
     checked = list(check(costs, list(points_of(report)), options.cores))
@@ -37,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def costs_of(report: Report) -> dict[str, Cost]:
-    """Fitted to one call at a time and to the most in flight."""
+    """Return the costs, fitted to one call at a time and to the most calls in flight."""
     metrics = report["metrics"]
     counts = sorted(report["results"]["in flight"], key=int)
 
@@ -49,13 +53,13 @@ def costs_of(report: Report) -> dict[str, Cost]:
 
 
 def points_of(report: Report) -> Iterator[Point]:
-    """What the report measured with small bodies: in flight, workers, and work."""
+    """Yield the points that the report measured with small bodies: in flight, workers, and work."""
     for count in report["results"]["in flight"]:
         yield _point(report, f"in flight {count}", int(count), 1, 0.0)
     for count in report["results"].get("workers", ()):
-        yield _point(report, f"workers {count}", 256, int(count), 0.0)
+        yield _point(report, f"workers {count}", IN_FLIGHT, int(count), 0.0)
     for count in report["results"].get("work", ()):
-        yield _point(report, f"work {count}", 64, int(count), 1000.0)
+        yield _point(report, f"work {count}", IN_FLIGHT_WORKING, int(count), WORK * 1e6)
 
 
 def _point(report: Report, name: str, in_flight: int, workers: int, handler_us: float) -> Point:
@@ -86,9 +90,12 @@ def _checked(checked: list[Any]) -> str:
 
 
 def _projected(costs: Costs, options: argparse.Namespace) -> str:
-    together = 4 / 256
+    shapes = {
+        "many in flight at few callers": COMMANDS_ALONE / IN_FLIGHT,
+        "one in flight at many callers": COMMANDS_ALONE,
+    }
     rows = []
-    for commands, shape in ((together, "many in flight at few callers"), (ALONE, "one in flight at many callers")):
+    for shape, commands in shapes.items():
         for handler_us in HANDLERS_US:
             for workers in options.workers:
                 one = projected(costs, workers, handler_us, commands)

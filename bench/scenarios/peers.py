@@ -15,6 +15,7 @@ table = closed_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     add_in_flight(parser, 1, 256)
     add_repeats(parser)
     add_body(parser)
@@ -28,6 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """Ours and the peers, side by side. Cancelling is safe."""
+    """Measure ours and the peers, side by side. Cancelling is safe: all processes end."""
     measured = await measure([OURS, *options.peers], options)
     return {"scenario": "peers", **measured}

@@ -15,6 +15,7 @@ table = closed_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     add_in_flight(parser, 1, 16, 256, 4096)
     add_repeats(parser)
     add_body(parser)
@@ -22,6 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """Calls per second and latency at each concurrency. Cancelling is safe."""
+    """Measure calls per second and latency at each concurrency. Cancelling is safe: all processes end."""
     measured = await measure(options.peers, options)
     return {"scenario": "rpc", **measured}

@@ -6,10 +6,13 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
+from servicebus.errors import LARGEST_MESSAGE
+
 from ..fleet import fleet
 from ..options import add_repeats, positive_int
 from ..peers import Peer
-from ..peers.ours import LARGEST, variant
+from ..peers.ours import variant
 from ..progress import say
 from ..quiet import Quiet
 from ..report.charts import Bars, Chart
@@ -18,24 +21,32 @@ from ..report.text import table as as_table
 from .closed import HEAD, row
 
 BODY = 100
+"""Bytes of a body, except in the group that varies it: a usual small request."""
+BODIES = (BODY, 1024, 8192, DEFAULT_MAX_MESSAGE_SIZE)
+"""Bytes of the bodies that are compared, up to one that needs a larger ``max_message_size``."""
 IN_FLIGHT = 256
-WORKING = 64
+"""Calls in flight, except in the group that varies them: enough to saturate one worker."""
+IN_FLIGHT_WORKING = 64
+"""Calls in flight for large bodies and slow handlers: enough to saturate two workers."""
+WORKING_CREDIT = 8
+"""Messages that a worker with a slow handler may hold. With few, the workers share the calls evenly."""
 GROUPS = ("in flight", "workers", "channels", "body", "work")
 Rows = dict[str, list[dict[str, Any]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     parser.add_argument("--in-flight", type=positive_int, nargs="+", default=[1, 16, 256], metavar="N")
     parser.add_argument("--workers", type=positive_int, nargs="+", default=[1, 2, 4], metavar="N")
     parser.add_argument("--channels", type=positive_int, nargs="+", default=[1, 10, 100], metavar="N")
-    parser.add_argument("--bodies", type=positive_int, nargs="+", default=[100, 1024, 8192, 65_536], metavar="BYTES")
+    parser.add_argument("--bodies", type=positive_int, nargs="+", default=list(BODIES), metavar="BYTES")
     parser.add_argument("--working", type=positive_int, nargs="+", default=[1, 2], metavar="WORKERS")
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=GROUPS)
     add_repeats(parser)
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """One group after the other, interleaved within each. Cancelling is safe."""
+    """Measure one group after the other, interleaved within each. Cancelling is safe: all processes end."""
     groups = {
         "in flight": {str(count): (variant("echo"), count, BODY) for count in options.in_flight},
         "workers": {
@@ -44,10 +55,16 @@ async def run(options: argparse.Namespace) -> Report:
         "channels": {
             str(count): (variant(f"{count} channels", channels=count), IN_FLIGHT, BODY) for count in options.channels
         },
-        "body": {str(size): (variant("large bodies", largest=LARGEST), WORKING, size) for size in options.bodies},
-        # A worker takes as much as its credit allows: with little of it the work is shared out.
+        "body": {
+            str(size): (variant("large bodies", largest=LARGEST_MESSAGE), IN_FLIGHT_WORKING, size)
+            for size in options.bodies
+        },
         "work": {
-            str(count): (variant(f"work {count}", workers=count, operation="work", concurrency=8), WORKING, BODY)
+            str(count): (
+                variant(f"work {count}", workers=count, operation="work", concurrency=WORKING_CREDIT),
+                IN_FLIGHT_WORKING,
+                BODY,
+            )
             for count in options.working
         },
     }
@@ -60,7 +77,7 @@ async def run(options: argparse.Namespace) -> Report:
 
 
 async def _measured(points: Mapping[str, tuple[Peer, int, int]], options: argparse.Namespace, quiet: Quiet) -> Rows:
-    """Every point of a group in turn, as often as there are repeats. Points may share a system."""
+    """Measure every point of a group in turn, ``repeats`` times. Points may share a system."""
     wanted = {peer.name: peer for peer, _, _ in points.values()}
     rows: Rows = {name: [] for name in points}
     async with fleet(list(wanted.values()), quiet) as (systems, _):
@@ -83,7 +100,7 @@ def _metrics(results: dict[str, Rows]) -> dict[str, Any]:
 
 
 def table(report: Report) -> str:
-    """A line per point; the last column is its throughput as a ratio to the first of its group."""
+    """Return a line per point; the last column is its throughput as a ratio to the first point of its group."""
     rows = []
     for group, points in report["results"].items():
         first = next(iter(points))
@@ -94,7 +111,7 @@ def table(report: Report) -> str:
 
 
 def charts(report: Report) -> list[Chart]:
-    """Throughput by point, a chart per group."""
+    """Return throughput by point, a chart per group."""
     metrics = report["metrics"]
 
     def bar(name: str) -> tuple[float, float, float]:

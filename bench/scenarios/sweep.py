@@ -1,4 +1,4 @@
-"""Latency against rate, up to saturation: the closed loop says where that is, the open loop what it costs to come near.
+"""Latency against rate, up to saturation: a closed loop finds saturation, open loops measure the latency below it.
 
 Saturation is the throughput of the closed loop at 256 in flight in this run.
 """
@@ -20,10 +20,12 @@ from ..stats import median
 from .closed import left_out
 from .load import HEAD, at_rate, cells
 
-IN_FLIGHT = 256
+IN_FLIGHT_AT_SATURATION = 256
+"""Calls in flight of the closed loop whose throughput counts as saturation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the scenario."""
     shares = [0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
     parser.add_argument("--shares", type=positive, nargs="+", default=shares, help="of saturation")
     add_repeats(parser)
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> Report:
-    """Saturation, then every share of it, interleaved. Cancelling is safe."""
+    """Measure saturation, then every share of it, interleaved. Cancelling is safe: all processes end."""
     results: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in options.peers}
     saturation: dict[str, list[float]] = {}
     async with fleet([load(name).PEER for name in options.peers], Quiet(options.patience)) as (systems, absent):
@@ -51,7 +53,7 @@ async def run(options: argparse.Namespace) -> Report:
 
 
 async def _saturation(one: System, options: argparse.Namespace) -> list[float]:
-    rows = [await one.closed(IN_FLIGHT, options.seconds, options.body) for _ in range(options.repeats)]
+    rows = [await one.closed(IN_FLIGHT_AT_SATURATION, options.seconds, options.body) for _ in range(options.repeats)]
     return column(rows, "calls_per_second")
 
 
@@ -64,7 +66,7 @@ def _metrics(results: dict[str, dict[str, list[dict[str, Any]]]], saturation: di
 
 
 def table(report: Report) -> str:
-    """Medians, a line per system and share."""
+    """Return the medians, a line per system and share."""
     rows = [
         [
             name,
@@ -79,7 +81,7 @@ def table(report: Report) -> str:
 
 
 def charts(report: Report) -> list[Chart]:
-    """Latency against rate, and our percentile curves."""
+    """Return latency against rate, and our percentile curves."""
     metrics = report["metrics"]
     series = {
         f"{name} {key.removesuffix('_ms')}": [

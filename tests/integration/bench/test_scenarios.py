@@ -1,4 +1,4 @@
-"""Every scenario from its command line, as small as it goes, on a server of its own."""
+"""Every scenario from its command line, as small as possible, on its own server."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_report_goes_to_stdout_when_json_names_no_file(capsys: pytest.CaptureF
 
 
 def closed(name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """A few calls in flight over one system beside ours."""
+    """The report of a few calls in flight over one system beside ours."""
     reason = load(name).PEER.missing()
     if reason:
         pytest.skip(f"{name}: {reason}")
@@ -98,7 +98,7 @@ def test_a_peer_that_is_not_here_is_left_out_with_one_line(
     assert said.out.count("grpc.aio is left out: grpc not installed") == 1
 
 
-def test_every_peer_says_where_its_setup_is_documented() -> None:
+def test_every_peer_names_the_documentation_of_its_setup() -> None:
     assert all("https://" in (load(name).__doc__ or "") for name in PEERS)
     assert set(MODULES) == {OURS, *FLOORS, *PEERS}
 
@@ -121,15 +121,15 @@ def test_sigterm_ends_a_run_and_everything_that_it_started() -> None:
         eventually_sync(lambda: len(descendants(run.pid)) >= 4, within=LONG)  # guard, server, worker, driver
         started = descendants(run.pid)
         run.send_signal(signal.SIGTERM)
-        assert run.wait(20) != 0
-        eventually_sync(lambda: not any(map(is_running, started)))
+        assert run.wait(LONG) != 0
+        eventually_sync(lambda: not any(map(is_running, started)), within=LONG)
     finally:
         run.kill()
         run.wait()
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes that a process started, and those that they did."""
+    """The processes that a process started, and the ones that these started."""
     try:
         children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
     except (FileNotFoundError, ProcessLookupError):

@@ -35,7 +35,7 @@ def test_a_ratio_does_not_suffer_from_noise_that_both_sides_share() -> None:
     assert (found.low, found.value, found.high) == (2.0, 2.0, 2.0)
 
 
-def test_a_change_between_two_runs_is_sure_when_their_repeats_do_not_overlap() -> None:
+def test_a_change_is_certain_if_the_repeats_of_two_runs_do_not_overlap() -> None:
     found = change([10.0, 11.0, 12.0], [20.0, 22.0, 24.0])
     assert found.value == 2.0
     assert found.low > 1.5
