@@ -45,7 +45,8 @@ from .protocol import error_codes
 from .protocol.codec import PLAIN, UNDECODABLE, Codec
 from .protocol.deadline import deadline_of
 from .protocol.envelope import REPLY, IncomingReply
-from .security.signing import Keyring, SigningCodec
+from .security import Keyring
+from .security.signing import SigningCodec
 from .serving.service_runner import ServiceRunner
 from .telemetry import Counters
 

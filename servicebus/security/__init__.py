@@ -1,5 +1,5 @@
-"""Who may do what on the bus: signed frames, and one server user per service."""
+"""Signed frames, and one server user per service with the rights that the service needs."""
 
-from .signing import Keyring
+from .keyring import Keyring
 
 __all__ = ["Keyring"]

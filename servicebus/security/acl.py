@@ -1,7 +1,7 @@
-"""What the user of a service may do on the server: from a description to ACL rules.
+"""The rights of a service's user on the server: from a description of the service to ACL rules.
 
 A user has one set of commands without keys, and selectors that pair commands with the keys of docs/spec.md, section 3.
-What the server cannot tell apart is in docs/topics/acl.md.
+docs/topics/acl.md lists what these rules cannot prevent.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from ..api.service import Service
+from ..config import DEFAULT_PREFIX
 from ..contract.names import (
     checked_channel,
     checked_service,
@@ -24,7 +25,9 @@ from ..layers.redis.schema.keys import Keys
 from ..protocol.addresses import inbox_mark
 
 SHORTEST_PASSWORD = 16
+"""Characters of a password, at least. The server keeps hashes without salt, so short passwords could be found."""
 
+# Which commands a user needs for which purpose. Names are those of the server, with ``|`` before a subcommand.
 CONNECTION = ("ping", "time", "info", "select", "script|exists", "client|unblock")
 CLUSTER = ("cluster|slots", "client|setinfo")
 RUN = ("evalsha",)
@@ -37,7 +40,7 @@ SUBSCRIBE = ("zadd", "zcard", "zremrangebyscore", "pttl", "pexpire")
 INBOXES = "*!"
 SUBSCRIBERS = events_channel("*")
 
-# In a rule these would be patterns, or end it.
+# Other characters would be read as a pattern, or would end the rule.
 _PREFIX = re.compile(r"[A-Za-z\d_.:/-]+\Z")
 
 
@@ -46,12 +49,14 @@ class ServiceUser:
     """What the processes of one service do on the bus.
 
     Args:
-        name: of the service, and of its user.
-        serves: whether it has workers of its own; who only calls has none.
-        calls: channels that it calls or sends to.
-        publishes, subscribes: events.
+        name: the name of the service and of its user.
+        serves: whether the service has workers. A program that only calls has none.
+        calls: channels that the service calls or sends to.
+        publishes: events that the service publishes.
+        subscribes: events that the service receives.
 
-    Raises ConfigurationError, which names the field, for what is no name.
+    Raises:
+        ConfigurationError: a name is not valid. The text names the field.
     """
 
     name: str
@@ -69,24 +74,38 @@ class ServiceUser:
 
     @classmethod
     def of(cls, service: Service, calls: Sequence[str] = (), publishes: Sequence[str] = ()) -> ServiceUser:
-        """The user of a service that is served: it says itself what it subscribes to, but not what it calls."""
+        """Describe a service that is served.
+
+        The service declares the events that it receives. It does not declare what it calls and publishes, so that is
+        given here.
+        """
         return cls(service.name, True, tuple(calls), tuple(publishes), tuple(service.events))
 
 
 class Grant(NamedTuple):
-    """Commands that go with these key patterns, and with no others. ``mark``: ``~`` is any use, ``%R~`` reading."""
+    """Commands that are allowed with keys of these patterns only.
+
+    Attributes:
+        commands: names of commands.
+        keys: patterns of keys.
+        mark: how the commands may use the keys: ``~`` for any use, ``%R~`` for reading.
+    """
 
     commands: tuple[str, ...]
     keys: tuple[str, ...]
     mark: str = "~"
 
     def __str__(self) -> str:
-        words = [*(f"+{command}" for command in self.commands), *(f"{self.mark}{key}" for key in self.keys)]
-        return f"({' '.join(words)})"
+        parts = [*(f"+{command}" for command in self.commands), *(f"{self.mark}{key}" for key in self.keys)]
+        return f"({' '.join(parts)})"
 
 
 def users(given: Iterable[ServiceUser]) -> dict[str, ServiceUser]:
-    """By name. Raises ConfigurationError for a name that is there twice."""
+    """Return the users by name.
+
+    Raises:
+        ConfigurationError: two users have the same name.
+    """
     found: dict[str, ServiceUser] = {}
     for user in given:
         if user.name in found:
@@ -95,11 +114,17 @@ def users(given: Iterable[ServiceUser]) -> dict[str, ServiceUser]:
     return found
 
 
-def rules(user: ServiceUser, password: str, *, prefix: str = "asgi", cluster: bool = False) -> list[str]:
-    """What follows ``ACL SETUSER <name>``: everything that the user may do, and the hash of its password.
+def rules(user: ServiceUser, password: str, *, prefix: str = DEFAULT_PREFIX, cluster: bool = False) -> list[str]:
+    """Return the rules that follow ``ACL SETUSER <name>``: the rights of the user, and the hash of its password.
 
-    ``prefix`` is that of the keys. ``cluster``: also what reads which node has which slots. Raises ConfigurationError
-    for a short password, or a prefix that a rule could not hold.
+    Args:
+        user: whose rules.
+        password: the password of the user.
+        prefix: the beginning of every key on the server.
+        cluster: whether the server is a Redis Cluster, whose clients also ask which node has which slots.
+
+    Raises:
+        ConfigurationError: the password is short, or a rule cannot hold the prefix.
     """
     if not _PREFIX.match(prefix):
         raise ConfigurationError(f"prefix is {prefix!r}: in a rule it takes letters, digits and any of _ . : / -")
@@ -109,7 +134,7 @@ def rules(user: ServiceUser, password: str, *, prefix: str = "asgi", cluster: bo
 
 
 def grants(user: ServiceUser, prefix: str) -> list[Grant]:
-    """The selectors of a user. A script needs its keys, and for these the commands that it runs."""
+    """Return the selectors of a user. To run a script, a user needs its keys and every command that the script runs."""
     keys = Keys(prefix)
     lists = [*user.calls, INBOXES, *([SUBSCRIBERS] if user.publishes else [])]
     pushed = [keys.messages(name) for name in lists]
@@ -129,7 +154,7 @@ def grants(user: ServiceUser, prefix: str) -> list[Grant]:
 
 
 def _consumed(user: ServiceUser) -> list[str]:
-    """The lists that its processes pop from: the channels of the service, and the inbox of each process."""
+    """Return the lists that the processes of a user pop from: the channels of the service, and their inboxes."""
     own = [f"{inbox_mark(user.name)}{INBOXES}"]
     if user.serves:
         own += [request_channel(user.name)]
@@ -143,7 +168,11 @@ def _grant(commands: tuple[str, ...], keys: Iterable[bytes], mark: str = "~") ->
 
 
 def hashed(name: str, password: str) -> str:
-    """A password as the server keeps it, which is without salt: so it has to be one that nobody could try out."""
+    """Return the hash of a password, as the server keeps it.
+
+    Raises:
+        ConfigurationError: the password has fewer than ``SHORTEST_PASSWORD`` characters.
+    """
     if len(password) < SHORTEST_PASSWORD:
         raise ConfigurationError(
             f"the password of {name!r} has {len(password)} characters: give {SHORTEST_PASSWORD} random ones at least"
@@ -152,18 +181,24 @@ def hashed(name: str, password: str) -> str:
 
 
 def named_lists(option: str, texts: Iterable[str], names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """What ``[SERVICE=]CHANNEL,CHANNEL`` says for each of the services ``names``; one alone need not be named.
+    """Parse lists such as ``[SERVICE=]CHANNEL,CHANNEL`` into the channels of each service.
 
-    Raises ConfigurationError, which names ``option``.
+    Args:
+        option: the name of the option, for error texts.
+        texts: the values of the option.
+        names: the services. When there is one only, a text need not name it.
+
+    Raises:
+        ConfigurationError: a text names no service, or one that is not among ``names``.
     """
     found: dict[str, tuple[str, ...]] = {}
     for text in texts:
         name, named, channels = text.rpartition("=")
         if not named and len(names) != 1:
-            raise ConfigurationError(f"{option} {text}: say for which service, as in {option} {names[0]}={text}")
+            raise ConfigurationError(f"{option} {text}: name the service, as in {option} {names[0]}={text}")
         name = name if named else names[0]
         if name not in names:
-            raise ConfigurationError(f"{option} {text}: {name!r} is none of the services: {', '.join(names)}")
+            raise ConfigurationError(f"{option} {text}: {name!r} is not one of the services: {', '.join(names)}")
         found[name] = (*found.get(name, ()), *channels.split(","))
     return found
 

@@ -42,5 +42,5 @@ def test_keys_that_cannot_be_used_are_complained_of_in_one_line(
     keys = key_file(tmp_path / "keys.json", b"{}")
     assert main([*command, "--url", own_server.url, "--keys", keys]) == 1
     printed = capsys.readouterr()
-    assert "is no key file" in printed.err
+    assert "is not a key file" in printed.err
     assert printed.err.count("\n") == 1

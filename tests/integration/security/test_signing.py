@@ -24,7 +24,8 @@ from servicebus import (
 from servicebus.errors import LARGEST_MESSAGE
 from servicebus.layers.redis.sending import pipeline
 from servicebus.protocol.codec import encode_sent
-from servicebus.security.signing import Keyring, SigningCodec
+from servicebus.security import Keyring
+from servicebus.security.signing import SigningCodec
 from servicebus.testing.fault_plan import FaultPlan
 from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.servers import Cluster, Server

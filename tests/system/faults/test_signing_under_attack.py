@@ -29,7 +29,8 @@ from servicebus.protocol.envelope import (
     OutgoingReply,
     OutgoingRequest,
 )
-from servicebus.security.signing import Keyring, SigningCodec
+from servicebus.security import Keyring
+from servicebus.security.signing import SigningCodec
 from servicebus.testing.servers import Server
 
 from ...support.faults.fleet import Fleet, fleet

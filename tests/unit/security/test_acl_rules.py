@@ -163,9 +163,9 @@ def test_of_several_services_each_has_lists_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("a.request", "--calls a.request: say for which service, as in --calls web=a.request"),
-        ("wep=a.request", "--calls wep=a.request: 'wep' is none of the services: web, shop"),
-        ("=a.request", "--calls =a.request: '' is none of the services: web, shop"),
+        ("a.request", "--calls a.request: name the service, as in --calls web=a.request"),
+        ("wep=a.request", "--calls wep=a.request: 'wep' is not one of the services: web, shop"),
+        ("=a.request", "--calls =a.request: '' is not one of the services: web, shop"),
     ],
 )
 def test_a_list_that_is_nobodys_is_refused_with_the_option(text: str, complaint: str) -> None:

@@ -60,12 +60,12 @@ def test_a_keyring_shows_the_names_of_its_keys_and_no_more() -> None:
         (("a", {"a": "text of 16 bytes"}), r"signing keys\['a'\]: give 16 to 64 random bytes"),
         (("a", {"a": KEY[:15]}), r"signing keys\['a'\]: give 16 to 64"),
         (("a", {"a": KEY * 5}), r"signing keys\['a'\]: give 16 to 64"),
-        (("", {"": KEY}), "'' is no key ID"),
-        (("ä", {"ä": KEY}), "'ä' is no key ID"),
-        (("a\n", {"a\n": KEY}), r"'a\\n' is no key ID"),
-        (("a" * 32, {"a" * 32: KEY}), "is no key ID: 1 to 31"),
-        ((1, {1: KEY}), "1 is no key ID"),
-        (("a", {"a": KEY}, "yes"), "signing required: True or False"),
+        (("", {"": KEY}), "'' is not a key ID"),
+        (("ä", {"ä": KEY}), "'ä' is not a key ID"),
+        (("a\n", {"a\n": KEY}), r"'a\\n' is not a key ID"),
+        (("a" * 32, {"a" * 32: KEY}), "is not a key ID: give 1 to 31"),
+        ((1, {1: KEY}), "1 is not a key ID"),
+        (("a", {"a": KEY}, "yes"), "signing required is 'yes': give True or False"),
     ],
 )
 def test_what_is_wrong_with_a_keyring_is_said_by_its_field(arguments: Any, complaint: str) -> None:
@@ -84,8 +84,8 @@ def test_a_key_file_is_read(key_file: Path, caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "is no key file"),
-        ("[]", "is no key file"),
+        ("", "is not a key file"),
+        ("[]", "is not a key file"),
         ('{"sign": "a"}', "missing required field `keys`"),
         ('{"sign": "a", "keys": {"a": "no base 64!"}}', "Invalid base64"),
         ('{"sign": "a", "keys": {"a": "MDEyMw=="}}', "16 to 64 random bytes"),

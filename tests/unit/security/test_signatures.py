@@ -21,7 +21,8 @@ from servicebus.protocol.codec import (
     encode_sent,
 )
 from servicebus.protocol.envelope import UNSIGNED, OutgoingSignedFrame
-from servicebus.security.signing import Keyring, SigningCodec
+from servicebus.security import Keyring
+from servicebus.security.signing import SigningCodec
 
 from ...integration.bus.test_spec import SPEC, rows
 from ...support.keys import (
@@ -209,9 +210,8 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_verified() -> None:
         codec.reading(CHANNEL, decode_reply)(signed(), 10)
 
 
-def test_more_channels_than_are_remembered_are_signed_for_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servicebus.security.signing.MOST_CHANNELS", 3)
-    many = SigningCodec(KEYS, "asgi")
+def test_more_channels_than_are_remembered_are_signed_for_all_the_same() -> None:
+    many = SigningCodec(KEYS, "asgi", channels=3)
     for name in [f"c{n}.request" for n in range(10)] * 2:
         codec.verifier(name)(many.encode_frame(0, 1, "", {}, LARGEST_MESSAGE, name))
     assert len(many._states) <= 3
