@@ -38,6 +38,9 @@ def _plain(value: Any) -> Any:
 encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 """A shape to bytes."""
 
+encode_sorted = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic").encode
+"""A shape to bytes that are the same for equal shapes: mappings and sets are sorted. For digests."""
+
 
 class MalformedFrame(Exception):
     """The bytes are not a frame of the kind expected. The text says where they go wrong."""

@@ -1,7 +1,7 @@
-"""What a caller may do about failure, as middleware for a bus: all of it is off unless it is given.
+"""Policies against failures, as middleware. A bus has no policy unless it is given one.
 
 ``ServiceBus(middleware=[Retry(), Hedge(), CircuitBreaker(), Bulkhead(64)])``, outermost first. A policy belongs to one
-bus and its event loop. For services there is ``Deduplicate``, which runs what carries one idempotency key once.
+bus and its event loop. For services there is ``Deduplicate``, which runs requests with the same idempotency key once.
 """
 
 from .breaker import CircuitBreaker, CircuitOpen

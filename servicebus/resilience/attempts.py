@@ -1,17 +1,20 @@
-"""What is left of a call's time, and what to say when several copies of it failed."""
+"""The time that is left for a call, and which error to raise when several copies of the call failed."""
 
 from __future__ import annotations
 
 from ..api.context import current
 from ..api.middleware import Invocation
 
-_SURENESS = {"no": 0, "maybe": 1, "yes": 2}
+_PROGRESS = {"no": 0, "maybe": 1, "yes": 2}
+"""How far a request came, by ``executed`` of its error."""
 
 
 def time_left(invocation: Invocation, elapsed: float) -> float:
-    """Seconds until its deadline, ``elapsed`` seconds after it came; not positive when that has passed.
+    """Return the seconds until a call's deadline, zero or less when the deadline has passed.
 
-    Inside a handler the handler's own deadline counts as well.
+    Args:
+        invocation: the call. Inside a handler, the deadline of that handler's message bounds its time as well.
+        elapsed: seconds since the call began.
     """
     left = invocation.timeout - elapsed
     context = current()
@@ -19,13 +22,13 @@ def time_left(invocation: Invocation, elapsed: float) -> float:
     return left if outer is None else min(left, outer)
 
 
-def most_executed(first: Exception, second: Exception) -> Exception:
-    """Which of two copies' errors to raise, the first when they are equal.
+def furthest(first: Exception, second: Exception) -> Exception:
+    """Return the error of the copy that came further, the first error when both came equally far.
 
-    Whoever sends twice must not say "no" when one of them may have run.
+    A caller that sends a request twice must not report ``executed == "no"`` when one of the copies may have run.
     """
-    return second if _sureness(second) > _sureness(first) else first
+    return second if _progress(second) > _progress(first) else first
 
 
-def _sureness(error: Exception) -> int:
-    return _SURENESS[getattr(error, "executed", "maybe")]
+def _progress(error: Exception) -> int:
+    return _PROGRESS[getattr(error, "executed", "maybe")]

@@ -1,4 +1,4 @@
-"""Refusing at once what goes to a channel that is broken."""
+"""The circuit breaker: it refuses messages to a channel that fails too often, without sending them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,20 @@ from .bulkhead import BulkheadFull
 from .circuit import Circuit, State, Tolerance
 from .counters import BreakerCounters
 
-UNWELL = (Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded, NoWorkers)
-BLINK = 0.001
+FAILURES = (Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded, NoWorkers)
+"""Errors that count against a channel."""
+MIN_OBSERVED = 0.001
+"""Seconds that a call must have taken for its DeadlineExceeded to count: before that, its time was over on arrival."""
 
 logger = logging.getLogger(__name__)
 
 
 class CircuitOpen(Unavailable):
-    """Refused because the channel failed too often of late; nothing was sent.
+    """Refused because the channel failed too often recently. Nothing was sent.
 
-    ``retry_after`` is in seconds: when a probe will be let through, 0 when one is on its way.
+    Attributes:
+        channel: the channel.
+        retry_after: seconds until a probe is let through, 0 while a probe is in flight.
     """
 
     def __init__(self, channel: str, retry_after: float) -> None:
@@ -49,16 +53,20 @@ class CircuitBreaker:
     """Middleware of a bus: calls and sends to a channel that fails too often are refused with CircuitOpen.
 
     Failures are Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded and NoWorkers. Values and what a
-    handler raised are good outcomes, for the channel answers. All else says nothing about it: refused requests, a full
-    channel, the refusals of another policy, cancellation. Events have no single channel, and pass.
+    handler raised are good outcomes, because the channel answers. Other outcomes are not counted: refused requests, a
+    full channel, the refusals of another policy, cancellation. Events have no single channel, and pass.
 
     Args:
-        failures, of, within: so many failures among the last ``of`` outcomes, none older than ``within`` seconds, open
-            the circuit of a channel.
-        rest: seconds until the first probe.
-        probes: messages let through at once then; as many good outcomes close the circuit, one bad one opens it again.
-        channels: how many are remembered. One that was not used for so long that it had to go starts closed.
-        clock: for tests.
+        failures: failures that open the circuit of a channel.
+        of: outcomes among which failures are counted: the last ones.
+        within: seconds after which an outcome no longer counts.
+        rest: seconds from opening to the first probe.
+        probes: messages let through at once then. As many good outcomes close the circuit; one failure opens it again.
+        channels: channels that are remembered. A channel that was forgotten starts with a closed circuit.
+        clock: seconds of a monotonic clock; tests give their own.
+
+    Raises:
+        ConfigurationError: a number is out of range. The text names the argument.
     """
 
     def __init__(
@@ -82,16 +90,23 @@ class CircuitBreaker:
 
     @property
     def counters(self) -> BreakerCounters:
+        """Counts since the policy was made."""
         self._counters.forgotten = self._circuits.forgotten
         return self._counters
 
     def state(self, channel: str) -> State:
-        """The state of a channel's circuit after the last message to it."""
+        """Return the state of a channel's circuit after the last message to the channel."""
         circuit = self._circuits.peek(channel)
         return circuit.state if circuit else State.CLOSED
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
-        """Proceed, unless the channel is broken. Cancelling is as safe as without it: a probe gives its place back."""
+        """Send the message, unless the circuit of its channel is open.
+
+        Cancelling is as safe as without this policy: a cancelled probe makes room for the next probe.
+
+        Raises:
+            CircuitOpen: the circuit is open; nothing was sent.
+        """
         if invocation.kind == "publish":
             return await call_next(invocation)
         circuit, started = self._circuits.of(invocation.channel), self._clock()
@@ -124,11 +139,11 @@ class CircuitBreaker:
 
 
 def _health(error: ServiceBusError, seconds: float) -> bool | None:
-    """What an error says about the channel: that it answers (True), that it is unwell (False), or nothing."""
+    """Return what an error shows about a channel: True, it answers; False, it fails; None, neither."""
     if isinstance(error, RemoteError):
         return True
-    if isinstance(error, DeadlineExceeded) and seconds < BLINK:
-        return None  # its time was over before it came here
-    if isinstance(error, UNWELL) and not isinstance(error, CircuitOpen | BulkheadFull):
+    if isinstance(error, DeadlineExceeded) and seconds < MIN_OBSERVED:
+        return None
+    if isinstance(error, FAILURES) and not isinstance(error, CircuitOpen | BulkheadFull):
         return False
     return None

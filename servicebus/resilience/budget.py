@@ -1,31 +1,33 @@
-"""How many copies may be sent on top of the calls: a share of the calls, kept by a bucket of tokens."""
+"""A token bucket that bounds the copies of calls, such as retries, to a share of the calls."""
 
 from __future__ import annotations
 
 import math
 
 _TOKEN = 1_000_000
-"""Tokens are counted in whole parts: ten tenths of a float are less than one."""
+"""Parts of one copy. Whole numbers are counted, because ten times 0.1 as a float is less than 1."""
 
 
 class Budget:
     """Each call earns ``share`` of a copy, each copy costs one, and at most ``burst`` are saved up.
 
     It starts empty, so at every instant the copies are at most ``share`` of the calls so far; and because the saving is
-    bounded, a long quiet time does not pay for a storm.
+    bounded, a long quiet time does not pay for a burst of copies.
     """
 
-    __slots__ = ("_earned", "_held", "_most")
+    __slots__ = ("_earned", "_held", "_max")
 
     def __init__(self, share: float, burst: int) -> None:
-        self._earned, self._most = math.floor(share * _TOKEN), burst * _TOKEN
+        self._earned = math.floor(share * _TOKEN)
+        self._max = burst * _TOKEN
         self._held = 0
 
     def earn(self) -> None:
-        self._held = min(self._most, self._held + self._earned)
+        """Add the share that one call earns."""
+        self._held = min(self._max, self._held + self._earned)
 
     def spend(self) -> bool:
-        """Pay for one copy. False: there is not enough for one."""
+        """Pay for one copy. Return False when too little is saved."""
         if self._held < _TOKEN:
             return False
         self._held -= _TOKEN

@@ -1,4 +1,4 @@
-"""So many calls in flight to each channel: one that is slow does not take all that this process has."""
+"""The bulkhead: it bounds the calls in flight to each channel, so that a slow channel does not use up the process."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ Place = asyncio.Future[None]
 
 
 class BulkheadFull(Overloaded):
-    """Refused here: as many calls to the channel as the bulkhead allows are in flight. Nothing was sent."""
+    """Refused because the bulkhead allows no more calls to the channel in flight. Nothing was sent."""
 
 
 class Bulkhead:
     """Middleware of a bus: at most ``limit`` calls are in flight to each channel, from this bus.
 
-    Up to ``queue`` more wait for a place, first come first served and no longer than their deadlines, at which they end
-    with DeadlineExceeded (stage "queued"). The rest are refused with BulkheadFull, an Overloaded. Sends and events,
-    which wait for no handler, pass.
+    Up to ``queue`` more calls wait for a place, in the order in which they came. A call that waits until its deadline
+    ends with DeadlineExceeded (stage "queued"). More calls are refused with BulkheadFull, an Overloaded. Sends and
+    events pass, because they do not wait for a handler.
 
     Args:
         limit: calls in flight, per channel.
         queue: calls that may wait, per channel.
-        clock: for tests.
+        clock: seconds of a monotonic clock; tests give their own.
+
+    Raises:
+        ConfigurationError: a number is out of range. The text names the argument.
     """
 
     def __init__(
@@ -47,16 +50,23 @@ class Bulkhead:
         check_whole(queue=queue, at_least=0)
         self.counters = BulkheadCounters()
         self._limit, self._queue, self._clock = limit, queue, clock
-        # A channel has a gate while somebody is inside, so there are no more than calls in flight.
+        # A channel has a gate while a call holds a place in it, so there are at most as many gates as calls in flight.
         self._gates: dict[str, Gate[Place]] = {}
 
     def in_flight(self, channel: str) -> int:
-        """Calls to ``channel`` that have a place now."""
+        """Return the number of calls to ``channel`` that have a place now."""
         gate = self._gates.get(channel)
         return gate.inside if gate else 0
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
-        """Proceed with a place. Cancelling is as safe as without it: the place, or that in the line, is given back."""
+        """Send a call once it has a place.
+
+        Cancelling is as safe as without this policy: the call gives back its place, or leaves the queue.
+
+        Raises:
+            BulkheadFull: all places are taken and the queue is full; nothing was sent.
+            DeadlineExceeded: the deadline came before a place was free; nothing was sent.
+        """
         if invocation.kind != "call":
             return await call_next(invocation)
         channel = invocation.channel
@@ -71,7 +81,7 @@ class Bulkhead:
             self._leave(channel, gate)
 
     async def _wait(self, gate: Gate[Place], invocation: Invocation) -> Invocation:
-        """Wait for a place; the call with what is left of its time."""
+        """Wait for a place. Return the call with the time that is left for it."""
         place: Place = asyncio.get_running_loop().create_future()
         if not gate.join(place):
             self.counters.refused += 1
@@ -97,6 +107,6 @@ class Bulkhead:
         following = gate.leave()
         if following is not None and not following.done():
             following.set_result(None)
-        # One that is done was cancelled just now: it finds that it has a place, and leaves in its turn.
+        # A future that is done was cancelled just now: its call finds that it has a place, and gives that place back.
         if not gate.inside:
             del self._gates[channel]

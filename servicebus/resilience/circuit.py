@@ -1,4 +1,4 @@
-"""When a channel counts as broken: a state machine over outcomes and instants. It knows no clock and never waits."""
+"""The state machine of a circuit breaker, over outcomes and instants. It has no clock and never waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 
 class State(StrEnum):
-    """Closed lets everything through, open nothing, half-open a few probes."""
+    """Closed lets every message through, open none, half-open a few probes."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -24,17 +24,19 @@ TRANSITIONS: dict[tuple[State, Change], State] = {
     (State.HALF_OPEN, "relapsed"): State.OPEN,
     (State.HALF_OPEN, "proven"): State.CLOSED,
 }
-"""All there are."""
+"""Every transition. A change that is not listed for a state cannot happen in that state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What a circuit bears.
+    """The limits of a circuit.
 
     Attributes:
-        failures: so many of the last ``of`` outcomes, none older than ``within`` seconds, and it opens.
-        rest: seconds that it stays open.
-        probes: messages let through at once when it is half-open; as many good outcomes close it.
+        failures: failures that open the circuit.
+        of: outcomes among which failures are counted: the last ones.
+        within: seconds after which an outcome no longer counts.
+        rest: seconds that the circuit stays open.
+        probes: messages let through at once when it is half-open. As many good outcomes close it.
     """
 
     failures: int
@@ -45,7 +47,7 @@ class Tolerance:
 
 
 class Circuit:
-    """That of one channel. Every permit from ``admit`` must come back to ``settle``, once."""
+    """The circuit of one channel. Every permit from ``admit`` must be given to ``settle`` once."""
 
     __slots__ = ("_bad", "_epoch", "_good", "_opens_at", "_outcomes", "_probing", "_tolerance", "state")
 
@@ -53,11 +55,15 @@ class Circuit:
         self._tolerance = tolerance
         self.state = State.CLOSED
         self._outcomes: deque[tuple[float, bool]] = deque()
-        self._bad = self._good = self._probing = self._epoch = 0
-        self._opens_at = 0.0
+        # When each counted outcome came, and whether it was good; only while closed.
+        self._bad = 0  # failures among the outcomes
+        self._good = 0  # good outcomes of probes; only while half-open
+        self._probing = 0  # probes in flight; only while half-open
+        self._epoch = 0  # changes of state so far; a permit carries the epoch that it was given in
+        self._opens_at = 0.0  # when the next probe is let through; only while open
 
     def admit(self, now: float) -> int | None:
-        """A permit to send one message, None when it is refused."""
+        """Return a permit to send one message, None when the message is refused."""
         if self.state is State.OPEN and now >= self._opens_at:
             self._change("rested", now)
         if self.state is State.OPEN:
@@ -69,9 +75,12 @@ class Circuit:
         return self._epoch
 
     def settle(self, permit: int, healthy: bool | None, now: float) -> None:
-        """What became of a message: None when it says nothing about the channel, as when it was cancelled.
+        """Record the outcome of a message. It is not counted when the state has changed since the message was admitted.
 
-        What was let through in an earlier state says nothing about this one.
+        Args:
+            permit: the permit of the message, from ``admit``.
+            healthy: whether the channel answered, None when the outcome does not show it, such as a cancellation.
+            now: the instant, in seconds.
         """
         if permit != self._epoch:
             return
@@ -81,7 +90,7 @@ class Circuit:
             self._note(healthy, now)
 
     def retry_after(self, now: float) -> float:
-        """Seconds until a probe is let through; 0 when probes are on their way."""
+        """Return the seconds until a probe is let through, 0 while probes are in flight."""
         return max(0.0, self._opens_at - now) if self.state is State.OPEN else 0.0
 
     def _probed(self, healthy: bool | None, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What each policy counts. Plain integers, since the policy was made."""
+"""The counters of each policy: plain integers, counted since the policy was made."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class RetryCounters:
-    """Of a Retry.
+    """Counters of a ``Retry``.
 
     Attributes:
         calls: calls, sends and publishes that passed.
         retries: attempts after the first.
-        recovered: those that ended well after a retry.
-        exhausted: those given up after the last attempt.
-        out_of_time: those given up because another attempt had not had enough time.
-        over_budget: those given up because the budget was spent.
+        recovered: of these, those that succeeded after a retry.
+        exhausted: of these, those given up after the last attempt.
+        out_of_time: of these, those given up because too little time was left for another attempt.
+        over_budget: of these, those given up because the budget was spent.
     """
 
     calls: int = 0
@@ -28,7 +28,14 @@ class RetryCounters:
 
 @dataclass(slots=True)
 class BreakerCounters:
-    """Of a CircuitBreaker: messages refused, circuits opened and closed, and circuits forgotten to make room."""
+    """Counters of a ``CircuitBreaker``.
+
+    Attributes:
+        refused: messages refused with CircuitOpen.
+        opened: circuits that opened.
+        closed: circuits that closed again.
+        forgotten: circuits forgotten to make room for another channel.
+    """
 
     refused: int = 0
     opened: int = 0
@@ -38,7 +45,13 @@ class BreakerCounters:
 
 @dataclass(slots=True)
 class BulkheadCounters:
-    """Of a Bulkhead: calls refused, calls that waited, and those of them whose deadline came first."""
+    """Counters of a ``Bulkhead``.
+
+    Attributes:
+        refused: calls refused with BulkheadFull.
+        waited: calls that waited for a place.
+        expired: of these, those whose deadline came first.
+    """
 
     refused: int = 0
     waited: int = 0
@@ -47,7 +60,14 @@ class BulkheadCounters:
 
 @dataclass(slots=True)
 class HedgeCounters:
-    """Of a Hedge: calls of operations that may be hedged, second copies, those that won, and those unaffordable."""
+    """Counters of a ``Hedge``.
+
+    Attributes:
+        calls: calls of operations that may be hedged.
+        hedged: second copies that were sent.
+        won: second copies whose value came first.
+        over_budget: second copies that were not sent because the budget was spent.
+    """
 
     calls: int = 0
     hedged: int = 0
@@ -57,7 +77,13 @@ class HedgeCounters:
 
 @dataclass(slots=True)
 class DeduplicateCounters:
-    """Of a Deduplicate: requests run under a key, those answered with the first outcome, and keys misused."""
+    """Counters of a ``Deduplicate``.
+
+    Attributes:
+        run: requests that ran under a key.
+        repeated: requests answered with the outcome of the first.
+        mismatched: requests refused because their key came with another request before.
+    """
 
     run: int = 0
     repeated: int = 0

@@ -1,10 +1,9 @@
-"""One key, one run: what a service does about requests that come again."""
+"""Deduplication: a service runs a request once, however often it comes under the same idempotency key."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -19,12 +18,13 @@ from ..contract.request import (
 )
 from ..errors import InvalidRequest, RemoteError
 from ..protocol import error_codes
+from ..protocol.codec import encode, encode_sorted
 from .counters import DeduplicateCounters
 from .idempotency import HEADER, take_key
 from .outcome import Claim, Outcome, OutcomeStore
 
 LONGEST_WAIT = 60.0
-"""Seconds that a repetition without a deadline waits for the first one."""
+"""Seconds that a repetition without a deadline waits for the first request: sends have no deadline, and must end."""
 
 CUT_SHORT = "interrupted", "the first request with this idempotency key was cut short; what it did is not known"
 RUNNING = "in_progress", "the first request with this idempotency key is still running"
@@ -33,16 +33,17 @@ RUNNING = "in_progress", "the first request with this idempotency key is still r
 class Deduplicate:
     """Middleware of a service. A request whose contract says ``idempotent="keyed"`` runs once under one key.
 
-    Guarantee: for one caller, operation and key the handler starts at most once while the store remembers it. Who comes
-    again gets the first outcome, error or value; who comes while it runs waits for it, no longer than its own deadline.
-    What certainly did not start is not remembered. What was cancelled is, as the error ``interrupted``, for it may have
-    done a part. The same key with another request is InvalidRequest.
+    Guarantee: for one caller, operation and key the handler starts at most once while the store remembers the request.
+    A repetition gets the first outcome, error or value. A repetition that comes while the first request runs waits for
+    that outcome until its own deadline. A request that certainly did not start is not remembered. A cancelled request
+    is remembered as the error ``interrupted``, because it may have done a part. The same key with another request is
+    InvalidRequest.
 
-    It is no more than its store: one that a worker takes with it when it dies, or does not share with the others,
-    does not know what they ran. And it is not one transaction with the handler: a worker killed between the handler's
-    commit and ``finish`` leaves a claim without an outcome.
+    The guarantee is as strong as the store: workers that do not share one store do not know what the others ran, and a
+    store in a worker's memory ends with that worker. Store and handler do not share a transaction: a worker killed
+    between the handler's commit and ``finish`` leaves a claim without an outcome.
 
-    Nested calls do not inherit the key, from whichever operation. Put it outside of whatever else may refuse requests.
+    Nested calls do not inherit the key. Put this policy outside of every other middleware that may refuse requests.
     """
 
     def __init__(self, store: OutcomeStore) -> None:
@@ -50,7 +51,14 @@ class Deduplicate:
         self._store = store
 
     async def __call__(self, request: Any, context: Context, call_next: Endpoint) -> Any:
-        """Run it, or return what it returned before. Cancelling a run remembers it as interrupted; a wait just ends."""
+        """Run the request, or return its first outcome.
+
+        Cancelling is safe: a request that runs is remembered as interrupted, and a wait for another request ends.
+
+        Raises:
+            InvalidRequest: the key came with another request before.
+            RemoteError: the first request failed, was cut short, or still runs at the deadline.
+        """
         key = take_key(context)
         if key is None or idempotency_of(request) != "keyed":
             return await call_next(request, context)
@@ -70,16 +78,16 @@ class Deduplicate:
             async with asyncio.timeout(LONGEST_WAIT if remaining is None else remaining):
                 return await self._store.begin(claim)
         except TimeoutError:
-            # Not a refusal, which would say that it was not executed: the first one is being.
+            # An error of a handler: a refusal would report executed "no", but the first request is running.
             raise RemoteError(*RUNNING) from None
 
     async def _run(self, claim: Claim, request: Any, context: Context, call_next: Endpoint) -> Any:
         self.counters.run += 1
         try:
             result = await call_next(request, context)
-            outcome = Outcome(claim.digest, _encode(result))
+            outcome = Outcome(claim.digest, encode(result))
         except asyncio.CancelledError:
-            # Even when it had not started: a plain def may just be starting in its thread.
+            # Also when the handler has not started: a plain def may be starting in its thread at this moment.
             await self._store.finish(claim, _failure(claim, RemoteError(*CUT_SHORT)))
             raise
         except BaseException as error:
@@ -99,24 +107,14 @@ def _again(request: Request[Any], outcome: Outcome) -> Any:
 
 
 def _failure(claim: Claim, error: BaseException) -> Outcome:
-    """What the caller of the first one was told."""
-    told = error_codes.failed(error)
+    """Return the outcome for an error, as the caller of the first request got it."""
+    reply = error_codes.failed(error)
     try:
-        details = _encode(told.details)
-    except Exception:  # noqa: BLE001 - whatever they are, a claim must not be left without an outcome
-        details = _encode(None)
-    return Outcome(claim.digest, details, told.code, told.message)
+        details = encode(reply.details)
+    except Exception:  # noqa: BLE001 - details may be anything, and the claim needs an outcome
+        details = encode(None)
+    return Outcome(claim.digest, details, reply.code, reply.message)
 
 
 def _digest(request: Any) -> bytes:
-    return hashlib.blake2b(_encode_sorted(request), digest_size=16).digest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"objects of type {type(value).__name__!r} are nothing that msgpack knows")
-
-
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-_encode_sorted = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic").encode
+    return hashlib.blake2b(encode_sorted(request), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""So many places and a line of those who wait for one. It decides; whoever waits does so elsewhere."""
+"""A bounded number of places and a queue for them, as decisions only. The waiting itself is done by the bulkhead."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ Who = TypeVar("Who", bound=Hashable)
 class Gate(Generic[Who]):
     """``limit`` places, and at most ``queue`` who wait, first come first served.
 
-    Somebody waits only while all places are taken; a place that gets free belongs to the next at once.
+    There is a queue only while all places are taken. A place that gets free belongs to the first in the queue at once.
     """
 
     __slots__ = ("_limit", "_queue", "_waiting", "inside")
 
     def __init__(self, limit: int, queue: int) -> None:
-        self._limit, self._queue = limit, queue
+        self._limit = limit
+        self._queue = queue
         self._waiting: dict[Who, None] = {}
         self.inside = 0
 
     @property
     def waiting(self) -> int:
+        """How many are in the queue."""
         return len(self._waiting)
 
     def enter(self) -> bool:
-        """Take a place. False: there is none."""
+        """Take a place. Return False when all are taken."""
         if self.inside >= self._limit:
             return False
         self.inside += 1
         return True
 
     def join(self, who: Who) -> bool:
-        """Wait for a place, after ``enter`` found none. False: too many do."""
+        """Join the queue, after ``enter`` returned False. Return False when the queue is full."""
         assert self.inside == self._limit
         if len(self._waiting) >= self._queue:
             return False
@@ -41,7 +43,7 @@ class Gate(Generic[Who]):
         return True
 
     def leave(self) -> Who | None:
-        """Give a place back: who has it now, None when nobody waited."""
+        """Give a place back. Return who has it now, None when the queue was empty."""
         if not self._waiting:
             self.inside -= 1
             return None
@@ -50,7 +52,7 @@ class Gate(Generic[Who]):
         return following
 
     def withdraw(self, who: Who) -> bool:
-        """Wait no longer. False: ``who`` has been given a place, and must leave it."""
+        """Leave the queue. Return False when ``who`` has a place by now and must give that back."""
         if who not in self._waiting:
             return False
         del self._waiting[who]

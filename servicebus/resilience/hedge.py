@@ -1,4 +1,4 @@
-"""A second copy of a call that takes long, for operations whose contract says that they are idempotent."""
+"""Hedging: a second copy of a call that takes long, for operations that their contract declares idempotent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..api.middleware import CallNext, Invocation
 from ..config import check_numbers, check_share, check_whole
 from ..contract.request import idempotency_of, operation_of
 from ..foundation.lru import LruTable
-from .attempts import most_executed, time_left
+from .attempts import furthest, time_left
 from .budget import Budget
 from .counters import HedgeCounters
 from .latencies import Latencies
@@ -21,18 +21,23 @@ Copy = asyncio.Task[Any]
 
 
 class Hedge:
-    """Middleware of a bus: when no answer has come after a while, a second copy is sent, and the first value wins.
+    """Middleware of a bus: when no answer has come after some time, a second copy is sent, and the first value is used.
 
-    Only calls of operations declared ``idempotent=True``. What is keyed is not hedged: its second copy would wait for
-    the first one anyway. The copy that lost is cancelled, which withdraws its request or ends its handler. An error of
-    one copy is raised when the other failed as well; an error before the second copy was sent is raised at once.
+    Only calls of operations declared ``idempotent=True`` are hedged. An operation declared "keyed" is not, because the
+    service would let the second copy wait for the first. The other copy is cancelled, which withdraws its request or
+    ends its handler. An error is raised at once when it comes before the second copy was sent, else when both copies
+    have failed.
 
     Args:
-        after: seconds; None for what 95 % of the calls of the operation stay within, once 20 have been seen.
+        after: seconds until the second copy; None for the time within which 95 % of the operation's calls end, known
+            after 20 calls.
         budget: second copies as a share of the calls that may have one. It starts empty.
         burst: second copies that can be saved up.
-        operations: whose durations are remembered.
-        clock: for tests.
+        operations: operations whose durations are remembered.
+        clock: seconds of a monotonic clock; tests give their own.
+
+    Raises:
+        ConfigurationError: a number is out of range. The text names the argument.
     """
 
     def __init__(
@@ -54,19 +59,22 @@ class Hedge:
         self._latencies: LruTable[tuple[str, str], Latencies] = LruTable(operations, Latencies)
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
-        """Proceed, in two copies if need be. Cancelling is as safe as without it: both copies are cancelled."""
+        """Send a call, in two copies if it takes long.
+
+        Cancelling is as safe as without this policy: it cancels both copies.
+        """
         if invocation.kind != "call" or idempotency_of(invocation.message) is not True:
             return await call_next(invocation)
         self.counters.calls += 1
         self._budget.earn()
         latencies = self._latencies.of((invocation.channel, operation_of(invocation.message)))
-        after = latencies.usual if self._after is None else self._after
+        after = latencies.percentile if self._after is None else self._after
         started = self._clock()
         if after is None:
             reply = await call_next(invocation)
         else:
             reply = await self._hedged(invocation, call_next, started, after)
-        latencies.note(self._clock() - started)
+        latencies.record(self._clock() - started)
         return reply
 
     async def _hedged(self, invocation: Invocation, call_next: CallNext, started: float, after: float) -> Any:
@@ -79,7 +87,7 @@ class Hedge:
         finally:
             for copy in copies:
                 copy.cancel()
-            # They are awaited, so that none outlives the call. A second cancellation leaves them to end by themselves.
+            # Awaited, so that no copy outlives the call. After a second cancellation the copies end by themselves.
             if any(not copy.done() for copy in copies):
                 await asyncio.wait(copies)
 
@@ -94,7 +102,7 @@ class Hedge:
         copies.append(_copy(call_next, replace(invocation, timeout=left)))
 
     async def _first_value(self, copies: list[Copy]) -> Any:
-        """The value of the copy that has one first. Raises when none has."""
+        """Return the first value. Raise the error when every copy failed."""
         waiting = set(copies)
         while waiting:
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -106,26 +114,26 @@ class Hedge:
 
 
 def _copy(call_next: CallNext, invocation: Invocation) -> Copy:
-    task: Copy = asyncio.get_running_loop().create_task(_proceed(call_next, invocation))
-    task.add_done_callback(_noticed)
+    task: Copy = asyncio.get_running_loop().create_task(_run(call_next, invocation))
+    task.add_done_callback(_take_error)
     return task
 
 
-async def _proceed(call_next: CallNext, invocation: Invocation) -> Any:
+async def _run(call_next: CallNext, invocation: Invocation) -> Any:
     return await call_next(invocation)
 
 
-def _noticed(copy: Copy) -> None:
-    """The error of the copy that lost is nobody's: asyncio need not complain that nobody asked for it."""
+def _take_error(copy: Copy) -> None:
+    """Read a copy's error, so that asyncio does not log the error of the copy that is not used."""
     if not copy.cancelled():
         copy.exception()
 
 
 def _failure(copies: list[Copy]) -> BaseException:
-    """The first error; but when one of the copies may have run, an error that says so."""
+    """Return the error to raise: of the copy that came furthest, the first when both came equally far."""
     errors = [asyncio.CancelledError() if copy.cancelled() else copy.exception() for copy in copies]
     worst, *rest = [error for error in errors if error is not None]
     for error in rest:
         if isinstance(worst, Exception) and isinstance(error, Exception):
-            worst = most_executed(worst, error)
+            worst = furthest(worst, error)
     return worst

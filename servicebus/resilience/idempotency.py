@@ -1,4 +1,4 @@
-"""Which requests may be repeated, and the key under which a service tells a repetition from a new request."""
+"""Idempotency keys, by which a service recognizes a repeated request, and which requests may be repeated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ from ..contract.request import idempotency_of
 from ..errors import InvalidRequest
 
 HEADER = "idempotency_key"
+"""The header that carries the key."""
 MAX_KEY = 128
+"""Characters of a key: enough for two UUIDs and a name, and small in a store of many keys."""
 
 
 @contextmanager
 def idempotent(key: str) -> Iterator[Context]:
     """Let the calls inside the block carry an idempotency key, retries included.
 
-    A key belongs to one request: give each request its own, one that a later attempt of it, even by another process,
-    gives again, such as the number of the order that is charged. Raises InvalidRequest unless it is a str of 1 to 128
-    characters, none of them control characters.
+    A key belongs to one request. Choose a key that a later attempt of the same request gives again, even in another
+    process, such as the number of the order that is charged.
+
+    Args:
+        key: 1 to 128 characters, none of them a control character.
+
+    Raises:
+        InvalidRequest: the key is not such a str.
     """
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY:
         raise InvalidRequest(f"an idempotency key is a str of 1 to {MAX_KEY} characters, not {key!r}", HEADER)
@@ -31,7 +38,7 @@ def idempotent(key: str) -> Iterator[Context]:
 
 
 def repeatable(message: Any) -> bool:
-    """Whether the contract allows to run ``message`` again, as it would be sent here and now."""
+    """Return whether the contract allows to run ``message`` again, if it is sent in the current context."""
     promised = idempotency_of(message)
     if promised == "keyed":
         here = current()
@@ -40,18 +47,18 @@ def repeatable(message: Any) -> bool:
 
 
 def take_key(context: Context) -> str | None:
-    """The key that came with a message, which from now on does not travel further."""
+    """Remove the key of a message from its context, so that nested calls do not inherit the key, and return it."""
     key = context.headers.get(HEADER)
     if key is not None:
-        # In place: the dispatcher and the nested calls look at this very object.
+        # In place, because the dispatcher and nested calls use this very object.
         context.headers = MappingProxyType({name: text for name, text in context.headers.items() if name != HEADER})
     return key
 
 
 async def without_key(request: Any, context: Context, call_next: Endpoint) -> Any:
-    """Middleware of a service that keeps no outcomes: its nested calls do not inherit the key of its caller.
+    """Remove the idempotency key from a request, so that nested calls do not inherit it.
 
-    Cancelling is as safe as it is for the handler.
+    This is middleware for a service that does not remember outcomes. Cancelling is as safe as for the handler.
     """
     take_key(context)
     return await call_next(request, context)

@@ -1,4 +1,4 @@
-"""Outcomes in the memory of one process."""
+"""A store of outcomes in the memory of one process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ Identity = tuple[str, str, str]
 
 
 class MemoryStore:
-    """An OutcomeStore for a service with one worker: another process does not see it, and it ends with this one.
+    """A store for a service with one worker. See ``OutcomeStore``.
 
-    It forgets nothing before its time: when it is full it refuses new requests with Overloaded. It belongs to one event
-    loop.
+    Other processes do not see its outcomes, and it ends with this process. It remembers every outcome for its whole
+    lifetime: when it is full it refuses new requests with Overloaded. It belongs to one event loop.
 
     Args:
         lifetime: seconds for which an outcome is remembered.
         limit: requests that run or are remembered.
-        size: bytes of the outcomes; what is running when it is reached is still remembered.
-        clock: for tests.
+        size: bytes of outcomes. Requests that run when this is reached are still remembered.
+        clock: seconds of a monotonic clock; tests give their own.
+
+    Raises:
+        ConfigurationError: a number is out of range. The text names the argument.
     """
 
     def __init__(
@@ -36,17 +39,26 @@ class MemoryStore:
     ) -> None:
         check_numbers(lifetime=lifetime)
         check_whole(limit=limit, size=size)
-        self._lifetime, self._limit, self._size, self._clock = lifetime, limit, size, clock
+        self._lifetime = lifetime
+        self._limit = limit
+        self._size = size
+        self._clock = clock
         self._running: dict[Identity, asyncio.Future[None]] = {}
-        # In the order in which they end, since all live equally long.
+        # Until when each outcome is remembered. The first ends first, because all live equally long.
         self._kept: dict[Identity, tuple[float, Outcome]] = {}
-        self._held = 0
+        self._held = 0  # bytes of the outcomes
 
     def __len__(self) -> int:
         return len(self._running) + len(self._kept)
 
     async def begin(self, claim: Claim) -> Outcome | None:
-        """See OutcomeStore. Cancelling is safe."""
+        """Return the outcome of the first request, or None for the first.
+
+        Cancelling is safe: a claim that was not handed out is not held.
+
+        Raises:
+            Overloaded: ``limit`` requests or ``size`` bytes are remembered.
+        """
         while True:
             self._forget_old()
             kept = self._kept.get(claim.identity)
@@ -55,20 +67,18 @@ class MemoryStore:
             running = self._running.get(claim.identity)
             if running is None:
                 break
-            await asyncio.shield(running)  # others wait for it too
+            await asyncio.shield(running)  # other repetitions wait for the same future
         if len(self) >= self._limit or self._held >= self._size:
             raise Overloaded(claim.operation, f"{len(self)} outcomes are remembered: no room for another")
         self._running[claim.identity] = asyncio.get_running_loop().create_future()
         return None
 
     async def finish(self, claim: Claim, outcome: Outcome) -> None:
-        """See OutcomeStore. It does not wait."""
         self._kept[claim.identity] = self._clock() + self._lifetime, outcome
         self._held += _size(outcome)
         self._end(claim)
 
     async def abandon(self, claim: Claim) -> None:
-        """See OutcomeStore. It does not wait."""
         self._end(claim)
 
     def _end(self, claim: Claim) -> None:

@@ -1,4 +1,4 @@
-"""What is remembered of a request under a key, and what a store of that must do."""
+"""The outcome of a request under an idempotency key, and the protocol of a store of outcomes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import msgspec
 
 
 class Claim(NamedTuple):
-    """One request under a key. Its caller, operation and key identify it; ``digest`` says what it asked for.
+    """One request under a key. Its caller, operation and key identify it.
 
-    ``caller`` is the name that the sender gave itself.
+    Attributes:
+        caller: the service that sent the request, by the name that it gave.
+        operation: the operation that is called.
+        key: the idempotency key.
+        digest: of the request, to recognize another request under the same key.
     """
 
     caller: str
@@ -20,16 +24,18 @@ class Claim(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, str, str]:
+        """The key in a store."""
         return self.caller, self.operation, self.key
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a request: a reply, or an error when there is a ``code``.
+    """The outcome of a request: a reply, or an error when there is a ``code``.
 
     Attributes:
-        digest: that of the request, for telling another request under the same key.
-        body: the reply, in msgpack; of an error its details.
-        code, message: of an error, as its caller is told.
+        digest: of the request, to recognize another request under the same key.
+        body: the reply in msgpack, or the details of the error.
+        code: of the error, as the caller gets it.
+        message: of the error, as the caller gets it.
     """
 
     digest: bytes
@@ -41,19 +47,21 @@ class Outcome(msgspec.Struct, frozen=True):
 class OutcomeStore(Protocol):
     """Where outcomes are kept, by ``Claim.identity``. All workers of a service should share one.
 
-    Guarantee to be given: between ``begin`` that returned None and the end of the claim's lifetime, no other ``begin``
-    of the same identity returns None, unless ``abandon`` came in between.
+    A store must guarantee: from a ``begin`` that returned None to the end of the claim's lifetime, no other ``begin``
+    of the same identity returns None, unless ``abandon`` was called in between.
     """
 
     async def begin(self, claim: Claim) -> Outcome | None:
-        """The outcome of the first request, awaited if that is running. None: this is the first, run it.
+        """Return the outcome of the first request, after waiting for it if it runs; None when this is the first.
 
-        Raises Overloaded when there is no room to remember another. Cancelling must be safe: a claim that was not
-        handed out is not held.
+        Cancelling must be safe: a claim that was not handed out is not held.
+
+        Raises:
+            Overloaded: there is no room to remember another request.
         """
 
     async def finish(self, claim: Claim, outcome: Outcome) -> None:
-        """Remember it for the lifetime, from now, and hand it to those who wait. Must be safe to cancel."""
+        """Remember an outcome for the lifetime, from now, and give it to those who wait. Cancelling must be safe."""
 
     async def abandon(self, claim: Claim) -> None:
-        """It certainly did not run: forget it, and let the next one run. Must be safe to cancel."""
+        """Forget a request that certainly did not run, and let the next one run. Cancelling must be safe."""

@@ -1,4 +1,4 @@
-"""Sending again what certainly did not run, within the call's time and a budget."""
+"""Retries of requests that certainly did not run, within the time of the call and a budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ..api.middleware import CallNext, Invocation
 from ..config import check_numbers, check_share, check_whole
 from ..errors import ServiceBusError
-from .attempts import most_executed, time_left
+from .attempts import furthest, time_left
 from .breaker import CircuitOpen
 from .budget import Budget, Unlimited
 from .counters import RetryCounters
@@ -24,13 +24,13 @@ GiveUp = Literal["final", "exhausted", "out_of_time"]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to send again, as a decision over values.
+    """The decision whether to send again, over values alone.
 
     Attributes:
-        attempts: the first one included.
-        backoff: seconds; the longest pause before the first retry. It doubles with every further one.
-        longest: seconds; the longest pause.
-        least: seconds that an attempt must be left with.
+        attempts: attempts in all, the first included.
+        backoff: seconds of the longest pause before the first retry. It doubles with every further retry.
+        longest: seconds of the longest pause of all.
+        least: seconds that must be left for an attempt.
     """
 
     attempts: int
@@ -41,10 +41,15 @@ class RetryPolicy:
     def verdict(
         self, error: ServiceBusError, may_repeat: bool, attempt: int, left: float, chance: float
     ) -> float | GiveUp:
-        """How many seconds to pause after ``attempt`` (from 1) has failed, or why not to go on.
+        """Return how many seconds to pause before the next attempt, or why there is none.
 
-        ``left`` is what remains of the call's time, and ``chance`` a random number in [0, 1): the pause is any part of
-        the longest one, so that those who failed together do not come back together.
+        Args:
+            error: the error of the last attempt.
+            may_repeat: whether the contract allows to run the request twice.
+            attempt: the number of the last attempt, from 1.
+            left: seconds that are left for the call.
+            chance: a random number in [0, 1). The pause is this part of the longest one, so that callers that failed
+                together do not retry together.
         """
         if not _worth(error, may_repeat):
             return "final"
@@ -63,20 +68,26 @@ def _worth(error: ServiceBusError, may_repeat: bool) -> bool:
 
 
 class Retry:
-    """Middleware of a bus. It sends again only what certainly did not run and may do better the next time.
+    """Middleware of a bus. It sends again what certainly did not run and may succeed the next time.
 
     That is ``error.executed == "no" and error.retryable``: ChannelFull, NoWorkers, Overloaded and Unavailable. After a
-    "maybe" only an operation is sent again whose contract says that it is idempotent. The timeout is that of the whole
-    call, pauses included. The error raised is that of the attempt that came furthest: after a "maybe" never a "no".
+    "maybe" it sends an operation again only when the contract declares the operation idempotent. The timeout bounds the
+    whole call, pauses included. The error of the attempt that came furthest is raised: after a "maybe" never a "no".
 
     Args:
-        attempts: the first one included.
-        backoff, longest: seconds; any part of ``backoff``, doubled with each retry up to ``longest``, is the pause.
+        attempts: attempts in all, the first included.
+        backoff: seconds of the longest pause before the first retry; it doubles with each retry. The pause is a random
+            part of it.
+        longest: seconds of the longest pause of all.
         budget: retries as a share of the calls. It starts empty: the first calls of a bus pay for no retry. None sets
             no budget: the time of each call alone bounds its retries, as a saga needs that must go on after an outage.
         burst: retries that can be saved up.
-        least: seconds that an attempt must be left with; with less the error is raised at once.
-        clock, chance: for tests.
+        least: seconds that must be left for an attempt; with less the error is raised at once.
+        clock: seconds of a monotonic clock; tests give their own.
+        chance: random numbers in [0, 1); tests give their own.
+
+    Raises:
+        ConfigurationError: a number is out of range. The text names the argument.
     """
 
     def __init__(
@@ -98,12 +109,13 @@ class Retry:
         self.policy = RetryPolicy(attempts, backoff, longest, least)
         self.counters = RetryCounters()
         self._budget = Unlimited() if budget is None else Budget(budget, burst)
-        self._clock, self._chance = clock, chance
+        self._clock = clock
+        self._chance = chance
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:
-        """Proceed, and again as long as that is safe, useful, in time and affordable.
+        """Send the message, and again while that is safe, useful, in time and within the budget.
 
-        Cancelling is as safe as without it: an attempt is withdrawn, and a pause just ends.
+        Cancelling is as safe as without this policy: it withdraws an attempt, and ends a pause.
         """
         self.counters.calls += 1
         self._budget.earn()
@@ -129,7 +141,7 @@ class Retry:
             try:
                 reply = await call_next(replace(invocation, timeout=left) if invocation.kind == "call" else invocation)
             except ServiceBusError as error:
-                last, worst = error, most_executed(error, worst)
+                last, worst = error, furthest(error, worst)
             else:
                 self.counters.recovered += 1
                 return reply
@@ -138,7 +150,7 @@ class Retry:
         raise worst from last
 
     def _granted(self, invocation: Invocation, error: ServiceBusError, attempt: int, started: float) -> float | None:
-        """Seconds to pause before the next attempt, which is paid for; None when there is none."""
+        """Pay for another attempt and return the seconds to pause before it. None: there is no other attempt."""
         may_repeat = error.executed == "maybe" and repeatable(invocation.message)
         left = self._left(invocation, started)
         verdict = self.policy.verdict(error, may_repeat, attempt, left, self._chance())
