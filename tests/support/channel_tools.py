@@ -14,7 +14,7 @@ from channels.exceptions import ChannelFull
 
 from servicebus.layers.redis import RedisChannelLayer
 
-from .timing import LONG, MS, allowed
+from .timing import LONG, MS, PROGRAM_WITHIN, allowed
 
 ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("SERVICEBUS_TEST_SCALE", "1"))
@@ -62,7 +62,7 @@ async def fill(layer: Any, channel: str, most: int = 1000) -> int:
     return most
 
 
-def python(code: str, *arguments: str, timeout: float = 30.0, **env: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, *arguments: str, timeout: float = PROGRAM_WITHIN, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a program with all warnings as errors and in development mode, which shows what was left open."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code, *arguments]
     ended = subprocess.run(

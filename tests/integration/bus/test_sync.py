@@ -22,7 +22,7 @@ from ...support.shop import (
     Reserved,
     calling,
 )
-from ...support.timing import LONG, eventually
+from ...support.timing import LONG, PROGRAM_WITHIN, eventually
 
 
 def shop(seen: list[Any]) -> Service:
@@ -274,5 +274,7 @@ if pid == 0:
 os.waitpid(pid, 0)
 bus.sync.close()
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=True
+    )
     assert said.stdout == 3 * "bus.sync was opened before a fork: make a ServiceBus in each worker\n"

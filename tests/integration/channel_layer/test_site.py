@@ -16,7 +16,7 @@ from bench.peers import free_port
 from servicebus.testing.servers import Server
 
 from ...support.channel_tools import ROOT, SCALE
-from ...support.timing import eventually
+from ...support.timing import LONG, eventually
 from ...support.websocket import WebSocket
 
 CLIENTS = int(500 * min(SCALE, 1))
@@ -35,7 +35,7 @@ def daphne(server: Server, log: str) -> Iterator[int]:
         try:
             yield port
             process.send_signal(signal.SIGTERM)
-            process.wait(5)
+            process.wait(LONG)
         finally:
             process.kill()
 

@@ -23,7 +23,7 @@ from ...support.shop import (
     calling,
     counter,
 )
-from ...support.timing import MS
+from ...support.timing import MS, PROGRAM_WITHIN
 
 ALIAS = "backend-tests"
 URL = f"django://{ALIAS}"
@@ -100,7 +100,9 @@ def in_a_process(code: str, **changes: str) -> str:
     """What a program says last that has no Django settings but those it makes itself."""
     command = [sys.executable, "-c", f"import asyncio, servicebus\n{code}\nasyncio.run(servicebus.ServiceBus().open())"]
     told = environment(SERVICEBUS_URL="django://default", **changes)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, env=told, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PROGRAM_WITHIN, cwd=ROOT, env=told, check=False
+    )
     return done.stderr.strip().splitlines()[-1]
 
 
