@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels_redis.core import RedisChannelLayer as ChannelsRedis
+from django.conf import settings
 
 from servicebus.layers.redis import RedisChannelLayer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configured_django() -> None:
+    """Settings without CHANNEL_LAYERS, unless the whole suite runs: then those of the services are configured."""
+    if not settings.configured:
+        settings.configure()
 
 
 def made(kind: str, request: pytest.FixtureRequest) -> Any:
