@@ -13,6 +13,10 @@ from django.conf import settings
 
 from servicebus.layers.redis import RedisChannelLayer
 
+from ...support.django_setup import set_up_django
+
+set_up_django()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def configured_django() -> None:

@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import django
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.db import connections
 
 from services.database import database, migrate
 
+from ...support.django_setup import LABELS, set_up_django, sqlite_template
 from ...support.services import postgresql
 
-LABELS = ("inventory", "pricing", "orders")
-DIRECTORY = tempfile.mkdtemp(prefix="servicebus-sqlite-")
-SQLITE_URL = f"sqlite:///{DIRECTORY}/{{}}.sqlite3"
-atexit.register(shutil.rmtree, DIRECTORY)
+set_up_django()
 
-
-def urls(template: str) -> dict[str, str]:
-    return {f"{label.upper()}_DATABASE_URL": template.format(label) for label in LABELS}
-
-
-def set_up_django() -> None:
-    """Leave the environment as it was: other tests start processes with it."""
-    added = {"DJANGO_SETTINGS_MODULE": "services.settings", **urls(SQLITE_URL)}
-    before = {name: os.environ.get(name) for name in added}
-    os.environ.update(added)
-    try:
-        django.setup()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-if not settings.configured:
-    set_up_django()
+SQLITE_URL = sqlite_template()
 
 
 def use(template: str) -> None:
