@@ -21,7 +21,7 @@ from servicebus import (
 from servicebus.errors import RESERVED_CODES
 
 from ..support import rival_shop, shop
-from .protocol.test_error_codes import RAISED
+from ..support.sample_errors import RAISED
 
 FINAL = {"ConfigurationError", "InvalidRequest", "MessageTooLarge", "Unauthorized", "UnknownOperation"}
 

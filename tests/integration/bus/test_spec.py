@@ -10,7 +10,6 @@ import re
 import time
 import uuid
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -34,17 +33,8 @@ from ...support.shop import (
     Reserved,
     calling,
 )
+from ...support.spec_document import SPEC, rows
 from ...support.timing import MS, eventually
-
-SPEC = Path(__file__).parents[3].joinpath("docs", "spec.md").read_text(encoding="utf-8")
-
-
-def rows(heading: str, table: int = 0) -> list[list[str]]:
-    """The cells of one table of a section, without its head."""
-    section = re.split(rf"^#+ {re.escape(heading)}$", SPEC, flags=re.MULTILINE)[1]
-    section = re.split(r"^#+ ", section, flags=re.MULTILINE)[0]
-    found = re.findall(r"(?:^\|.*\n)+", section, flags=re.MULTILINE)[table]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found.splitlines()[2:]]
 
 
 def word(cell: str) -> str:

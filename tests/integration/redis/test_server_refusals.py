@@ -18,6 +18,7 @@ from servicebus.layers.redis.topology.address import Address
 from servicebus.testing.proxy import proxied
 from servicebus.testing.servers import Server
 
+from ...support.busy_server import is_busy, never_ending_script
 from ...support.shop import CHANNEL, calling
 from ...support.timing import LONG, MS, eventually
 from ...support.transport import (
@@ -87,21 +88,6 @@ async def test_a_busy_server_refuses_and_nothing_was_executed(own_server: Server
         await blocking
         await bus.send(CHANNEL, {"type": "x"})
     assert len(own_server.frames(CHANNEL)) == 1
-
-
-def is_busy(server: Server) -> bool:
-    try:
-        server.run("PING")
-    except hiredis.ReplyError as error:
-        return str(error).startswith("BUSY")
-    return False
-
-
-def never_ending_script(path: str) -> None:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
-        connection.sendall(hiredis.pack_command(("EVAL", "while true do end", 0)))  # type: ignore[arg-type]
-        connection.recv(1000)
 
 
 async def test_a_replica_is_no_server_to_talk_to(own_server: Server) -> None:

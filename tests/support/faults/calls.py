@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from servicebus import ServiceBus, ServiceBusError
 
-from ...system.faults.conftest import Record
+from .record import Record
 from .worker_site import CHANNEL
 
 Pace = Callable[[], float]

@@ -9,8 +9,8 @@ from typing import Any
 
 from servicebus import Service, ServiceBus
 
-from ...system.faults.conftest import Record
 from ..shop import serving_all
+from .record import Record
 
 
 def site(record: Record) -> Service:

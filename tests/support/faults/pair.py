@@ -16,9 +16,9 @@ from servicebus.testing.proxy import HOST, Proxy, proxied
 from servicebus.testing.servers import Server
 from servicebus.testing.servers.server import follows
 
-from ...system.faults.conftest import Record
 from ..redis_load import from_now_on
 from ..timing import LONG, MS, eventually
+from .record import Record
 
 MESSAGES, CALLS = "messages", "calls"
 CAPACITY = 200_000

@@ -1,59 +1,28 @@
-"""The rows of the fault plan: what each one showed, and the histories that they leave.
+"""The rows of the fault plan: their figures and their histories.
 
-``@pytest.mark.row(n)`` says which row a test keeps. Its figures are printed at the end of the run, and its history is a
-sequence of JSON texts (RFC 7464) in the directory that ``SERVICEBUS_HISTORIES`` names, a temporary one by default.
+``@pytest.mark.row(n)`` names the row that a test checks. The figures of the test are printed at the end of the run. Its
+history is a file of JSON texts (RFC 7464) in the directory that ``SERVICEBUS_HISTORIES`` names; by default in a
+temporary directory.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
-from servicebus.testing import checker
-from servicebus.testing.history import Event, Recorder, read
-
+from ...support.faults.record import JOINED, SUFFIX, Figures, Record
 from ...support.faults.sizes import SOAK
-from ...support.history import LATE_START
-from ...support.timing import allowed
 
-Figures = Callable[[int, str], None]
-JOINED = 39
-SUFFIX = ".json-seq"
 FIGURE = "figure"
-
-
-class Record:
-    """The history of one row. IDs begin with the row, so that those of all rows may be joined.
-
-    Attributes:
-        path: the file, which the processes of the row may write too.
-        recorder: notes what this process does.
-    """
-
-    def __init__(self, path: Path, row: str) -> None:
-        self.path, self._row = path, row
-        self.recorder = Recorder(path)
-
-    def id(self, number: int) -> str:
-        return f"{self._row}-{number}"
-
-    def events(self) -> list[Event]:
-        return read(self.path)
-
-    def count(self, kind: str) -> int:
-        return sum(event.kind == kind for event in self.events())
-
-    def problems(self, *, grace: float = checker.GRACE) -> list[str]:
-        """What was broken of the promises of the bus. Busy machines are allowed for, as everywhere."""
-        return checker.problems(self.events(), grace=allowed(grace), late_start=allowed(LATE_START))
+"""The name under which the figures of a test travel in the user properties of its report."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long rows wait for a long run, and the row that joins all histories for the others."""
+    """Deselect the long rows unless this is a long run, and run the row that joins all histories last."""
     if not SOAK:
         long = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long)
@@ -62,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    # They come with the reports of the tests, whichever process ran them.
+    # Figures travel in the reports of the tests, because the tests may run in several processes.
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
     found = [value for report in reports for name, value in report.user_properties if name == FIGURE]
     if found:
@@ -77,13 +46,13 @@ def rows_of(item: pytest.Item) -> list[int]:
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """``figures(row, text)`` notes what a row showed."""
+    """``figures(row, text)`` prints what a row measured at the end of the run."""
     return lambda row, text: request.node.user_properties.append((FIGURE, (row, text)))
 
 
 @pytest.fixture(scope="session")
 def histories(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the histories of all rows are."""
+    """The directory of the histories of all rows."""
     named = os.environ.get("SERVICEBUS_HISTORIES", "")
     path = Path(named).resolve() if named else tmp_path_factory.mktemp("histories")
     path.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ from ...support.faults.probes import (
     TO_STOCK,
     WITHIN_A_SCRIPT,
 )
+from ...support.faults.record import Figures
 from ...support.faults.shops import (
     ORDERS,
     REGISTERED,
@@ -56,7 +57,6 @@ from ...support.faults.users import (
     url_of,
 )
 from ...support.timing import LONG, MS, eventually
-from .conftest import Figures
 
 CALLS = 200
 WITHDRAWN = 40

@@ -19,8 +19,8 @@ from servicebus.protocol.codec import (
     decode_request,
 )
 
+from ...support.faults.record import Figures
 from ...support.timing import MS
-from .conftest import Figures
 
 MEBIBYTE = 2**20
 HEAD = b"\x94\x00\x00\xa0"

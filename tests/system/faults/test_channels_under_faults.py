@@ -16,9 +16,9 @@ from servicebus.testing.servers import Server
 
 from ...support.channel_tools import drained
 from ...support.faults.local import served
+from ...support.faults.record import Figures
 from ...support.faults.sizes import sized
 from ...support.timing import eventually
-from .conftest import Figures
 
 CHANNEL = "shop.request"
 SENDERS = 64

@@ -17,10 +17,10 @@ from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.clockwork import CHANNEL
+from ...support.faults.record import Figures, Record
 from ...support.faults.worker_site import HISTORY
 from ...support.processes import Worker
 from ...support.timing import LONG, MS, allowed, eventually
-from .conftest import Figures, Record
 
 HOUR = 3600.0
 OFF = 100 * MS

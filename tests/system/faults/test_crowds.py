@@ -15,9 +15,9 @@ from servicebus import Service, ServiceBus
 from servicebus.testing.servers import Cluster, Server
 
 from ...support.faults.crowd import CHANNEL
+from ...support.faults.record import Figures
 from ...support.processes import ROOT, end, environment
 from ...support.timing import LONG, MS, allowed, eventually
-from .conftest import Figures
 
 AT_ONCE = 10_000
 PROCESSES, BUSES = 4, 25

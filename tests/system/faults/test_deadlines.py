@@ -14,9 +14,9 @@ import pytest
 from servicebus import Context, Service, ServiceBus, ServiceBusError
 from servicebus.testing.servers import Server
 
+from ...support.faults.record import Figures, Record
 from ...support.shop import calling
 from ...support.timing import LAG, MS, allowed
-from .conftest import Figures, Record
 
 OFFERED = 4000
 HOPS = ("front", "middle", "back")

@@ -10,10 +10,10 @@ import pytest
 
 from servicebus.testing.servers import Cluster, SentinelGroup, Server
 
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import sized
 from ...support.redis_load import Load, now
 from ...support.timing import allowed
-from .conftest import Figures, Record
 
 DOWN_AFTER = 0.5
 NODE_TIMEOUT, WITHIN = 1.0, 4.0

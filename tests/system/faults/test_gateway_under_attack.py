@@ -17,6 +17,7 @@ import pytest
 from servicebus import Context, ServiceBus
 from servicebus.testing.servers import Server
 
+from ...support.faults.record import Figures
 from ...support.gateway_desk import Sleeper
 from ...support.running_gateway import (
     GatewayProcess,
@@ -26,7 +27,6 @@ from ...support.running_gateway import (
     read_reply,
 )
 from ...support.timing import MS, allowed, eventually
-from .conftest import Figures
 
 BODY_WITHIN = 0.5
 LARGE = 10_000_000

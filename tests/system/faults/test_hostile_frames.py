@@ -18,9 +18,9 @@ from servicebus.testing.fault_plan import FaultPlan, Rule
 from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.servers import Server
 
+from ...support.faults.record import Figures
 from ...support.faults.sizes import sized
 from ...support.timing import LONG, eventually
-from .conftest import Figures
 
 CHANNEL = "shop.request"
 AT_ONCE = 1000

@@ -10,7 +10,7 @@ import pytest
 from servicebus.testing import checker
 from servicebus.testing.history import read
 
-from .conftest import JOINED, SUFFIX, Figures
+from ...support.faults.record import JOINED, SUFFIX, Figures
 
 BUSY_MACHINE = 5.0
 """Seconds. Each row has seen to it, as it ran, that starts and outcomes were on time; here nothing is known any more of

@@ -17,10 +17,10 @@ from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.local import served, site
+from ...support.faults.record import Figures, Record
 from ...support.faults.worker_site import CHANNEL
 from ...support.shop import calling
 from ...support.timing import LONG, MS
-from .conftest import Figures, Record
 
 CUTS = 1000
 CANCELS = 10_000

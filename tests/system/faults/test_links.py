@@ -14,10 +14,10 @@ from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.local import served, site
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import sized
 from ...support.faults.worker_site import CHANNEL
 from ...support.timing import LONG, MS, allowed, eventually
-from .conftest import Figures, Record
 
 WORKERS = 10
 LARGE, SLOW = 20, 400_000

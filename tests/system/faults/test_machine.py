@@ -18,6 +18,7 @@ from servicebus.testing.checker import GRACE, problems
 from servicebus.testing.history import Recorder
 from servicebus.testing.servers import Server
 
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import sized
 from ...support.history import LATE_START
 from ...support.timing import (
@@ -26,7 +27,6 @@ from ...support.timing import (
     allowed,
     eventually,
 )
-from .conftest import Figures, Record
 
 CHANNEL = "site.request"
 LONG, SHORT = 20.0, 0.02

@@ -10,8 +10,8 @@ import pytest
 from servicebus import ServiceBus
 from servicebus.testing.servers import Server
 
+from ...support.faults.record import Figures
 from ...support.faults.sizes import sized
-from .conftest import Figures
 
 CHANNEL = "shop.request"
 AT_ONCE = 10_000

@@ -23,8 +23,8 @@ from services.replay.orders_file import Invoice
 from services.replay.plan import Sale, make_plan
 from services.replay.sample import sample_orders
 
+from ...support.faults.record import Figures
 from ...support.faults.sizes import sized
-from .conftest import Figures
 
 ORDERS = 0
 """It is no row of the plan, and stands before the first."""

@@ -13,9 +13,9 @@ from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.fleet import fleet
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import lasting
 from ...support.timing import MS, allowed
-from .conftest import Figures, Record
 
 CONCURRENCY = 8
 TAKES = 40 * MS

@@ -12,11 +12,11 @@ import pytest
 from servicebus import ServiceBus, Unavailable
 from servicebus.testing.servers import Admin, Server
 
-from ...integration.redis.test_server_refusals import never_ending_script
+from ...support.busy_server import never_ending_script
 from ...support.faults.local import served, site
+from ...support.faults.record import Figures, Record
 from ...support.faults.worker_site import CHANNEL
 from ...support.timing import LONG, MS, eventually
-from .conftest import Figures, Record
 
 CALLS = 100
 

@@ -19,9 +19,9 @@ from ...support.faults.pair import (
     Signpost,
     replicated,
 )
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import sized
 from ...support.timing import MS
-from .conftest import Figures, Record
 
 RATE = sized(1000, 7000)
 """Messages that a worker takes in a second."""

@@ -14,9 +14,9 @@ from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
 from ...support.faults.local import site
+from ...support.faults.record import Figures, Record
 from ...support.shop import calling
 from ...support.timing import MS, Stopwatch, allowed
-from .conftest import Figures, Record
 
 RESTARTS = 20
 

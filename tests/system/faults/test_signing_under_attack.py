@@ -33,7 +33,8 @@ from servicebus.security import Keyring
 from servicebus.security.signing import SigningCodec
 from servicebus.testing.servers import Server
 
-from ...support.faults.fleet import Fleet, fleet
+from ...support.faults.fleet import Fleet, drained, fleet
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import sized
 from ...support.faults.worker_site import CHANNEL as SITE
 from ...support.keys import (
@@ -46,8 +47,6 @@ from ...support.keys import (
     push,
 )
 from ...support.timing import MS, eventually
-from .conftest import Figures, Record
-from .test_worker_kills import drained
 
 CHANNEL, OTHER, INBOX = "shop.request", "other.request", "4f2a!"
 FRAMES = 1000

@@ -17,11 +17,11 @@ from servicebus import ServiceBus, ServiceBusError
 from servicebus.testing.servers import Server
 
 from ...support.faults.fleet import Fleet, fleet
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import sized
 from ...support.faults.worker_site import CHANNEL
 from ...support.processes import Worker
 from ...support.timing import MS, eventually
-from .conftest import Figures, Record
 
 AT_ONCE = 500
 MILLION = 1_000_000

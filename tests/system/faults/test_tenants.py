@@ -17,11 +17,11 @@ from servicebus import ServiceBus
 from servicebus.testing.servers import Server
 
 from ...support.faults.fleet import fleet
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import lasting
 from ...support.faults.worker_site import CHANNEL
 from ...support.processes import ROOT, environment
 from ...support.timing import MS
-from .conftest import Figures, Record
 
 RATE = 20.0
 TENANTS = 5

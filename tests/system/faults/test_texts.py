@@ -22,9 +22,9 @@ from servicebus.testing.servers import Server
 
 from ...support.faults import hostile
 from ...support.faults.hostile import MARK, NASTY
+from ...support.faults.record import Figures
 from ...support.processes import Worker, environment, servicebus
 from ...support.timing import LONG, eventually, eventually_sync
-from .conftest import Figures
 
 CHANNEL = "hostile.request"
 RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) (servicebus|tests)\.[\w.]+: ")

@@ -14,7 +14,8 @@ from servicebus import NoWorkers, ServiceBus
 from servicebus.testing.servers import Server
 
 from ...support.faults.calls import Calls
-from ...support.faults.fleet import Fleet, fleet
+from ...support.faults.fleet import drained, fleet
+from ...support.faults.record import Figures, Record
 from ...support.faults.sizes import SOAK, lasting, sized
 from ...support.faults.worker_site import CHANNEL
 from ...support.timing import (
@@ -23,7 +24,6 @@ from ...support.timing import (
     allowed,
     eventually,
 )
-from .conftest import Figures, Record
 
 KILL_EVERY = 2.0 if SOAK else 0.4
 CREDIT = 16
@@ -101,17 +101,6 @@ async def test_a_worker_that_is_told_to_end_at_full_load_finishes_what_it_has_an
     assert set(calls.outcomes) == {"ok"}, calls.outcomes
     assert slowest <= allowed(5.0)
     figures(8, f"{times} workers ended, the slowest after {slowest:.2f} s; {calls}, 0 accepted lost")
-
-
-async def drained(workers: Fleet) -> float:
-    """Tell the oldest worker that serves to end; the seconds that it took."""
-    oldest = workers.ready()[0]
-    workers.workers.remove(oldest)
-    with Stopwatch() as watch:
-        oldest.signal(signal.SIGTERM)
-        assert await asyncio.to_thread(oldest.ended) == 0
-    assert "Traceback" not in oldest.log
-    return watch.seconds
 
 
 @pytest.mark.row(13)

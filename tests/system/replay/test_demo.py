@@ -25,8 +25,8 @@ from ...support.replay.demo_processes import (
     summary_of,
 )
 from ...support.replay.orders import HEADER, WriteOrders, full_row
+from ...support.replay.samples import SUMMARY_FIELDS
 from ...support.replay.simulation import simulate
-from ...unit.services.replay.test_summary import KEYS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
@@ -41,7 +41,7 @@ def long_day(directory: Path, invoices: int = 2_000) -> str:
 
 def test_the_sample_is_replayed_and_summarised() -> None:
     summary = summary_of()
-    assert " ".join(summary) == KEYS
+    assert " ".join(summary) == SUMMARY_FIELDS
     assert summary["invoices"] == 60
     assert summary["confirmed"] == summary["sales"] - summary["skipped"]
     assert summary["rejected"] == {}

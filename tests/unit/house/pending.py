@@ -86,14 +86,7 @@ TEST_NAMES: tuple[str, ...] = (
     "tests/unit/test_errors.py",
 )
 
-TEST_IMPORTS: tuple[str, ...] = (
-    "tests/system/faults/",
-    "tests/system/replay/",
-    "tests/unit/protocol/",
-    "tests/unit/security/",
-    "tests/unit/services/",
-    "tests/unit/test_errors.py",
-)
+TEST_IMPORTS: tuple[str, ...] = ()
 
 WORDS: tuple[str, ...] = (
     "bench/floor/",

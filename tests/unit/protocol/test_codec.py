@@ -20,30 +20,11 @@ from servicebus.protocol.codec import (
     encode_frame,
     restamped,
 )
-from servicebus.protocol.envelope import NO_BODY, REPLY, OutgoingReply, OutgoingRequest
+from servicebus.protocol.envelope import NO_BODY, OutgoingRequest
+
+from ...support.strategies import fences, frames, instants, requests, texts
 
 DECODERS = (decode_request, decode_reply, decode_raw)
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | texts | st.binary(max_size=20)
-bodies = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=10
-)
-headers = st.none() | st.dictionaries(texts, texts, max_size=3)
-requests = st.builds(
-    OutgoingRequest,
-    type=texts,
-    body=bodies,
-    reply_channel=texts,
-    deadline=st.integers(0, 2**63),
-    correlation_id=texts,
-    headers=headers,
-    caller=texts,
-)
-replies = st.builds(OutgoingReply, type=st.just(REPLY), body=bodies)
-instants = st.integers(0, 2**64 - 1)
-fences = st.integers(0, 2**32 - 1)
-frames = st.builds(encode_frame, fences, instants, texts, requests | replies, st.just(LARGEST_MESSAGE))
 
 
 def decodes_or_is_malformed(data: bytes) -> None:

@@ -9,18 +9,13 @@ from hypothesis import strategies as st
 
 import servicebus
 from servicebus import (
-    ChannelFull,
-    ConfigurationError,
     DeadlineExceeded,
     InvalidRequest,
     MessageTooLarge,
-    NoWorkers,
     Overloaded,
     RemoteError,
-    SendUnknown,
     ServiceBusError,
     Unauthorized,
-    Unavailable,
     UnknownOperation,
     WorkerLost,
 )
@@ -29,26 +24,8 @@ from servicebus.protocol import error_codes
 from servicebus.protocol.envelope import IncomingReply, OutgoingError
 
 from ...support import rival_shop, shop
-from .test_codec import bodies
-
-RAISED = [
-    ChannelFull("a.request", 10),
-    ConfigurationError("wrong"),
-    DeadlineExceeded("a.request", "x", "queued"),
-    DeadlineExceeded("a.request", "x", "dispatched"),
-    InvalidRequest("bad", "$.a"),
-    MessageTooLarge(2, 1),
-    NoWorkers("a.request"),
-    Overloaded("a.request", "busy"),
-    RemoteError("odd", "said so", {"a": 1}),
-    SendUnknown("a.request"),
-    ServiceBusError("what"),
-    shop.Closed(until="noon"),
-    Unauthorized("x", "no"),
-    Unavailable("gone"),
-    UnknownOperation("x", ("y",)),
-    WorkerLost("a.request"),
-]
+from ...support.sample_errors import RAISED
+from ...support.strategies import bodies
 
 
 def crossed(sent: OutgoingError, module: str | None = None) -> ServiceBusError:

@@ -24,7 +24,6 @@ from servicebus.protocol.envelope import UNSIGNED, OutgoingSignedFrame
 from servicebus.security import Keyring
 from servicebus.security.signing import SigningCodec
 
-from ...integration.bus.test_spec import SPEC, rows
 from ...support.keys import (
     KEYS,
     LENIENT,
@@ -32,7 +31,8 @@ from ...support.keys import (
     OLD,
     STRANGERS,
 )
-from ..protocol.test_codec import (
+from ...support.spec_document import SPEC, rows
+from ...support.strategies import (
     fences,
     instants,
     replies,

@@ -7,7 +7,7 @@ import pytest
 from services.replay.audit import BooksDoNotBalance, audit
 from services.replay.outcomes import Books
 
-from .test_summary import returned, sold
+from ....support.replay.samples import returned, sold
 
 OUTCOMES = (sold("1", 10, "12.50"), sold("2", 99, "0.00", "out_of_stock"), returned("C3", 2, "2.50"))
 OPENING = Books(100, 0, charged=Decimal("5.00"), refunded=Decimal("1.00"), credited=Decimal("3.00"))

@@ -1,25 +1,12 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 
-from services.replay.outcomes import Books, Outcome
-from services.replay.plan import Plan, PlanLine, Return, Sale
+from services.replay.outcomes import Books
+from services.replay.plan import Plan
 from services.replay.summary import latency, summarise, table
 
-KEYS = (
-    "invoices sales skipped confirmed rejected returns invalid_lines charged refunded stock_opening stock_closing "
-    "calls seconds orders_per_second latency_ms"
-)
-
-
-def sold(number: str, units: int, amount: str, reason: str = "", seconds: float = 0.01) -> Outcome:
-    return Outcome(Sale(number, "", (PlanLine("A", units),)), reason, Decimal(amount), seconds)
-
-
-def returned(number: str, units: int, amount: str, reason: str = "", seconds: float = 0.01) -> Outcome:
-    return Outcome(Return(number, "", (PlanLine("A", units),)), reason, Decimal(amount), seconds)
-
+from ....support.replay.samples import SUMMARY_FIELDS, returned, sold
 
 OUTCOMES = (
     sold("1", 2, "2"),
@@ -36,7 +23,7 @@ PLAN = Plan({}, {}, tuple(each.step for each in OUTCOMES), 6, 3, ("8",), {"quant
 def test_the_json_object_has_exactly_the_fields_in_their_order() -> None:
     summary = summarise(PLAN, OUTCOMES, Books(100, 0), Books(98, 0), calls=12, seconds=2.0)
     found = json.loads(summary.json())
-    assert " ".join(found) == KEYS
+    assert " ".join(found) == SUMMARY_FIELDS
     assert found == {
         "invoices": 9,
         "sales": 6,
