@@ -1,16 +1,32 @@
 """Every error a caller can see: whose fault it is, whether the handler ran, whether a retry is safe.
 
-``executed`` is "no" (the handler certainly did not start), "maybe" or "yes". ``retryable`` says whether sending the
-same request again can help and is safe. "no" is a promise: nothing in this package may set it on a guess.
+ServiceBusError
+├── ConfigurationError    no     the program is set up wrongly
+├── InvalidRequest        no     the request does not have the declared shape
+├── MessageTooLarge       no     the encoded message is over the size limit
+├── UnknownOperation      no     the service has no handler for it
+├── Unauthorized          no     the service refused the caller
+├── ChannelFull           no     the channel holds as many messages as it may
+├── NoWorkers             no     no worker serves the channel
+├── Overloaded            no     this process or the worker had no room
+├── Unavailable           no     the server could not be reached, or it refused
+├── DeadlineExceeded      no or maybe   the deadline passed before a reply came
+├── SendUnknown           maybe  the connection was lost after the message left
+├── WorkerLost            maybe  the worker ended before it replied
+└── RemoteError           yes    the handler ran and failed
+    └── ServiceError      yes    an error that a contract declares (``contract.service_errors``)
+
+The middle column is ``executed``: "no" (the handler certainly did not start), "maybe" or "yes". "no" is a promise:
+nothing in this package may set it on a guess. ``retryable`` tells whether sending the same request again is safe and
+can help.
 """
 
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
+from typing import Any, Literal
 
 import channels.exceptions
-import msgspec
 
 from .foundation.text import printable
 
@@ -28,7 +44,7 @@ class ServiceBusError(Exception):
     retryable: bool = False
 
     def __str__(self) -> str:
-        """One line that is fit for a log, whatever others have put into it."""
+        """One line for a log or a terminal. Control characters that came from elsewhere are escaped."""
         return printable(self._text())
 
     def _text(self) -> str:
@@ -36,7 +52,7 @@ class ServiceBusError(Exception):
 
 
 def private_copy(error: ServiceBusError) -> ServiceBusError:
-    """The same error for one caller alone: one that many of them raise would collect the tracebacks of them all."""
+    """A copy of an error for one caller. An error that many callers raise would collect the tracebacks of them all."""
     mine = copy(error)
     mine.__cause__ = error.__cause__
     return mine
@@ -83,7 +99,7 @@ class NoWorkers(ServiceBusError):
 
 
 class Overloaded(ServiceBusError):
-    """Refused before any handler started, for want of room: in this process or at the worker."""
+    """Refused before any handler started, because this process or the worker had no room."""
 
     executed: Executed = "no"
     retryable = True
@@ -213,87 +229,3 @@ class RemoteError(ServiceBusError):
 
     def _text(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code
-
-
-RESERVED_CODES = frozenset(
-    {
-        "deadline_exceeded",
-        "internal",
-        "invalid_request",
-        "message_too_large",
-        "overloaded",
-        "reply_not_encodable",
-        "reply_too_large",
-        "unauthorized",
-        "unknown_operation",
-        "worker_stopped",
-    }
-)
-
-
-_ATTRIBUTES = frozenset({"code", "message", "details", "executed", "retryable"})
-
-
-@dataclass_transform(kw_only_default=True)
-class ServiceError(RemoteError):
-    """An error that belongs to a contract: its annotations are its data, in keyword-only order.
-
-    ``class OutOfStock(ServiceError, code="out_of_stock"): sku: str; available: int`` is raised by a handler as
-    ``OutOfStock(sku="A", available=3)`` and caught by the caller as the same class with the same attributes. Fields are
-    any type msgspec encodes. Raises ConfigurationError, at class creation, for a code that is reserved.
-    """
-
-    _declared: ClassVar[dict[str, list[type[ServiceError]]]] = {}
-    _shape: ClassVar[type[msgspec.Struct] | None] = None
-
-    def __init_subclass__(cls, *, code: str = "", **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        taken = [
-            name for name in vars(cls).get("__annotations__", ()) if name in _ATTRIBUTES or hasattr(RemoteError, name)
-        ]
-        if taken:
-            raise ConfigurationError(
-                f"{cls.__qualname__}: every error has a {taken[0]!r} already; name the field otherwise"
-            )
-        if code in RESERVED_CODES or not code:
-            raise ConfigurationError(f"{cls.__qualname__}: give it a code of its own, not {code!r}")
-        cls.code = code
-        cls._shape = None
-        ServiceError._declared.setdefault(code, []).append(cls)
-
-    def __init__(self, **details: Any) -> None:
-        data = self.shape()(**details)
-        fields = msgspec.structs.asdict(data)
-        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-        super().__init__(self.code, text, fields)
-        self.__dict__.update(fields)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.details)
-
-    @classmethod
-    def shape(cls) -> type[msgspec.Struct]:
-        """The Struct of this error's fields, made from its annotations on first use."""
-        if cls._shape is None:
-            inherited = get_type_hints(ServiceError)
-            own = {name: kind for name, kind in get_type_hints(cls).items() if name not in inherited}
-            fields = [_field(cls, name, kind) for name, kind in own.items()]
-            cls._shape = msgspec.defstruct(cls.__name__, fields, kw_only=True)
-        return cls._shape
-
-    @classmethod
-    def declared(cls, code: str, module: str | None = None) -> type[ServiceError] | None:
-        """The class declared for ``code``: the one beside the request (in ``module``), else the only one there is."""
-        classes = cls._declared.get(code, ())
-        beside = [found for found in classes if found.__module__ == module]
-        if beside:
-            return beside[-1]
-        return classes[0] if len(classes) == 1 else None
-
-
-def _field(cls: type, name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
-    return (name, kind, getattr(cls, name)) if hasattr(cls, name) else (name, kind)
-
-
-def _rebuild(cls: type[ServiceError], details: dict[str, Any]) -> ServiceError:
-    return cls(**details)

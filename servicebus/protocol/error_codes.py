@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from ..contract.request import errors_of
+from ..contract.service_errors import ServiceError
 from ..errors import (
     DeadlineExceeded,
     Executed,
@@ -15,7 +17,6 @@ from ..errors import (
     Overloaded,
     RemoteError,
     ServiceBusError,
-    ServiceError,
     Unauthorized,
     UnknownOperation,
     WorkerLost,
@@ -76,8 +77,8 @@ def _not_executed(code: str, message: str, details: Any = None) -> OutgoingError
     return OutgoingError(ERROR, code, "no", message, details)
 
 
-def from_wire(reply: IncomingReply, channel: str, operation: str, module: str | None) -> ServiceBusError:
-    """The exception that an error reply stands for. ``module`` is where the request's contract was declared."""
+def from_wire(reply: IncomingReply, channel: str, operation: str, request: type) -> ServiceBusError:
+    """The exception that an error reply stands for. ``request`` is the class of the request, whose contract counts."""
     details = _details(reply)
     if reply.executed == "no":
         refusal = _refusal(reply, details if isinstance(details, dict) else {}, channel, operation)
@@ -85,7 +86,7 @@ def from_wire(reply: IncomingReply, channel: str, operation: str, module: str | 
             return refusal
     if reply.code == "worker_stopped":
         return WorkerLost(channel)
-    return _declared(reply, details, module) or _remote(reply, details)
+    return _declared(reply, details, request) or _remote(reply, details)
 
 
 def _refusal(reply: IncomingReply, data: dict[str, Any], channel: str, operation: str) -> ServiceBusError | None:
@@ -112,8 +113,8 @@ def _number(data: dict[str, Any], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _declared(reply: IncomingReply, details: Any, module: str | None) -> ServiceError | None:
-    kind = ServiceError.declared(reply.code, module)
+def _declared(reply: IncomingReply, details: Any, request: type) -> ServiceError | None:
+    kind = errors_of(request).get(reply.code)
     if kind is None:
         return None
     try:
