@@ -56,6 +56,9 @@ class Timing:
     verdict_within: float = 0.01
 
 
+DEFAULT_TIMING = Timing()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusConfig:
     """The settings of one bus, checked. See ``ServiceBus`` for what each means.
@@ -72,7 +75,7 @@ class BusConfig:
     max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE
     max_pending: int = DEFAULT_MAX_PENDING
     on_failover: Literal["drop", "keep"] = "drop"
-    timing: Timing = Timing()
+    timing: Timing = DEFAULT_TIMING
 
     def __post_init__(self) -> None:
         check_numbers(timeout=self.timeout, expiry=self.expiry, presence_ttl=self.presence_ttl)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ class Invocation:
     timeout: float
 
 
-CallNext = Callable[[Invocation], Awaitable[Any]]
-BusMiddleware = Callable[[Invocation, CallNext], Awaitable[Any]]
+CallNext = Callable[[Invocation], Coroutine[Any, Any, Any]]
+BusMiddleware = Callable[[Invocation, CallNext], Coroutine[Any, Any, Any]]
 """``async def log(invocation, call_next)``, given to ``ServiceBus(middleware=[log])``. The first is outermost."""
 
 Endpoint = Callable[[Any, Context], Awaitable[Any]]

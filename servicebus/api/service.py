@@ -1,55 +1,23 @@
-"""A service: its name, its handlers, its events, and how each of them reads its message."""
+"""A service: its name, its handlers for operations and events, and its background tasks."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints, overload
+from typing import Any, TypeVar, overload
 
-import msgspec
-
-from ..contract.names import (
-    checked_channel,
-    checked_service,
-    events_channel,
-    request_channel,
-)
-from ..contract.request import Request, operation_of, reply_type
+from ..contract.names import checked_channel, checked_service, events_channel, request_channel
 from ..errors import ConfigurationError
 from ..protocol.codel import Shedding
 from ..protocol.concurrency_limit import Adaptive
-from .context import Context
+from .handler import Handler, make_handler
 from .middleware import ServiceMiddleware, checked
-
-if TYPE_CHECKING:
-    from ..bus import ServiceBus
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Policy = TypeVar("Policy", Shedding, Adaptive)
-Background = Callable[["ServiceBus"], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """One operation or event: the function, and what its annotations say.
-
-    Attributes:
-        name: the ``type`` of the messages it serves.
-        decode: body bytes to the argument; raises msgspec.DecodeError.
-        reply: the class its result must be an instance of, None to let anything pass.
-        wants_context: whether the function takes the Context as its second argument.
-        in_thread: whether it is a plain ``def``, which runs in a thread.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    decode: Callable[[Any], Any]
-    reply: type | None
-    wants_context: bool
-    in_thread: bool
+Background = Callable[[Any], Awaitable[None]]
+"""``async def task(bus)``. It gets the bus that serves the service."""
 
 
 class Service:
@@ -131,12 +99,6 @@ class Service:
 
         return register
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-        """Serve one of its channels as an ASGI application; see ``servicebus.contrib.asgi``. Cancelling drains it."""
-        # What serves a service stands above it, so that it is looked up when it is needed.
-        asgi = import_module("servicebus.contrib.asgi")
-        await asgi.serve(self, scope, receive)
-
     def _add(self, table: dict[str, Handler], name: str | None, function: Function) -> Function:
         handler = make_handler(name, function)
         if handler.name in table:
@@ -149,47 +111,3 @@ def _checked_policy(field: str, value: Policy | None, kind: type[Policy]) -> Pol
     if value is None or isinstance(value, kind):
         return value
     raise ConfigurationError(f"{field} is {value!r}: give {field}={kind.__name__}(), or None for none")
-
-
-def make_handler(name: str | None, function: Callable[..., Any]) -> Handler:
-    """Read a function's annotations. Raises ConfigurationError when they say too little or contradict the contract."""
-    hints = _hints(function)
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    positional = all(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
-    if not 1 <= len(parameters) <= 2 or not positional:
-        raise ConfigurationError(f"{_name(function)} must take the message, and the context if it wants it")
-    if len(parameters) == 2 and hints.get(parameters[1].name, Context) not in (Context, Any):
-        raise ConfigurationError(
-            f"{_name(function)}: the second parameter gets the Context; annotate it so, or not at all"
-        )
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ConfigurationError(f"{_name(function)} is a generator; a handler returns its reply")
-    argument = hints.get(parameters[0].name, Any)
-    typed = isinstance(argument, type) and issubclass(argument, Request)
-    reply = _checked_reply(function, reply_type(argument), hints) if typed else None
-    return Handler(
-        name=name or (operation_of(argument) if typed else function.__name__),
-        function=function,
-        decode=msgspec.msgpack.Decoder(Any if argument is dict else argument).decode,
-        reply=reply if isinstance(reply, type) and issubclass(reply, msgspec.Struct) else None,
-        wants_context=len(parameters) == 2,
-        in_thread=not inspect.iscoroutinefunction(function),
-    )
-
-
-def _checked_reply(function: Callable[..., Any], declared: Any, hints: dict[str, Any]) -> Any:
-    returned = hints.get("return", declared)
-    if returned not in (declared, Any):
-        raise ConfigurationError(f"{_name(function)} returns {returned!r}, but its request declares {declared!r}")
-    return declared
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function)
-    except NameError as error:
-        raise ConfigurationError(f"{_name(function)}: {error}; annotations must name module-level types") from error
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"

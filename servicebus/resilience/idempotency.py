@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
-from ..api.context import Context, context, current
+from ..api.context import Context, context, current, enter
 from ..api.middleware import Endpoint
 from ..contract.request import idempotency_of
 from ..errors import InvalidRequest
@@ -46,13 +45,16 @@ def repeatable(message: Any) -> bool:
     return promised
 
 
-def take_key(context: Context) -> str | None:
-    """Remove the key of a message from its context, so that nested calls do not inherit the key, and return it."""
+def take_key(context: Context) -> tuple[str | None, Context]:
+    """Return the key of a message, and its context without the key, which becomes the current one.
+
+    So nested calls do not inherit the key.
+    """
     key = context.headers.get(HEADER)
     if key is not None:
-        # In place, because the dispatcher and nested calls use this very object.
-        context.headers = MappingProxyType({name: text for name, text in context.headers.items() if name != HEADER})
-    return key
+        context = context.without_header(HEADER)
+        enter(context)
+    return key, context
 
 
 async def without_key(request: Any, context: Context, call_next: Endpoint) -> Any:
@@ -60,5 +62,5 @@ async def without_key(request: Any, context: Context, call_next: Endpoint) -> An
 
     This is middleware for a service that does not remember outcomes. Cancelling is as safe as for the handler.
     """
-    take_key(context)
+    _, context = take_key(context)
     return await call_next(request, context)
