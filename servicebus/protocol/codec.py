@@ -116,6 +116,10 @@ class Codec(Protocol):
     def reading(self, channel: str, decode: Decode[FrameT]) -> Decode[FrameT]:
         """How frames that come from ``channel`` are decoded."""
 
+    def begin(self) -> None:
+        """Called whenever a bus opens. A bus that was made before a fork opens in several processes."""
+        ...
+
     @property
     def replays(self) -> Replays | None:
         """What a worker remembers of the frames that it took, where a copy could be told from them."""
@@ -131,6 +135,9 @@ class PlainCodec:
 
     def reading(self, channel: str, decode: Decode[FrameT]) -> Decode[FrameT]:
         return decode
+
+    def begin(self) -> None:
+        """Nothing to do: plain frames have no nonces."""
 
 
 PLAIN = PlainCodec()

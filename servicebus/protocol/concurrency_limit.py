@@ -1,9 +1,9 @@
-"""How many messages a worker had best hold at once, found from how long it takes with them: a state machine.
+"""How many messages a worker should hold at once, found from how long messages take: a state machine.
 
 The rule is the gradient of Netflix's concurrency-limits (github.com/Netflix/concurrency-limits, Gradient2Limit): the
 limit shrinks as latency grows beyond what it is without a queue, and there is always room for a queue of its square
-root. What latency is without a queue is measured, as BBR does (draft-ietf-ccwg-bbr, ProbeRTT): after a time with a
-queue the limit is lowered for a moment to look. An average over the past would take a queue that stands for normal.
+root. The latency without a queue is measured, as BBR does (draft-ietf-ccwg-bbr, ProbeRTT): after a time with a queue
+the limit is lowered for a moment to look. An average over the past would take a standing queue for normal.
 """
 
 from __future__ import annotations
@@ -13,26 +13,31 @@ from math import inf, sqrt
 
 from ..errors import ConfigurationError
 
-WINDOW = 0.1
-FEWEST = 10
-"""A window lasts for so many seconds and messages, at least, and for one message of each place."""
+MIN_WINDOW = 0.1
+"""Seconds that a window lasts at least, so that one burst does not decide."""
+MIN_SAMPLES = 10
+"""Messages in a window at least, so that one slow message does not decide. With a higher limit, one for each place."""
 PROBE_AFTER = 10.0
-"""Seconds with a queue after which the latency without one is measured again."""
-PROBE_PART = 0.25
-"""Of the limit, while that is done: it lets a queue of the kind that this rule leaves run dry."""
-STEEPEST = 0.5
-TOWARDS = 0.3
-"""Of the way that the latency without a queue goes to a lower one at a time: a window may just have been lucky."""
+"""Seconds with a queue after which the latency without a queue is measured again."""
+PROBE_SHARE = 0.25
+"""Share of the limit while probing: low enough for a queue of the kind that this rule leaves to run dry."""
+MAX_DECREASE = 0.5
+"""Smallest factor for the limit after one window: a single bad window must not stop the worker."""
+BASE_SMOOTHING = 0.3
+"""Share of the way that the base latency goes to a lower one after a window: the window may have been lucky."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """What a worker takes for a queue, and how far it goes then.
+    """What a worker takes for a queue, and how far it lowers its limit then.
 
     Attributes:
         least: messages that it holds at once however long they take. The most is its concurrency.
-        tolerance: how many times as long as without a queue they may take.
-        slack: seconds longer that they may take in any case: short ones wait for the event loop and nothing else.
+        tolerance: how many times as long as without a queue messages may take.
+        slack: seconds longer that they may take in any case: short messages wait for the event loop and nothing else.
+
+    Raises:
+        ConfigurationError: a value out of range; the text names it.
     """
 
     least: int = 1
@@ -48,64 +53,103 @@ class Adaptive:
             raise ConfigurationError(f"slack is {self.slack!r}: seconds, 0 or more")
 
 
+class _Window:
+    """The messages that came under one limit.
+
+    Attributes:
+        began: the instant at which it began, in seconds; messages that came earlier do not count.
+        count: messages that were done.
+        total: seconds that they took, added up.
+        peak: the most that were held at once.
+    """
+
+    __slots__ = ("began", "count", "peak", "total")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.count = 0
+        self.total = 0.0
+        self.peak = 0
+
+    def add(self, latency: float, in_flight: int) -> None:
+        self.count += 1
+        self.total += latency
+        self.peak = max(self.peak, in_flight)
+
+
 class Limiter:
-    """Fed with what each message took, in order of the instants at which they were done. Times are in seconds.
+    """Fed with the time that each message took, in the order in which they were done. Times are in seconds.
 
     Attributes:
         limit: messages to hold at once, from ``least`` to ``most``.
     """
 
     __slots__ = (
-        "_base", "_began", "_clear_at", "_config", "_count", "_exact", "_least",
-        "_most", "_peak", "_probing", "_starting", "_total", "limit",
-    )  # fmt: skip
+        "_base",
+        "_clear_at",
+        "_config",
+        "_exact",
+        "_least",
+        "_most",
+        "_probing",
+        "_starting",
+        "_window",
+        "limit",
+    )
 
     def __init__(self, config: Adaptive, most: int) -> None:
-        self._config, self._least, self._most = config, min(config.least, most), most
-        self._exact, self.limit = float(self._least), self._least
-        self._base = inf  # what messages take without a queue
-        self._starting, self._probing = True, False
+        self._config = config
+        self._least = min(config.least, most)
+        self._most = most
+        # The limit before it is rounded, and without the lowering of a probe.
+        self._exact = float(self._least)
+        self.limit = self._least
+        # Seconds that messages take without a queue; infinite before the first window.
+        self._base = inf
+        # The limit still doubles with each window, as it does until the first queue.
+        self._starting = True
+        # The limit is lowered for one window to measure the base.
+        self._probing = False
+        # The last instant without a queue.
         self._clear_at = -inf
-        self._began, self._count, self._total, self._peak = -inf, 0, 0.0, 0
+        self._window: _Window | None = None
 
-    def took(self, latency: float, in_flight: int, now: float) -> int:
-        """Note that a message was done ``latency`` seconds after it had come as one of ``in_flight``; the limit now."""
+    def observe(self, latency: float, in_flight: int, now: float) -> int:
+        """Take a message that was done ``latency`` seconds after it came as one of ``in_flight``. Returns the limit."""
         came = now - latency
-        if self._began == -inf:
-            self._began = came
-        if came >= self._began:  # the others came under another limit
-            self._count, self._total = self._count + 1, self._total + latency
-            self._peak = max(self._peak, in_flight)
-            if self._count >= max(FEWEST, self.limit) and now - self._began >= WINDOW:
-                self._judge(self._total / self._count, now)
-                self._open_window(now)
+        window = self._window = self._window or _Window(came)
+        if came >= window.began:  # the others came under another limit
+            window.add(latency, in_flight)
+            if window.count >= max(MIN_SAMPLES, self.limit) and now - window.began >= MIN_WINDOW:
+                self._close_window(window, now)
+                self._window = _Window(now)
         return self.limit
 
-    def _open_window(self, began: float) -> None:
-        self._began, self._count, self._total, self._peak = began, 0, 0.0, 0
-
-    def _judge(self, mean: float, now: float) -> None:
+    def _close_window(self, window: _Window, now: float) -> None:
+        mean = window.total / window.count
         if self._probing:
-            self._probing, self._base, self._clear_at = False, mean, now
+            self._probing = False
+            self._base = mean
+            self._clear_at = now
             self._set(self._exact)
             return
-        self._base = mean if self._base == inf else self._base + min(0.0, TOWARDS * (mean - self._base))
-        fine = max(self._base * self._config.tolerance, self._base + self._config.slack)
-        if mean <= fine:
+        self._base = mean if self._base == inf else self._base + min(0.0, BASE_SMOOTHING * (mean - self._base))
+        acceptable = max(self._base * self._config.tolerance, self._base + self._config.slack)
+        if mean <= acceptable:
             self._clear_at = now
-        # A limit that is not reached is neither good nor bad.
-        if 2 * self._peak >= self.limit:
-            self._steer(fine / mean if mean > fine else 1.0, now)
+        # A limit that was not reached is neither good nor bad.
+        if 2 * window.peak >= self.limit:
+            self._adjust(acceptable / mean if mean > acceptable else 1.0, now)
 
-    def _steer(self, gradient: float, now: float) -> None:
+    def _adjust(self, gradient: float, now: float) -> None:
         self._starting = self._starting and gradient == 1.0
         if self._starting:
             self._move(2 * self._exact)
         elif now - self._clear_at > PROBE_AFTER:
             self._probing = True
-            self._set(self._exact * PROBE_PART)
+            self._set(self._exact * PROBE_SHARE)
         else:
-            self._move(self._exact * max(STEEPEST, gradient) + sqrt(self._exact))
+            self._move(self._exact * max(MAX_DECREASE, gradient) + sqrt(self._exact))
 
     def _move(self, to: float) -> None:
         self._exact = min(max(to, self._least), self._most)
