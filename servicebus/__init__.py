@@ -1,9 +1,11 @@
 """A service bus on the ASGI channel layer: calls, one-way messages and events over Redis lists, at most once."""
 
+from .api.bus import Bus
 from .api.context import Context, context
 from .api.service import Service
 from .bus import ServiceBus
 from .contract.request import Request
+from .contract.service_errors import ServiceError
 from .errors import (
     ChannelFull,
     ConfigurationError,
@@ -15,7 +17,6 @@ from .errors import (
     RemoteError,
     SendUnknown,
     ServiceBusError,
-    ServiceError,
     Unauthorized,
     Unavailable,
     UnknownOperation,
@@ -26,6 +27,7 @@ from .protocol.concurrency_limit import Adaptive
 
 __all__ = [
     "Adaptive",
+    "Bus",
     "ChannelFull",
     "ConfigurationError",
     "Context",

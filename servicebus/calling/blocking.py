@@ -13,19 +13,33 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Protocol, Self, overload
 
-from ..contract.request import Request
+from ..api.bus import Bus, Message, Result
+from ..contract.request import Request, addressed
 from ..errors import ConfigurationError, SendUnknown, Unavailable
 from ..foundation.event_loop import loop_factory
 
-if TYPE_CHECKING:
-    from ..bus import ServiceBus
+LOOP_CHECK_INTERVAL = 1.0
+"""Seconds between looks at whether the event loop that should answer is still there."""
 
-Result = TypeVar("Result")
 
-LOOK_EVERY = 1.0
-"""Seconds between looks at whether a loop that should have answered is still there."""
+class OpenableBus(Bus, Protocol):
+    """What ``bus.sync`` needs of its bus: to open and close it on a loop of its own.
+
+    Attributes:
+        loop: the event loop that the bus belongs to, None while it is closed.
+    """
+
+    loop: asyncio.AbstractEventLoop | None
+
+    async def open(self) -> None:
+        """See ``ServiceBus.open``. Cancelling is safe."""
+        ...
+
+    async def close(self) -> None:
+        """See ``ServiceBus.close``. Cancelling is safe."""
+        ...
 
 
 class SyncBus:
@@ -35,7 +49,7 @@ class SyncBus:
     so in the thread of any event loop use the bus itself.
     """
 
-    def __init__(self, bus: ServiceBus) -> None:
+    def __init__(self, bus: OpenableBus) -> None:
         self._bus = bus
         self._thread: BusThread | None = None
         self._lock = threading.Lock()
@@ -77,21 +91,26 @@ class SyncBus:
                 thread.end()
 
     @overload
+    def call(self, request: Request[Result], /, *, timeout: float | None = None) -> Result: ...
+
+    @overload
     def call(self, channel: str, request: Request[Result], *, timeout: float | None = None) -> Result: ...
 
     @overload
     def call(self, channel: str, request: Mapping[str, Any], *, timeout: float | None = None) -> Any: ...
 
-    def call(self, channel: str, request: Any, *, timeout: float | None = None) -> Any:
-        """See ``ServiceBus.call``."""
+    def call(self, channel: Any, request: Any = None, *, timeout: float | None = None) -> Any:
+        """Call an operation and return its reply. Arguments and errors are those of ``ServiceBus.call``."""
+        channel, request = addressed(channel, request)
         return self._run(channel, self._bus.call(channel, request, timeout=timeout))
 
-    def send(self, channel: str, message: Request[Any] | Mapping[str, Any]) -> None:
-        """See ``ServiceBus.send``."""
-        self._run(channel, self._bus.send(channel, message))
+    def send(self, channel: str | Request[Any], message: Message | None = None) -> None:
+        """Send a one-way message. Arguments and errors are those of ``ServiceBus.send``."""
+        name, found = addressed(channel, message)
+        self._run(name, self._bus.send(name, found))
 
     def publish(self, event: str, body: Any) -> None:
-        """See ``ServiceBus.publish``."""
+        """Publish an event. Arguments and errors are those of ``ServiceBus.publish``."""
         self._run(event, self._bus.publish(event, body))
 
     def _run(self, name: str, work: Coroutine[Any, Any, Result]) -> Result:
@@ -116,7 +135,7 @@ class SyncBus:
             raise
         while True:
             try:
-                return outcome.result(timeout=LOOK_EVERY)
+                return outcome.result(timeout=LOOP_CHECK_INTERVAL)
             except TimeoutError:
                 if outcome.done():  # it may have ended in one
                     return outcome.result()
@@ -131,7 +150,7 @@ class SyncBus:
 class BusThread:
     """A thread with an event loop on which a bus is open. ``opened`` says when, or why not."""
 
-    def __init__(self, bus: ServiceBus) -> None:
+    def __init__(self, bus: OpenableBus) -> None:
         self.opened: Future[None] = Future()
         self.process = os.getpid()
         self._bus = bus

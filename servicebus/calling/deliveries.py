@@ -1,4 +1,4 @@
-"""What a caller gives to the layer: calls, one-way messages, and words to other processes."""
+"""What the caller's half gives to the layer: calls, one-way messages and cancel notices."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ..errors import (
-    DeadlineExceeded,
-    ServiceBusError,
-    Stage,
-    private_copy,
-)
+from ..errors import DeadlineExceeded, ServiceBusError, Stage, private_copy
 from ..layers.delivery import PLAIN, TO_WORKERS, Options
+from ..protocol.call_life import Action, Event, State, step
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +18,14 @@ logger = logging.getLogger(__name__)
 class Call(msgspec.Struct, eq=False):
     """One pending call: the delivery that the layer settles, and the future that its caller waits for.
 
-    ``deadline_ms`` is on the loop's clock, that of the correlation table.
+    Attributes:
+        id: the local name of its reply in the inbox of this process: the key in the correlation table.
+        channel: the list that the request goes to.
+        operation: what is called.
+        frame: the encoded request.
+        deadline_ms: the instant, on the event loop's clock, when the caller stops waiting.
+        future: completed once, with an IncomingReply or a ServiceBusError.
+        state: where the call is in its life (``protocol.call_life``).
     """
 
     id: str
@@ -31,31 +34,61 @@ class Call(msgspec.Struct, eq=False):
     frame: bytes
     deadline_ms: int
     future: asyncio.Future[Any]
-    overdue: bool = False
+    state: State = State.PENDING
+
     options: ClassVar[Options] = TO_WORKERS
 
     def settle(self, error: ServiceBusError | None) -> None:
+        """Take the layer's outcome. A request that was taken goes on waiting for its reply."""
         if error is not None:
-            self.fail(private_copy(error))
+            self.advance(Event.REFUSED, error)
 
-    def expire(self, stage: Stage) -> None:
-        self.fail(DeadlineExceeded(self.channel, self.operation, stage))
+    def advance(self, event: Event, outcome: Any = None) -> Action:
+        """Change the state after ``event`` and complete the future when that ends the call.
 
-    def fail(self, error: ServiceBusError) -> None:
+        Args:
+            event: what happened.
+            outcome: the IncomingReply or the ServiceBusError that came with the event, if one did.
+
+        Returns:
+            What is left for the shell to do.
+        """
+        self.state, action = step(self.state, event)
         if not self.future.done():
-            self.future.set_exception(error)
+            match action:
+                case Action.COMPLETE:
+                    self.future.set_result(outcome)
+                case Action.FAIL:
+                    self.future.set_exception(private_copy(outcome))
+                case Action.EXPIRE_QUEUED:
+                    self._expire("queued")
+                case Action.EXPIRE_DISPATCHED:
+                    self._expire("dispatched")
+        return action
+
+    def _expire(self, stage: Stage) -> None:
+        self.future.set_exception(DeadlineExceeded(self.channel, self.operation, stage))
 
 
-class OneWayDelivery:
-    """One message that wants no reply: ``future`` is done when the layer has taken it, or failed with why not."""
+class OneWayDelivery(msgspec.Struct, eq=False):
+    """One message that wants no reply.
 
-    __slots__ = ("channel", "frame", "future")
-    options = PLAIN
+    Attributes:
+        channel: the list that the message goes to.
+        operation: what is called, or the name of the event.
+        frame: the encoded message.
+        future: completed with None when the channel took the message, else with the error.
+    """
 
-    def __init__(self, channel: str, frame: bytes, future: asyncio.Future[None]) -> None:
-        self.channel, self.frame, self.future = channel, frame, future
+    channel: str
+    operation: str
+    frame: bytes
+    future: asyncio.Future[None]
+
+    options: ClassVar[Options] = PLAIN
 
     def settle(self, error: ServiceBusError | None) -> None:
+        """Take the layer's outcome."""
         if self.future.done():
             return
         if error is None:
@@ -64,15 +97,15 @@ class OneWayDelivery:
             self.future.set_exception(private_copy(error))
 
 
-class Word:
-    """What a process is told that need not know, so that nobody waits for what became of it."""
+class CancelNotice(msgspec.Struct, eq=False):
+    """A best-effort notice to another process that calls were cancelled. Its outcome is logged, never awaited."""
 
-    __slots__ = ("channel", "frame")
-    options = PLAIN
+    channel: str
+    frame: bytes
 
-    def __init__(self, channel: str, frame: bytes) -> None:
-        self.channel, self.frame = channel, frame
+    options: ClassVar[Options] = PLAIN
 
     def settle(self, error: ServiceBusError | None) -> None:
+        """Take the layer's outcome."""
         if error is not None:
-            logger.info("a worker was not told who went away: %s", error)
+            logger.info("a worker was not told that a caller went away: %s", error)

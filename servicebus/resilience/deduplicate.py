@@ -51,7 +51,6 @@ class Deduplicate:
         self._store = store
 
     async def __call__(self, request: Any, context: Context, call_next: Endpoint) -> Any:
-<<<<<<< HEAD
         """Run the request, or return its first outcome.
 
         Cancelling is safe: a request that runs is remembered as interrupted, and a wait for another request ends.
@@ -60,11 +59,7 @@ class Deduplicate:
             InvalidRequest: the key came with another request before.
             RemoteError: the first request failed, was cut short, or still runs at the deadline.
         """
-        key = take_key(context)
-=======
-        """Run it, or return what it returned before. Cancelling a run remembers it as interrupted; a wait just ends."""
         key, context = take_key(context)
->>>>>>> 18f9edd (Give the bus a protocol, its wire a value, messages an observer)
         if key is None or idempotency_of(request) != "keyed":
             return await call_next(request, context)
         claim = Claim(context.caller, operation_of(request), key, _digest(request))

@@ -56,6 +56,10 @@ class SigningCodec:
         self._states: Memo[str, blake2b] = Memo(partial(self._keyed, keyring.keys[keyring.sign]), channels)
         self.replays = Replays()
 
+    def begin(self) -> None:
+        """Draw new nonces: a bus that was made before a fork opens in several processes."""
+        self.draw_nonces()
+
     def draw_nonces(self, first: int | None = None) -> None:
         """Begin the nonces anew, at ``first`` or at a random one. A forked child must do this before it signs."""
         first = int.from_bytes(os.urandom(8), "big") // 2 if first is None else first

@@ -1,0 +1,71 @@
+"""Calls whose waiters were cancelled: their requests are withdrawn, or the workers that have them are told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from ..api.wire import Wire
+from ..errors import ServiceBusError
+from ..foundation.tasks import TaskSet
+from ..inbox import Inbox
+from ..layers.layer import Layer
+from ..protocol.call_life import Action, Event
+from ..protocol.codec import MAX_FRAME
+from ..protocol.envelope import CANCEL, Cancellation
+from .deadlines import withdraw
+from .deliveries import Call, CancelNotice
+
+NOTIFY_WITHIN = 1.0
+"""Seconds for telling the workers. After that the handler has most likely ended by itself."""
+CALLS_PER_NOTICE = 1000
+"""Calls named in one notice: 20 KB, which any server and any worker takes."""
+
+
+class AbandonedCalls:
+    """Deals with the calls that were cancelled in one tick of the event loop, together."""
+
+    def __init__(self, layer: Layer, wire: Wire, inbox: Inbox) -> None:
+        self._layer = layer
+        self._wire = wire
+        self._inbox = inbox
+        self.tasks = TaskSet()
+        # Calls cancelled since the last withdrawal began.
+        self._waiting: list[Call] = []
+
+    def add(self, call: Call) -> None:
+        """Take a call whose waiter has gone. What follows happens in the background."""
+        if call.advance(Event.CANCELLED) is not Action.WITHDRAW:
+            return
+        self._waiting.append(call)
+        if len(self._waiting) == 1:
+            self.tasks.spawn(self._withdraw_abandoned())
+
+    async def close(self) -> None:
+        """Wait for withdrawals and notices under way. Cancelling is safe: they are cancelled too."""
+        await self.tasks.join()
+
+    async def _withdraw_abandoned(self) -> None:
+        await asyncio.sleep(0)
+        calls, self._waiting = self._waiting, []
+        withdrawn = await withdraw(self._layer, calls)
+        dispatched: dict[str, list[str]] = {}
+        for call in calls:
+            event = Event.WITHDRAWN if id(call) in withdrawn else Event.NOT_WITHDRAWN
+            if call.advance(event) is Action.NOTIFY_WORKERS:
+                dispatched.setdefault(call.channel, []).append(self._inbox.unique_part(call.id))
+        with contextlib.suppress(TimeoutError, ServiceBusError):
+            async with asyncio.timeout(NOTIFY_WITHIN):
+                for channel, unique in dispatched.items():
+                    await self._notify_workers(channel, unique)
+
+    async def _notify_workers(self, channel: str, unique: list[str]) -> None:
+        """Tell every worker of the channel: one of them has these calls, and nothing here knows which."""
+        layer = self._layer
+        inboxes = {worker.partition("@")[2] for worker in await layer.worker_ids(channel)} - {""}
+        expires = layer.now_ms() + self._wire.expiry_ms
+        for at in range(0, len(unique), CALLS_PER_NOTICE):
+            notice = Cancellation(CANCEL, self._inbox.reply_prefix, unique[at : at + CALLS_PER_NOTICE])
+            for inbox in inboxes:
+                frame = self._wire.codec.encode_frame(layer.fence_of(inbox), expires, CANCEL, notice, MAX_FRAME, inbox)
+                layer.push(CancelNotice(inbox, frame))

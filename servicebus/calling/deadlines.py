@@ -1,0 +1,86 @@
+"""The deadlines of pending calls: one timer for all of them, and the withdrawal of requests that came too late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from ..foundation.tasks import TaskSet
+from ..layers.layer import Layer
+from ..protocol.call_life import Event
+from ..protocol.correlation import Calls
+from .deliveries import Call
+
+WITHDRAW_WITHIN = 0.04
+"""Seconds for taking requests back. With ``Timing.verdict_within`` and the 8 ms slots of the correlation table this
+keeps every caller within 60 ms of its deadline, also when the server does not answer."""
+
+
+async def withdraw(layer: Layer, calls: list[Call]) -> set[int]:
+    """Try to take the requests of calls back from their channels.
+
+    Returns:
+        The ``id()`` of every call whose request was taken back, so that no worker will ever start it. Empty when the
+        layer does not answer in time.
+
+    Cancelling is safe: requests may or may not have been taken back.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WITHDRAW_WITHIN):
+            return set(map(id, await layer.withdraw(*calls)))
+    return set()
+
+
+class Deadlines:
+    """Ends the calls of a correlation table at their deadlines. It belongs to one event loop."""
+
+    def __init__(self, layer: Layer, calls: Calls[Call], verdict_within: float) -> None:
+        self._layer = layer
+        self._calls = calls
+        self._verdict_within = verdict_within
+        self._loop = asyncio.get_running_loop()
+        self.tasks = TaskSet()
+        # The next look at the table, and the instant on the loop's clock that it is set to.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ms = 0
+
+    def watch(self) -> None:
+        """Set the timer to the earliest deadline in the table. Called when that may have changed."""
+        due_ms = self._calls.next_due_ms
+        if due_ms is None or (self._timer is not None and self._timer_due_ms <= due_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due_ms = due_ms
+        self._timer = self._loop.call_later(max(0, due_ms - self._now_ms()) / 1000, self._look)
+
+    async def close(self) -> None:
+        """Stop the timer and wait for withdrawals under way. Cancelling is safe: the withdrawals are cancelled too."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.tasks.join()
+
+    def _now_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+    def _look(self) -> None:
+        self._timer = None
+        calls = self._calls.expired(self._now_ms())
+        if calls:
+            self.tasks.spawn(self._expire(calls))
+        self.watch()
+
+    async def _expire(self, calls: list[Call]) -> None:
+        """Thousands may be due at once: they are withdrawn together and share one wait for their workers' answers."""
+        due = self._loop.time()
+        for call in calls:
+            call.advance(Event.DEADLINE)
+        withdrawn = await withdraw(self._layer, calls)
+        for call in calls:
+            if id(call) in withdrawn:
+                call.advance(Event.WITHDRAWN)
+        if len(withdrawn) < len(calls):
+            await asyncio.sleep(due + self._verdict_within - self._loop.time())
+        for call in calls:
+            call.advance(Event.NOT_WITHDRAWN)
