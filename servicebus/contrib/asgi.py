@@ -1,52 +1,73 @@
 """A service as an ASGI application, for scopes of the type "channel": what ``manage.py runworker`` runs.
 
-    ProtocolTypeRouter({"channel": ChannelNameRouter({"inventory.request": service, "inventory.events": service})})
+    inventory = as_asgi(service)
+    ProtocolTypeRouter({"channel": ChannelNameRouter({"inventory.request": inventory, "inventory.events": inventory})})
 
 The server makes an instance of the application for each channel, when the channel's first message comes, and feeds it.
-All instances of a service in one event loop share one host: a bus on the default channel layer, its subscriptions and
-its background tasks. It opens with the first instance and is drained with the last.
+All instances that serve one service in one event loop share a host: a bus on the default channel layer, its
+subscriptions and its background tasks. The host opens with the first instance and drains with the last.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from ..api.service import Service
 from ..bus import ServiceBus
+from ..config import DEFAULT_CONCURRENCY
 from ..errors import ConfigurationError
+from ..foundation.tasks import Once
 from ..layers.foreign.messages import frame_of
-from ..layers.layer import Layer, Sink
+from ..layers.layer import Consumer, Layer, Sink
 from ..protocol.codec import MalformedFrame
-from ..protocol.credit import Budget
-from ..serving.service_runner import ServiceRunner
+from ..protocol.credit import Credit
 
 URL = "django://default"
-CONCURRENCY = 256
-START_WITHIN = 10.0
 DRAIN = 5.0
+"""Seconds handlers may take to finish: ``runworker`` ends a few seconds after it is told to."""
 
 Receive = Callable[[], Awaitable[Any]]
+Application = Callable[[Mapping[str, Any], Receive, Any], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 
-async def serve(service: Service, scope: Mapping[str, Any], receive: Receive) -> None:
-    """Handle the messages of one channel until cancelled; then drain, for some seconds at most.
+def as_asgi(service: Service, *, drain: float = DRAIN) -> Application:
+    """An ASGI application that serves the channels of a service.
 
-    Raises ConfigurationError for a scope that is not one of the service's channels, Unavailable when the bus cannot be
-    opened. Cancelling is how it ends: what is being handled is given time to end, or its callers get WorkerLost.
+    Args:
+        service: what to serve. Each event loop serves it once, whatever the number of its channels.
+        drain: seconds that handlers may take to finish once the server cancels the last instance.
+
+    Returns:
+        The application. It raises ConfigurationError for a scope that is not one of the service's channels, and
+        Unavailable when the bus cannot be opened. The server ends an instance by cancelling it: handlers are given time
+        to finish, or their callers get WorkerLost.
     """
-    channel = _checked_channel(service, scope)
-    host = Host.joined(service)
-    try:
-        layer = await host.opened()
-        await layer.feeds[channel].run(receive)
-    finally:
-        await host.leave()
+    hosts = _hosts.setdefault(service, {})
+
+    async def application(scope: Mapping[str, Any], receive: Receive, send: Any) -> None:
+        channel = _checked_channel(service, scope)
+        loop = asyncio.get_running_loop()
+        host = hosts.get(loop)
+        if host is None:
+            host = hosts[loop] = Host(service, drain)
+        host.instances += 1
+        try:
+            feeds = await host.open()
+            await feeds[channel].run(receive)
+        finally:
+            host.instances -= 1
+            if not host.instances:
+                del hosts[loop]
+                await host.close()
+
+    return application
 
 
 def _checked_channel(service: Service, scope: Mapping[str, Any]) -> str:
@@ -55,7 +76,7 @@ def _checked_channel(service: Service, scope: Mapping[str, Any]) -> str:
             f"service {service.name!r} handles scopes of the type 'channel', not {scope['type']!r}: "
             'route to it with ProtocolTypeRouter({"channel": ChannelNameRouter({...})})'
         )
-    channels = [service.request_channel, *([service.events_channel] if service.events else [])]
+    channels = _channels_of(service)
     if scope["channel"] not in channels:
         raise ConfigurationError(
             f"service {service.name!r} serves {' and '.join(channels)}, not {scope['channel']!r}: correct the routes"
@@ -63,16 +84,28 @@ def _checked_channel(service: Service, scope: Mapping[str, Any]) -> str:
     return cast("str", scope["channel"])
 
 
-class Feed:
-    """A consumer of a layer that an ASGI server's ``receive`` feeds. Credit is taken before it is called."""
+def _channels_of(service: Service) -> list[str]:
+    return [service.request_channel, *([service.events_channel] if service.events else [])]
 
-    def __init__(self, channel: str, sink: Sink, credit: Budget, bus: ServiceBus) -> None:
-        self._channel, self._sink, self._credit, self._bus = channel, sink, credit, bus
+
+_hosts: WeakKeyDictionary[Service, dict[asyncio.AbstractEventLoop, Host]] = WeakKeyDictionary()
+"""The hosts that are open, so that several applications of one service share theirs. ``as_asgi`` owns it."""
+
+
+class Feed:
+    """See ``Consumer``. An ASGI server's ``receive`` feeds it. Credit is taken before ``receive`` is called."""
+
+    def __init__(self, channel: str, sink: Sink, credit: Credit, frame_of_message: Callable[[object], bytes]) -> None:
+        self._channel = channel
+        self._sink = sink
+        self._credit = credit
+        self._frame_of = frame_of_message
+        # Set whenever there is credit again.
         self._room = asyncio.Event()
         credit.subscribe(self._room.set)
 
     async def run(self, receive: Receive) -> None:
-        """Receive and deliver. Cancelling is safe: a message that was received has been delivered."""
+        """Receive and deliver until cancelled. Cancelling is safe: a message that was received has been delivered."""
         while True:
             while self._credit.available <= 0:
                 self._room.clear()
@@ -87,96 +120,72 @@ class Feed:
 
     def _deliver(self, message: object) -> None:
         try:
-            frame = frame_of(message, "", self._bus.now_ms() + int(self._bus.expiry * 1000))
+            frame = self._frame_of(message)
         except MalformedFrame as error:
             logger.warning("a message from %s was dropped: %s", self._channel, error)
             self._credit.release()
             return
         self._sink([frame], 0)
 
-    async def ready(self) -> None:
-        """At once."""
+    async def ready(self) -> None: ...
 
-    async def stop(self) -> None:
-        """Nothing is popped here; whoever feeds has stopped before."""
+    async def stop(self) -> None: ...
 
 
 class FedLayer:
-    """The layer of a bus, but for receiving, which somebody else does. The rest is the layer's."""
+    """See ``Layer``. A layer around another, for a service that an ASGI server feeds: it receives nothing itself."""
 
-    def __init__(self, layer: Layer, bus: ServiceBus) -> None:
-        self._layer, self._bus = layer, bus
+    def __init__(self, layer: Layer, service: Service, expiry_ms: int) -> None:
+        self._layer = layer
+        self._fed = _channels_of(service)
+        self._expiry_ms = expiry_ms
         self.feeds: dict[str, Feed] = {}
 
-    def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Feed:
-        self.feeds[channel] = Feed(channel, sink, credit, self._bus)
-        return self.feeds[channel]
+    def consume(self, channel: str, sink: Sink, credit: Credit, *, worker_id: str = "") -> Consumer:
+        if channel not in self._fed:
+            return self._layer.consume(channel, sink, credit, worker_id=worker_id)
+        feed = self.feeds[channel] = Feed(channel, sink, credit, self._frame_of)
+        return feed
 
-    async def leave(self, channel: str, worker_id: str) -> None:
-        """The worker that calls find is the one that receives."""
+    async def leave(self, channel: str, worker_id: str) -> None: ...
+
+    def _frame_of(self, message: object) -> bytes:
+        return frame_of(message, "", self._layer.now_ms() + self._expiry_ms)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layer, name)
 
 
-class HostBus(ServiceBus):
-    """A bus that lends its layer."""
-
-    def layer(self) -> Layer:
-        """What it speaks through, once it is open."""
-        return self._opened()
-
-
 class Host:
-    """One service in one event loop, for as long as any instance of it runs."""
+    """One service in one event loop, for as long as any instance of its application runs.
 
-    _hosts: dict[tuple[asyncio.AbstractEventLoop, Service], Host] = {}  # noqa: RUF012
+    Attributes:
+        instances: how many run.
+    """
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._instances = service, 0
-        self._bus = HostBus(URL, service=service.name)
-        self._serving: ServiceRunner | None = None
-        self._opening: asyncio.Task[FedLayer] | None = None
-        self._closing: asyncio.Task[None] | None = None
+    def __init__(self, service: Service, drain: float) -> None:
+        self.instances = 0
+        self._service = service
+        self._drain = drain
+        self._layer: FedLayer | None = None
+        self._bus = ServiceBus(URL, service=service.name, wrap_layer=self._wrap)
+        self._stack = AsyncExitStack()
+        self.open = Once(self._open)
+        self.close = Once(self._close)
 
-    @classmethod
-    def joined(cls, service: Service) -> Host:
-        """The host of ``service`` in the running loop, for one more instance, which must leave it."""
-        key = (asyncio.get_running_loop(), service)
-        host = cls._hosts.get(key)
-        if host is None:
-            host = cls._hosts[key] = cls(service)
-        host._instances += 1
-        return host
+    def _wrap(self, layer: Layer) -> Layer:
+        self._layer = FedLayer(layer, self._service, int(self._bus.config.expiry * 1000))
+        return cast("Layer", self._layer)
 
-    async def opened(self) -> FedLayer:
-        """What feeds the service. Raises Unavailable or ConfigurationError. Cancelling is safe."""
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-        return await asyncio.shield(self._opening)
-
-    async def leave(self) -> None:
-        """One instance less: the last one drains. Cancelling is safe: the drain goes on."""
-        self._instances -= 1
-        if self._instances:
-            return
-        loop = asyncio.get_running_loop()
-        del self._hosts[loop, self._service]
-        self._closing = loop.create_task(self._close())
-        await asyncio.shield(self._closing)
-
-    async def _open(self) -> FedLayer:
-        await self._bus.open()
-        layer = FedLayer(self._bus.layer(), self._bus)
-        worker_id = f"{self._service.name}-{os.getpid()}"
-        self._serving = ServiceRunner(self._service, self._bus, cast("Layer", layer), worker_id, CONCURRENCY)
-        await self._serving.start(START_WITHIN)
-        return layer
+    async def _open(self) -> Mapping[str, Feed]:
+        await self._stack.enter_async_context(self._bus)
+        serving = self._bus.serving(self._service, concurrency=DEFAULT_CONCURRENCY, drain=self._drain)
+        await self._stack.enter_async_context(serving)
+        assert self._layer is not None, "opening the bus has wrapped its layer"
+        return self._layer.feeds
 
     async def _close(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        if self._serving is not None:
-            await self._serving.stop(DRAIN)
-        await self._bus.close()
+        if self.open.task is not None:
+            self.open.task.cancel()
+            await asyncio.gather(self.open.task, return_exceptions=True)
+        await self._stack.aclose()

@@ -1,4 +1,4 @@
-"""Adaptive concurrency at work: what messages take goes into a limiter, and what that says becomes the credit."""
+"""Adaptive concurrency: the times that messages take go into a limiter, and its limit becomes the credit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
-from ..errors import RESERVED_CODES
+from ..contract.service_errors import RESERVED_CODES
 from ..protocol.concurrency_limit import Adaptive, Limiter
 from ..protocol.credit import Credit
 from ..protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
@@ -19,20 +19,20 @@ Handle = Callable[[IncomingRequest], Coroutine[Any, Any, Outcome]]
 logger = logging.getLogger(__name__)
 
 
-def steered(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) -> Handle:
-    """``handle``, which from now on also decides about the credit of its channel.
+def with_adaptive_concurrency(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) -> Handle:
+    """``handle``, measured, so that the credit of its channel follows what it can do.
 
-    A message counts from when it came: one that waited for the event loop or for a thread was one too many. What failed
-    otherwise than its contract declares does not count: it may have taken no time, or a time that says nothing.
+    The time of a message counts from its arrival: one that waited for the event loop or for a thread was one too many.
+    A message that failed in a way that its contract does not declare does not count: its time tells nothing.
     """
     limiter = Limiter(adaptive, credit.most)
     credit.change(limiter.limit)
 
     async def timed(message: IncomingRequest, came: float, in_flight: int) -> Outcome:
         outcome = await handle(message)
-        if _worked(outcome):
+        if _is_measured(outcome):
             now = monotonic()
-            limit = limiter.took(now - came, in_flight, now)
+            limit = limiter.observe(now - came, in_flight, now)
             if limit != credit.limit:
                 logger.debug("%s: %d messages at once", channel, limit)
                 credit.change(limit)
@@ -41,7 +41,7 @@ def steered(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) ->
     loop, came = asyncio.get_running_loop(), list[float]()
 
     def run(message: IncomingRequest) -> Coroutine[Any, Any, Outcome]:
-        # What one tick delivers came at once. Where tasks begin eagerly, the first are done before the last is seen.
+        # The messages of one tick came at the same moment. With eager tasks the first is done before the last is seen.
         if not came:
             came.append(monotonic())
             loop.call_soon(came.clear)
@@ -50,8 +50,8 @@ def steered(adaptive: Adaptive, channel: str, credit: Credit, handle: Handle) ->
     return run
 
 
-def _worked(outcome: Outcome) -> bool:
-    """Whether the handler did what it is there for; to say no in the words of its contract is that too."""
+def _is_measured(outcome: Outcome) -> bool:
+    """Whether the handler did its work: it replied, or it raised an error that its contract declares."""
     if isinstance(outcome, OutgoingReply):
         return True
     return outcome.executed == "yes" and outcome.code not in RESERVED_CODES

@@ -1,8 +1,7 @@
-"""From frame to handler to reply: the loop that a worker spends its life in.
+"""From frames to handlers: the loop that a worker spends its life in.
 
-A frame is decoded, checked against fence, expiry and deadline, routed by its type, and handled in a task of its own;
-the reply goes back to the layer, the credit to the receiver. Whatever happens, a request that wants a reply gets
-exactly one, and a message past its deadline never starts.
+A frame is decoded, admitted or refused, and handled in a task of its own. Every frame gives its credit back once, every
+request that wants a reply gets one, and a message past its deadline never starts.
 """
 
 from __future__ import annotations
@@ -12,55 +11,28 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-
-from ..api.context import (
-    NO_HEADERS,
-    Context,
-    check_received,
-    enter,
-)
-from ..api.service import Handler, Service
-from ..errors import (
-    LARGEST_MESSAGE,
-    InvalidRequest,
-    MessageTooLarge,
-    Overloaded,
-    RemoteError,
-    Unauthorized,
-    UnknownOperation,
-)
-from ..foundation.text import printable
+from ..api.bus import Bus
+from ..api.handler import Handler
+from ..api.service import Service
+from ..api.wire import Wire
+from ..errors import LARGEST_MESSAGE
 from ..layers.layer import Layer
-from ..protocol import error_codes
-from ..protocol.codec import (
-    UNDECODABLE,
-    MalformedFrame,
-    decode_raw,
-    decode_request,
-)
+from ..protocol.admission import CONSEQUENCES, Admission, Decision, with_body
+from ..protocol.codec import MalformedFrame, decode_request
 from ..protocol.codel import Codel
 from ..protocol.credit import Credit
-from ..protocol.envelope import (
-    NO_BODY,
-    REPLY,
-    IncomingRequest,
-    OutgoingError,
-    OutgoingReply,
-    RequestFrame,
-)
-from ..protocol.replay_guard import Replays
-from .adaptive import Handle, Outcome, steered
-from .endpoints import Endpoints, NotStarted, Route
-from .replies import Origin, Replies
-
-if TYPE_CHECKING:
-    from ..bus import ServiceBus
+from ..protocol.envelope import NO_BODY, IncomingRequest, RequestFrame
+from .adaptive import Handle, Outcome, with_adaptive_concurrency
+from .endpoints import Endpoints
+from .handling import Handling, Running
+from .replies import Replies
 
 CANCEL_WITHIN = 1.0
+"""Seconds that a cancelled handler may take to end before it is abandoned: a drain must end."""
 REMEMBER_CANCELLED = 2.0
+"""Seconds that cancelled calls are remembered: their request may still be on its way to this worker."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,56 +45,69 @@ class Dispatcher:
         channel: str,
         service: Service,
         handlers: Mapping[str, Handler],
-        bus: ServiceBus,
+        bus: Bus,
+        wire: Wire,
         layer: Layer,
         credit: Credit,
     ) -> None:
-        self._bus, self._credit, self._counters = bus, credit, bus.counters
-        self._max_size, self._now_ms = bus.max_message_size, layer.now_ms
-        self._known = tuple(sorted(handlers))
-        self._endpoints = Endpoints(service, handlers, layer.now_ms)
-        self._routes = self._endpoints.routes
-        self._decode, self._replays = bus.codec.reading(channel, decode_request), bus.codec.replays
-        expiry_ms = int(bus.expiry * 1000)
-        replies = Replies(layer, bus.counters, bus.codec, max_size=bus.max_message_size, expiry_ms=expiry_ms)
-        self._replies, self._reply, self._origin = replies, replies.send, replies.origin
+        self._credit = credit
+        self._wire = wire
+        self._now_ms = layer.now_ms
+        self._decode = wire.codec.reading(channel, decode_request)
         self._loop = asyncio.get_running_loop()
         self._make_task = _task_factory(self._loop)
-        adaptive, handle = service.adaptive, self._handle
-        self._run: Handle = steered(adaptive, channel, credit, handle) if adaptive else handle
-        self._running: dict[int, tuple[asyncio.Task[Outcome], IncomingRequest]] = {}
-        self._codel = Codel(service.shedding) if service.shedding else None
-        self._looks_at_all = self._codel is not None or self._replays is not None
-        self._resurrected_too = bus.on_failover == "keep"
-        self._resurrected: set[str] = set()
-        self._cancelled: set[str] = set()
+        self._endpoints = Endpoints(service, handlers, layer.now_ms)
+        self._admission = Admission(
+            max_size=wire.max_message_size,
+            keep_resurrected=wire.on_failover == "keep",
+            replays=wire.codec.replays,
+            codel=Codel(service.shedding) if service.shedding else None,
+        )
+        self._replies = Replies(layer, wire, self._admission.resurrected)
+        # Handlers that have not ended, by the id() of their message. Each removes itself when it ends.
+        self._running: Running = {}
+        resurrected = self._admission.resurrected
+        handling = Handling(
+            channel, self._endpoints.routes, bus, wire, layer, credit, self._replies, resurrected, self._running
+        )
+        self._run: Handle = handling.handle
+        if service.adaptive:
+            self._run = with_adaptive_concurrency(service.adaptive, channel, credit, handling.handle)
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
-        """The layer's sink: start what may start, answer what may not. Every frame gives its credit back, once."""
-        now_ms, largest = self._now_ms(), self._max_size
-        suspicious, decode, run = self._looks_at_all or bool(self._cancelled), self._decode, self._run
+        """The layer's sink: start what may start, answer what may not. It does not raise."""
+        now_ms, largest = self._now_ms(), self._wire.max_message_size
+        decode, run, admission = self._decode, self._run, self._admission
+        inspect_always = admission.inspects_all or bool(admission.cancelled)
         for frame in frames:
             message: IncomingRequest | None = None
             try:
                 parsed = decode(frame, LARGEST_MESSAGE)
                 message = parsed.message
             except MalformedFrame as error:
-                self._counters.rejected_frames += 1
+                self._wire.counters.rejected_frames += 1
                 logger.warning("a frame was dropped: %s", error)
             else:
+                # An ordinary message is admitted without a look at the rules: none of them speaks against it.
                 in_time = now_ms < parsed.expires and now_ms < (message.deadline or parsed.expires)
-                plain = in_time and parsed.fence == fence and message.body is not NO_BODY
-                if not plain or suspicious or len(frame) > largest:
-                    message = self._admitted(parsed, frame, fence, now_ms)
+                is_ordinary = in_time and parsed.fence == fence and message.body is not NO_BODY
+                if not is_ordinary or inspect_always or len(frame) > largest:
+                    message = self._admit(parsed, frame, fence, now_ms)
             if message is None:
                 self._credit.release()
                 continue
             task = self._make_task(run(message))
             if not task.done():
-                self._running[id(message)] = task, message  # it leaves by itself, which costs less than a callback
+                self._running[id(message)] = task, message
 
     async def finish(self, within: float) -> None:
-        """Wait for the running handlers, ``within`` seconds at most; then cancel them. Their callers get WorkerLost."""
+        """Wait for the running handlers; cancel those that take longer, and answer their callers with WorkerLost.
+
+        Args:
+            within: seconds that handlers may take.
+
+        Cancelling is safe: the handlers go on.
+        """
         await asyncio.sleep(0)  # what was delivered in this tick starts, so that it can be ended properly
         tasks = {task for task, _ in self._running.values()}
         if tasks:
@@ -132,181 +117,35 @@ class Dispatcher:
             if late:
                 _, deaf = await asyncio.wait(late, timeout=CANCEL_WITHIN)
                 if deaf:
-                    logger.error("%d handlers do not heed their cancellation and are abandoned", len(deaf))
+                    logger.error("%d handlers ignore their cancellation and are abandoned", len(deaf))
         self._endpoints.close()
 
     def cancel(self, reply_channels: set[str]) -> None:
-        """Nobody waits for these calls any more: end those that run here, and start none of them."""
-        self._cancelled |= reply_channels
+        """End the handlers of cancelled calls that run here, and start none of those calls."""
+        self._admission.cancelled |= reply_channels
         # In the next tick every task that was made before this has begun, and so can end properly.
         self._loop.call_soon(self._cancel_running, reply_channels)
-        self._loop.call_later(REMEMBER_CANCELLED, self._cancelled.difference_update, reply_channels)
+        self._loop.call_later(REMEMBER_CANCELLED, self._admission.cancelled.difference_update, reply_channels)
 
     def _cancel_running(self, reply_channels: set[str]) -> None:
         for task, message in list(self._running.values()):
             if message.reply_channel in reply_channels:
-                self._counters.cancelled += 1
+                self._wire.counters.cancelled += 1
                 task.cancel()
 
-    def _admitted(self, parsed: RequestFrame, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
-        """The message in a frame at which something is to be looked at, None when it must not start."""
-        message = parsed.message
-        resurrected = parsed.fence and fence and parsed.fence != fence
-        if resurrected and not self._resurrected_too:
-            self._counters.fenced_frames += 1
-            return None
-        if self._replays is not None and self._may_have_run(self._replays, parsed, frame, now_ms):
-            return None
-        if self._cancelled and message.reply_channel in self._cancelled:
-            self._counters.cancelled += 1
-            return None
-        if resurrected and message.reply_channel:
-            self._resurrected.add(message.reply_channel)
-        if now_ms >= parsed.expires or (message.deadline and now_ms >= message.deadline):
-            self._counters.expired_messages += 1
-            self._answer(message, error_codes.expired())
-            return None
-        if len(frame) > self._max_size:
-            self._refuse(message, MessageTooLarge(len(frame), self._max_size))
-            return None
-        if self._codel is not None and parsed.sent and self._codel.sheds(now_ms - parsed.sent, now_ms):
-            self._counters.shed_messages += 1
-            self._answer(message, error_codes.refused(Overloaded(message.type, "its queue is standing")))
-            return None
-        return _flat(frame, parsed) if message.body is NO_BODY else message
-
-    def _may_have_run(self, replays: Replays, parsed: RequestFrame, frame: bytes, now_ms: int) -> bool:
-        """Whether a signed frame may be the copy of one that ran, whose caller an answer would mislead."""
-        if now_ms >= parsed.expires:
-            self._counters.expired_messages += 1
-            return True
-        verdict = replays.take(frame, parsed.expires, now_ms)
-        if verdict != "new":
-            self._counters.rejected_frames += 1
-            full = f"{len(replays)} are remembered, and no more can be"
-            why = full if verdict == "full" else "it is the copy of one that was taken before"
-            logger.warning("a frame was dropped: %s", why)
-        return verdict != "new"
-
-    async def _handle(self, message: IncomingRequest) -> Outcome:
-        origin, unique = self._origin(message.reply_channel)
-        outcome: Outcome
-        try:
-            ready = self._ready(message, origin, unique)
-            if isinstance(ready, OutgoingError):
-                outcome = ready
-            else:
-                route, request, context = ready
-                try:
-                    result = await route.endpoint(request, context)
-                    if not isinstance(result, route.reply):
-                        raise _wrong_reply(route, result)
-                    self._counters.handled += 1
-                    outcome = OutgoingReply(REPLY, result)
-                except asyncio.CancelledError as error:
-                    if _is_cancelled():
-                        raise
-                    outcome = self._failed(message, context, error)  # what it awaited was cancelled, not the handler
-                except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
-                    outcome = self._failed(message, context, error)
-            if self._resurrected and message.reply_channel:
-                self._answer(message, outcome)
-            elif message.reply_channel:
-                self._reply(origin, unique, message, outcome)
-            elif isinstance(outcome, OutgoingError):
-                self._nobody_waits(message, outcome)
-        except asyncio.CancelledError:
-            self._answer(message, error_codes.stopped())
-            raise
-        finally:
-            self._credit.release()
-            self._running.pop(id(message), None)
-        return outcome
-
-    def _ready(
-        self, message: IncomingRequest, origin: Origin, unique: str
-    ) -> tuple[Route, Any, Context] | OutgoingError:
-        """What is to be called with what, or why nothing is. Also makes the context the current one."""
-        route = self._routes.get(message.type)
-        if route is None:
-            return error_codes.refused(UnknownOperation(message.type, self._known))
-        context = Context(
-            message.correlation_id or unique,
-            message.headers or NO_HEADERS,
-            message.deadline,
-            message.caller or origin.caller,
-            self._bus,
-            not route.marks,
-        )
-        enter(context)
-        try:
-            if message.correlation_id or message.headers or message.caller:  # what else is in it, the bus has made
-                check_received(context)
-            request = route.decode(message.body)
-        except InvalidRequest as error:
-            return error_codes.refused(error)
-        except UNDECODABLE as error:
-            return error_codes.refused(error_codes.invalid(error))
-        except Exception as error:
-            logger.exception("reading a %r failed", message.type)
-            return error_codes.refused(
-                InvalidRequest(f"the request was refused by its own check: {type(error).__name__}")
-            )
-        if message.deadline and self._now_ms() >= message.deadline:
-            return self._expired()
-        return route, request, context
-
-    def _answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
-        """Reply, if that is wanted. What a replica resurrected may have run before: that it did not is never said."""
-        if message.reply_channel in self._resurrected:
-            self._resurrected.discard(message.reply_channel)
-            if isinstance(outcome, OutgoingError) and outcome.executed == "no":
-                outcome = msgspec.structs.replace(outcome, executed="maybe")
-        self._replies.answer(message, outcome)
-
-    def _nobody_waits(self, message: IncomingRequest, outcome: OutgoingError) -> None:
-        """The log and the counter are all that will ever tell of this error."""
-        self._counters.unanswered_errors += 1
-        if outcome.code != "internal":  # which is logged already, with its traceback
-            text = printable(f"{outcome.code}: {outcome.message}")
-            logger.warning("%r was not handled: %s", message.type, text)
-
-    def _refuse(self, message: IncomingRequest, error: MessageTooLarge) -> None:
-        self._counters.rejected_frames += 1
-        logger.warning("%r was refused: %s", message.type, error)
-        self._answer(message, error_codes.refused(error))
-
-    def _expired(self) -> OutgoingError:
-        self._counters.expired_messages += 1
-        return error_codes.expired()
-
-    def _failed(self, message: IncomingRequest, context: Context, error: BaseException) -> OutgoingError:
-        if not context.started:
-            if isinstance(error, NotStarted):
-                return self._expired()
-            if isinstance(error, InvalidRequest | Overloaded | Unauthorized):
-                return error_codes.refused(error)  # by middleware
-        self._counters.handled += 1
-        self._counters.failed += 1
-        if not isinstance(error, RemoteError):
-            logger.error("%r failed (correlation ID %r)", message.type, context.correlation_id, exc_info=error)
-        return error_codes.failed(error)
-
-
-def _wrong_reply(route: Route, result: Any) -> TypeError:
-    return TypeError(f"{route.handler.name} returned a {type(result).__name__}, not a {route.reply.__name__}")
-
-
-def _is_cancelled() -> bool:
-    """Whether it is the running task that was cancelled."""
-    task = asyncio.current_task()
-    return task is None or bool(task.cancelling())
-
-
-def _flat(frame: bytes, parsed: RequestFrame) -> IncomingRequest:
-    """A message without a body is its own body: what a plain Channels consumer sends."""
-    raw = decode_raw(frame, len(frame)).message
-    return msgspec.structs.replace(parsed.message, body=raw)
+    def _admit(self, parsed: RequestFrame, frame: bytes, fence: int, now_ms: int) -> IncomingRequest | None:
+        """Do what admission decides about a frame. Returns the message when it starts, None otherwise."""
+        message, decision = parsed.message, self._admission.decide(parsed, frame, fence, now_ms)
+        if decision is Decision.START:
+            return with_body(frame, message)
+        consequence, counters = CONSEQUENCES[decision], self._wire.counters
+        setattr(counters, consequence.counter, getattr(counters, consequence.counter) + 1)
+        if consequence.is_logged:
+            logger.warning("a %r was dropped: %s", message.type, decision.value)
+        answer = self._admission.answer(decision, message, len(frame))
+        if answer is not None:
+            self._replies.answer(message, answer)
+        return None
 
 
 def _task_factory(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Outcome]], asyncio.Task[Outcome]]:

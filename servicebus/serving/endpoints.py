@@ -1,4 +1,4 @@
-"""What is called for each operation: the handler inside its middleware, and a plain ``def`` in a thread."""
+"""What is called for each operation: the handler inside its middleware; a plain ``def`` runs in a thread."""
 
 from __future__ import annotations
 
@@ -13,25 +13,35 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from ..api.context import Context
+from ..api.handler import Handler
 from ..api.middleware import Endpoint, around_handler
-from ..api.service import Handler, Service
+from ..api.service import Service
 
 THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""What a plain handler runs in, for each of a service's channels."""
+"""Threads for plain ``def`` handlers, for each of a service's channels: what asyncio's own executor would have."""
 
 
-class NotStarted(Exception):
-    """The deadline passed while the message waited for a thread."""
+class ExpiredInQueue(Exception):
+    """The deadline passed while the message waited for a thread, so the handler did not start."""
 
 
 class Route(NamedTuple):
-    """One handler inside its middleware. ``marks`` says that the endpoint itself marks the context as started."""
+    """One handler inside its middleware.
+
+    Attributes:
+        handler: what the service declared.
+        decode: body bytes to the request.
+        endpoint: the handler inside its middleware.
+        reply_class: the class that its result must be an instance of.
+        tracks_start: the endpoint marks the moment when the handler itself starts, because middleware or the queue for
+            threads may refuse before that.
+    """
 
     handler: Handler
     decode: Callable[[Any], Any]
     endpoint: Endpoint
-    reply: type
-    marks: bool
+    reply_class: type
+    tracks_start: bool
 
 
 class Endpoints:
@@ -41,36 +51,36 @@ class Endpoints:
         self._now_ms = now_ms
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"{service.name}-handler")
-        # Nothing queues in the pool: what waits for a thread can be cancelled, and then leaves nothing behind.
+        # A handler waits here for an idle thread and not in the pool, so that it can be cancelled while it waits.
         self._idle_threads = asyncio.Semaphore(THREADS)
         self.routes = {name: self._route(service, handler) for name, handler in handlers.items()}
 
     def close(self) -> None:
-        """Start nothing any more. A thread that runs cannot be ended."""
+        """Start no more handlers in threads. One that runs cannot be ended."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _thread_is_idle(self, job: Future[Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits for a thread any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed
             self._loop.call_soon_threadsafe(self._idle_threads.release)
 
     def _route(self, service: Service, handler: Handler) -> Route:
-        innermost = self._endpoint(handler, service.around_sync, marks=bool(service.middleware))
+        innermost = self._endpoint(handler, service.around_sync, tracks_start=bool(service.middleware))
         endpoint = around_handler(service.middleware, innermost)
-        marks = bool(service.middleware) or handler.in_thread
-        return Route(handler, handler.decode, endpoint, handler.reply or object, marks)
+        tracks_start = bool(service.middleware) or handler.in_thread
+        return Route(handler, handler.decode, endpoint, handler.reply_class or object, tracks_start)
 
-    def _endpoint(self, handler: Handler, around_sync: Any, *, marks: bool) -> Endpoint:
+    def _endpoint(self, handler: Handler, around_sync: Any, *, tracks_start: bool) -> Endpoint:
         function: Endpoint = handler.function
         if handler.in_thread:
             return self._thread_endpoint(handler, around_sync)
         if not handler.wants_context:
             function = lambda request, _: handler.function(request)  # noqa: E731
-        if not marks:
+        if not tracks_start:
             return function
 
         async def call(request: Any, context: Context) -> Any:
-            # A context that was never started is how _failed knows that middleware refused before the handler.
-            context.started = True
+            # What middleware raises before this moment refuses the message; the handler was not executed.
+            context._progress.started = True
             return await function(request, context)
 
         return call
@@ -79,9 +89,9 @@ class Endpoints:
         function = handler.function
 
         def call(request: Any, context: Context) -> Any:
-            if context.deadline_ms and self._now_ms() >= context.deadline_ms:
-                raise NotStarted
-            context.started = True
+            if context.abandoned or (context.deadline_ms and self._now_ms() >= context.deadline_ms):
+                raise ExpiredInQueue
+            context._progress.started = True
             manager: AbstractContextManager[Any] = around_sync()
             try:
                 with manager:
@@ -100,8 +110,8 @@ class Endpoints:
             try:
                 return await asyncio.wrap_future(job)
             except asyncio.CancelledError:
-                # The thread goes on, but neither starts the handler nor makes calls for a caller that is gone.
-                context.deadline_ms = 1
+                # The thread cannot be stopped, but it starts nothing and calls nobody for a caller that is gone.
+                context._progress.abandoned = True
                 raise
 
         return endpoint

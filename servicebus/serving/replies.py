@@ -1,4 +1,4 @@
-"""Replies on their way out: where they go, what they are encoded as, and what stands in for one that cannot go."""
+"""Replies on their way out: where they go, how they are encoded, and what stands in for one that cannot be sent."""
 
 from __future__ import annotations
 
@@ -7,105 +7,130 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
+from ..api.wire import Wire
 from ..config import DEFAULT_MAX_MESSAGE_SIZE
 from ..contract.names import MAX_LENGTH, is_channel
 from ..errors import MessageTooLarge, ServiceBusError
+from ..foundation.memo import Memo
 from ..layers.delivery import BUNDLED, Options
 from ..layers.layer import Layer
 from ..protocol.addresses import caller_of, split_address
-from ..protocol.codec import Codec
-from ..protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
+from ..protocol.envelope import ERROR, IncomingRequest, OutgoingError, OutgoingReply
 from ..telemetry import Counters
 
-KNOWN_ORIGINS = 10_000
 REPLY_OUTLIVES_MS = 1000
-LATEST = 2**64 - 1
-"""The last instant that a frame can name."""
+"""Milliseconds that a reply lives longer than its call's deadline: the caller's clock may differ a little."""
+LATEST_MS = 2**64 - 1
+"""Milliseconds: the last instant that a frame can name. A request may ask for a later one."""
 
 logger = logging.getLogger(__name__)
 
 
 class Reply(msgspec.Struct, eq=False, gc=False):
-    """A reply on its way. Nobody waits for the outcome; a reply that the layer did not take is counted."""
+    """A reply on its way. Nobody waits for the outcome; a reply that the layer did not take is counted and logged."""
 
     channel: str
     frame: bytes
     counters: Counters
+
     options: ClassVar[Options] = BUNDLED
 
     def settle(self, error: ServiceBusError | None) -> None:
+        """Take the layer's outcome."""
         if error is not None:
             self.counters.lost_replies += 1
             logger.warning("a reply was lost: %s", error)
 
 
 class Origin(NamedTuple):
-    """Who sent a message, and where what is for that process goes: a list, and how local names there begin."""
+    """The process that a request came from.
+
+    Attributes:
+        caller: its service, "" when the reply channel is not one of ours.
+        channel: the list that it reads, "" when the reply channel is not a legal name.
+        local: what the local names of its calls start with.
+    """
 
     caller: str
     channel: str
     local: str
 
 
-NOBODY = Origin("", "", "")
+NO_ORIGIN = Origin("", "", "")
+"""The origin of a message whose reply channel is not a legal name."""
+
+
+def _origin_of(name: str) -> Origin:
+    """The origin of a reply channel, by its part before the ``!``."""
+    return Origin(caller_of(name + "!"), *split_address(name + "!"))
 
 
 class Replies:
     """The outgoing side of a dispatcher."""
 
-    def __init__(self, layer: Layer, counters: Counters, codec: Codec, *, max_size: int, expiry_ms: int) -> None:
-        self._layer, self._counters, self._encode = layer, counters, codec.encode_frame
-        self._max_size, self._expiry_ms = max_size, expiry_ms
-        self._origins: dict[str, Origin] = {}
+    def __init__(self, layer: Layer, wire: Wire, resurrected: set[str]) -> None:
+        self._layer = layer
+        self._counters = wire.counters
+        self._encode = wire.codec.encode_frame
+        self._max_size = wire.max_message_size
+        self._expiry_ms = wire.expiry_ms
+        # Reply channels of messages that another primary had taken, and that may have run there.
+        self._resurrected = resurrected
+        self._origins: Memo[str, Origin] = Memo(_origin_of)
 
     def answer(self, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> None:
-        """Reply to a message, if it wants that."""
-        if message.reply_channel:
-            self.send(*self.origin(message.reply_channel), message, outcome)
+        """Reply to a message, if it wants that.
+
+        A promoted replica may hand out a message that already ran, so "not executed" becomes "maybe" for such a one.
+        """
+        if not message.reply_channel:
+            return
+        if message.reply_channel in self._resurrected:
+            self._resurrected.discard(message.reply_channel)
+            if isinstance(outcome, OutgoingError) and outcome.executed == "no":
+                outcome = msgspec.structs.replace(outcome, executed="maybe")
+        self.send(*self.origin(message.reply_channel), message, outcome)
 
     def send(
         self, origin: Origin, unique: str, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
     ) -> None:
-        """Reply to a message of which ``origin`` has told whose it is."""
+        """Reply to a message. ``origin`` and ``unique`` are what ``self.origin`` found for its reply channel."""
         if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
             self._counters.rejected_frames += 1
-            logger.warning("a reply was dropped: %r is no channel name", message.reply_channel)
+            logger.warning("a reply was dropped: %r is not a channel name", message.reply_channel)
             return
-        # Once its deadline has passed, nobody reads a reply.
+        # A reply that comes after its deadline is read by nobody.
         until = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
-        expires = until if until < LATEST else LATEST
+        expires = until if until < LATEST_MS else LATEST_MS
         channel = origin.channel
         fence, local = self._layer.fence_of(channel), origin.local + unique
         try:
             frame = self._encode(fence, expires, local, outcome, self._max_size, channel)
-        except Exception as error:  # noqa: BLE001 - whatever is in it, its caller gets an answer
+        except Exception as error:  # noqa: BLE001 - whatever the reply holds, its caller gets an answer
             frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_MESSAGE_SIZE, channel)
         self._layer.push(Reply(channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
-        """Whose reply channel it is, and what is unique in it. It came from outside, and may be no legal name.
+        """The origin of a reply channel, and the part of the name that is unique to the call.
 
-        What repeats, all but the call's own part, is remembered.
+        The name came from outside and may be illegal. The part before the ``!`` repeats, so it is remembered.
         """
         name, mark, unique = reply_channel.partition("!")
         known = self._origins.get(name)
-        if known is not None and unique.isalnum():  # as ours are; any other name is looked at as a whole
+        if known is not None and unique.isalnum():  # as our own call IDs are; any other name is checked as a whole
             return known, unique
         if not is_channel(reply_channel):
-            return NOBODY, unique
+            return NO_ORIGIN, unique
         if not mark:
             return Origin(caller_of(reply_channel), reply_channel, ""), ""
-        if len(self._origins) >= KNOWN_ORIGINS:
-            self._origins.clear()
-        origin = self._origins[name] = Origin(caller_of(reply_channel), *split_address(name + mark))
-        return origin, unique
+        return self._origins[name], unique
 
 
 def _substitute(error: Exception, message: IncomingRequest) -> OutgoingError:
     """What a caller gets instead of a reply that cannot be sent."""
     if isinstance(error, MessageTooLarge):
         text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
-        return OutgoingError("error", "reply_too_large", "yes", text, {"size": error.size, "limit": error.limit})
+        return OutgoingError(ERROR, "reply_too_large", "yes", text, {"size": error.size, "limit": error.limit})
     asked = (message.type, message.correlation_id)
     logger.error("the reply of %r cannot be encoded (correlation ID %r)", *asked, exc_info=error)
-    return OutgoingError("error", "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
+    return OutgoingError(ERROR, "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")

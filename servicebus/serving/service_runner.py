@@ -1,7 +1,7 @@
-"""A service being served by this process: its consumers, its presence, its background tasks, and their end.
+"""A service that this process serves: its consumers, its presence, its background tasks, and their end.
 
-The order of stopping is: presence (new calls go elsewhere), consumers (what they popped is delivered), handlers,
-replies.
+The order of stopping is: presence (new calls go elsewhere), background tasks, consumers (what they popped is
+delivered), handlers, replies.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from ..api.service import Background, Handler, Service
+from ..api.bus import Bus
+from ..api.handler import Handler
+from ..api.service import Background, Service
+from ..api.wire import Wire
 from ..errors import ServiceBusError, Unavailable
+from ..foundation.tasks import Once, TaskSet
 from ..layers.layer import Consumer, Layer
 from ..protocol.credit import Credit
 from .dispatcher import Dispatcher
-
-if TYPE_CHECKING:
-    from ..bus import ServiceBus
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,22 @@ logger = logging.getLogger(__name__)
 class ServiceRunner:
     """One service on one bus. Made by ``bus.serving``."""
 
-    def __init__(self, service: Service, bus: ServiceBus, layer: Layer, worker_id: str, concurrency: int) -> None:
-        self._service, self._bus, self._layer, self._worker_id = service, bus, layer, worker_id
+    def __init__(self, service: Service, bus: Bus, wire: Wire, layer: Layer, worker_id: str, concurrency: int) -> None:
+        self._service = service
+        self._bus = bus
+        self._wire = wire
+        self._layer = layer
+        # How this worker is registered; it names the inbox of its process after an "@".
+        self._worker_id = worker_id
         self._concurrency = concurrency
+        # By channel: the messages that may be held at once.
         self._credits: dict[str, Credit] = {}
         self._dispatchers: list[Dispatcher] = []
         self._consumers: list[Consumer] = []
+        # Events that were subscribed to, so that they are given up at the end.
         self._subscribed: list[str] = []
-        self._background: list[asyncio.Task[None]] = []
-        self._stopping: asyncio.Task[None] | None = None
+        self._background = TaskSet()
+        self._stop_once = Once(self._stop)
 
     @property
     def credit(self) -> dict[str, int]:
@@ -42,39 +49,30 @@ class ServiceRunner:
         return {channel: credit.limit for channel, credit in self._credits.items()}
 
     async def start(self, within: float) -> None:
-        """Subscribe, register and receive. Raises Unavailable when that takes more than ``within`` seconds."""
+        """Subscribe, register and receive.
+
+        Raises:
+            Unavailable: that took more than ``within`` seconds.
+
+        Cancelling is safe: ``stop`` ends what was started.
+        """
         try:
             async with asyncio.timeout(within):
                 await self._start()
         except TimeoutError as error:
             raise Unavailable(f"{self._service.request_channel} could not be served within {within:.0f} s") from error
         for seconds, task in self._service.background:
-            self._background.append(asyncio.get_running_loop().create_task(self._repeat(seconds, task)))
+            self._background.spawn(self._repeat(seconds, task))
 
     async def stop(self, drain: float) -> None:
         """Drain: stop receiving, let handlers finish for ``drain`` seconds, cancel the rest. Idempotent.
 
-        Cancelling the wait is safe: the drain goes on, and whoever stops again, as a closing bus does, waits for it.
+        Cancelling is safe: the drain goes on, and the next ``stop``, such as that of a closing bus, waits for it.
         """
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_task(self._stop(drain))
-        await asyncio.shield(self._stopping)
-
-    async def _stop(self, drain: float) -> None:
-        try:
-            await self._layer.leave(self._service.request_channel, self._worker_id)
-        except ServiceBusError as error:
-            logger.info("could not deregister from %s: %s", self._service.request_channel, error)
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        for event in self._subscribed:
-            self._layer.unsubscribe(event, self._service.events_channel)
-        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
-        await asyncio.gather(*(dispatcher.finish(drain) for dispatcher in self._dispatchers))
+        await self._stop_once(drain)
 
     def cancel(self, reply_channels: set[str]) -> None:
-        """Nobody waits for these calls any more."""
+        """End the handlers of calls that were cancelled by their callers."""
         for dispatcher in self._dispatchers:
             dispatcher.cancel(reply_channels)
 
@@ -91,9 +89,20 @@ class ServiceRunner:
 
     def _consume(self, channel: str, handlers: Mapping[str, Handler], worker_id: str) -> None:
         credit = self._credits[channel] = Credit(self._concurrency)
-        dispatcher = Dispatcher(channel, self._service, handlers, self._bus, self._layer, credit)
+        dispatcher = Dispatcher(channel, self._service, handlers, self._bus, self._wire, self._layer, credit)
         self._dispatchers.append(dispatcher)
         self._consumers.append(self._layer.consume(channel, dispatcher.deliver, credit, worker_id=worker_id))
+
+    async def _stop(self, drain: float) -> None:
+        try:
+            await self._layer.leave(self._service.request_channel, self._worker_id)
+        except ServiceBusError as error:
+            logger.info("could not deregister from %s: %s", self._service.request_channel, error)
+        await self._background.cancel()
+        for event in self._subscribed:
+            self._layer.unsubscribe(event, self._service.events_channel)
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        await asyncio.gather(*(dispatcher.finish(drain) for dispatcher in self._dispatchers))
 
     async def _repeat(self, seconds: float, task: Background) -> None:
         while True:
