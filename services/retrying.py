@@ -12,7 +12,7 @@ from servicebus import DeadlineExceeded, RemoteError, Request, ServiceBusError
 from servicebus.api.middleware import Invocation
 
 if TYPE_CHECKING:
-    from servicebus import ServiceBus
+    from servicebus import Bus
     from servicebus.resilience import Retry
 
 UNLIMITED_ATTEMPTS = 1_000_000
@@ -30,7 +30,7 @@ class RetryingCalls:
         timeout: seconds for one attempt.
     """
 
-    def __init__(self, bus: ServiceBus, retry: Retry, timeout: float) -> None:
+    def __init__(self, bus: Bus, retry: Retry, timeout: float) -> None:
         self._bus = bus
         self._retry = retry
         self._timeout = timeout

@@ -119,7 +119,7 @@ class Bench:
         self._bus = bus
         self._layer = layer
         self._credit = Credit(BATCH)
-        self._dispatcher = Dispatcher("bench.request", service, service.operations, bus, layer, self._credit)
+        self._dispatcher = Dispatcher("bench.request", service, service.operations, bus, bus.wire, layer, self._credit)
         self._deadline = layer.now_ms() + 3_600_000
         lines = [Line("85123A", 6), Line("71053", 6)]
         self._frame = self._framed(Reserve("o-1", lines))
@@ -179,7 +179,8 @@ class Bench:
 
         waiting.handler(wait)
         credit = Credit(BATCH)
-        dispatcher = Dispatcher("bench.request", waiting, waiting.operations, self._bus, self._layer, credit)
+        bus, layer = self._bus, self._layer
+        dispatcher = Dispatcher("bench.request", waiting, waiting.operations, bus, bus.wire, layer, credit)
         frames = [self._frame] * BATCH
         gc.collect()
         before = held()

@@ -104,8 +104,5 @@ class FaultyBus(ServiceBus):
     """
 
     def __init__(self, url: str | None = None, *, faults: FaultPlan | None = None, **options: Any) -> None:
-        super().__init__(url, **options)
         self.faults = faults or FaultPlan()
-
-    async def _open_layer(self) -> Layer:
-        return FaultyLayer(await super()._open_layer(), self.faults)
+        super().__init__(url, wrap_layer=lambda layer: FaultyLayer(layer, self.faults), **options)

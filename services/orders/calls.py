@@ -11,7 +11,7 @@ from servicebus.resilience import Retry
 from services.retrying import UNLIMITED_ATTEMPTS, RetryingCalls
 
 if TYPE_CHECKING:
-    from servicebus import ServiceBus
+    from servicebus import Bus
 
 FIRST_PAUSE = 0.03
 """Seconds; the longest pause before the first retry: about the time that a refused service needs to take the next
@@ -31,7 +31,7 @@ class Caller:
         until: instant of the event loop's clock after which no attempt begins.
     """
 
-    def __init__(self, bus: ServiceBus, timeout: float, until: float) -> None:
+    def __init__(self, bus: Bus, timeout: float, until: float) -> None:
         self.bus = bus
         self._until = until
         retry = Retry(UNLIMITED_ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, budget=None)

@@ -13,7 +13,7 @@ from .models import Order
 from .states import Status
 
 if TYPE_CHECKING:
-    from servicebus import ServiceBus
+    from servicebus import Bus
 
 logger = logging.getLogger("services.orders")
 
@@ -21,7 +21,7 @@ EVENTS: Mapping[Status, str] = {"placed": PLACED, "confirmed": CONFIRMED, "rejec
 """The event that each status publishes; the other statuses publish none."""
 
 
-async def announce(bus: ServiceBus, order: Order) -> None:
+async def announce(bus: Bus, order: Order) -> None:
     """Publish the event of the order's status, if the status has one. A failure is logged, and the order stands.
 
     Cancelling is safe: the event may then be lost.

@@ -28,7 +28,7 @@ from .models import Order as Row
 from .reconciler import reconcile as reconcile_round
 
 if TYPE_CHECKING:
-    from servicebus import ServiceBus
+    from servicebus import Bus
 
 REPLY_MARGIN = 0.15
 """Seconds of the caller's time that are kept for the reply, so that an error reaches the caller before its deadline."""
@@ -88,7 +88,7 @@ async def reconcile(request: Reconcile, context: Context) -> Reconciled:
 
 
 @service.every(RECONCILE_EVERY)
-async def reconcile_stale(bus: ServiceBus) -> None:
+async def reconcile_stale(bus: Bus) -> None:
     """Run one round, of ORDERS_CALL_TIMEOUT seconds at most.
 
     The rest is due again after ORDERS_STALE_AFTER seconds. Cancelling is safe, as for ``reconcile``.
@@ -102,7 +102,7 @@ def _caller(context: Context) -> Caller:
     return _caller_for(context.bus, seconds)
 
 
-def _caller_for(bus: ServiceBus, seconds: float) -> Caller:
+def _caller_for(bus: Bus, seconds: float) -> Caller:
     until = asyncio.get_running_loop().time() + seconds
     return Caller(bus, settings.ORDERS_CALL_TIMEOUT, until)
 

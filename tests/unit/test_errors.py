@@ -18,7 +18,8 @@ from servicebus import (
     Unavailable,
     UnknownOperation,
 )
-from servicebus.errors import RESERVED_CODES
+from servicebus.contract.request import errors_of
+from servicebus.contract.service_errors import RESERVED_CODES
 
 from ..support import rival_shop, shop
 from ..support.sample_errors import RAISED
@@ -108,7 +109,6 @@ def test_a_declared_error_may_be_derived_from_another_and_has_the_fields_of_both
 
 
 def test_two_contracts_may_use_one_code() -> None:
-    assert ServiceError.declared("sold_out", shop.__name__) is shop.SoldOut
-    assert ServiceError.declared("sold_out", rival_shop.__name__) is rival_shop.SoldOut
-    assert ServiceError.declared("sold_out", "elsewhere") is None
-    assert ServiceError.declared("never declared") is None
+    assert errors_of(shop.Count)["sold_out"] is shop.SoldOut
+    assert errors_of(rival_shop.Buy)["sold_out"] is rival_shop.SoldOut
+    assert "sold_out" not in errors_of(dict)

@@ -8,6 +8,7 @@ import servicebus
 
 SURFACE = [
     "Adaptive",
+    "Bus",
     "ChannelFull",
     "ConfigurationError",
     "Context",

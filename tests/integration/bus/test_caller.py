@@ -20,7 +20,7 @@ from servicebus import (
     ServiceBus,
     ServiceBusError,
 )
-from servicebus.calling import caller
+from servicebus.config import Timing
 from servicebus.layers.layer import Layer
 from servicebus.protocol.addresses import split_address
 from servicebus.testing.servers import Server
@@ -179,13 +179,10 @@ async def test_a_plain_handler_that_waits_for_a_thread_is_not_started_after_its_
         assert outcome.executed == "maybe" or number not in slow.started
 
 
-async def test_a_plain_handler_that_was_not_started_is_reported_so_when_there_is_time(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(caller, "VERDICT_WITHIN", 5.0)
+async def test_a_plain_handler_that_was_not_started_is_reported_so_when_there_is_time(url: str) -> None:
     slow = Slow()
     slow.seconds = 0.105
-    async with calling(url, slow.service) as bus:
+    async with calling(url, slow.service, timing=Timing(verdict_within=5.0)) as bus:
         calls = [bus.call(CHANNEL, {"type": "sleep", "n": number}, timeout=0.1) for number in range(60)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     executed = Counter(outcome.executed for outcome in outcomes if isinstance(outcome, ServiceBusError))

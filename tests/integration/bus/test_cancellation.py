@@ -54,9 +54,7 @@ class Chain:
 
 async def withdrawn_or_told(bus: ServiceBus) -> None:
     """Wait until the cancelled calls of a bus are withdrawn, and the workers told of those that were not."""
-    caller = bus._caller
-    assert caller is not None
-    await eventually(lambda: not caller._tasks)
+    await eventually(lambda: bus.session.caller.is_idle)
 
 
 async def test_a_cancelled_call_ends_the_handler_and_everything_it_has_called(url: str) -> None:

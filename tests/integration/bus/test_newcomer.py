@@ -91,7 +91,7 @@ async def test_a_worker_that_takes_less_says_so_at_once(url: str, bus: ServiceBu
         with pytest.raises(MessageTooLarge) as refusal:
             await bus.call("shop.request", {"type": "big", "text": "x" * 100_000})
     assert refusal.value.executed == "no"
-    assert refusal.value.limit == worker.max_message_size
+    assert refusal.value.limit == worker.config.max_message_size
 
 
 async def test_a_handler_that_exits_fails_alone(bus: ServiceBus, service: Service) -> None:

@@ -7,7 +7,6 @@ import pytest
 from servicebus import (
     RemoteError,
     Service,
-    ServiceError,
 )
 
 from ...support import rival_shop
@@ -21,7 +20,7 @@ from ...support.shop import (
 )
 
 
-def selling(name: str, error: ServiceError) -> Service:
+def selling(name: str, error: RemoteError) -> Service:
     service = Service(name)
 
     @service.handler("buy")
@@ -49,11 +48,7 @@ async def test_two_services_that_use_one_code_are_told_apart(url: str) -> None:
 
 
 async def test_a_code_that_nobody_here_declared_is_a_plain_remote_error(url: str) -> None:
-    class Passing(ServiceError, code="tests_passing"):
-        depth: int
-
-    service = selling("shop", Passing(depth=3))
-    del ServiceError._declared["tests_passing"]
+    service = selling("shop", RemoteError("tests_passing", "passing", {"depth": 3}))
     async with calling(url, service) as bus:
         with pytest.raises(RemoteError) as caught:
             await bus.call(CHANNEL, {"type": "buy"})

@@ -19,7 +19,8 @@ import pytest
 import servicebus
 from servicebus import Context, DeadlineExceeded, RemoteError, Request, Service, ServiceBus
 from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
-from servicebus.errors import LARGEST_MESSAGE, RESERVED_CODES, InvalidRequest, UnknownOperation
+from servicebus.contract.service_errors import RESERVED_CODES
+from servicebus.errors import LARGEST_MESSAGE, InvalidRequest, UnknownOperation
 from servicebus.layers.redis.schema.keys import Keys
 from servicebus.protocol import envelope, error_codes
 from servicebus.testing.servers import Server

@@ -237,7 +237,7 @@ def test_every_call_of_a_bus_that_is_closed_meanwhile_ends() -> None:
 
 
 def test_a_loop_that_is_closed_under_a_call_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servicebus.calling.blocking.LOOK_EVERY", 0.02)
+    monkeypatch.setattr("servicebus.calling.blocking.LOOP_CHECK_INTERVAL", 0.02)
     bus, loop = ServiceBus("memory://", service="wsgi"), asyncio.new_event_loop()
     loop.run_until_complete(bus.open())
     with ThreadPoolExecutor(1) as threads:

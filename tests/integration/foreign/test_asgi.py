@@ -10,7 +10,9 @@ import pytest
 from channels.layers import channel_layers
 
 from servicebus import ConfigurationError, Context, Service, ServiceBus, WorkerLost
-from servicebus.contrib.asgi import CONCURRENCY, Host
+from servicebus.config import DEFAULT_CONCURRENCY
+from servicebus.contrib import asgi
+from servicebus.contrib.asgi import as_asgi
 
 from ...support.running_worker import runworker
 from ...support.shop import (
@@ -33,7 +35,7 @@ def default(layer: Any) -> Iterator[None]:
     channel_layers.backends.pop("default")
     if before is not None:
         channel_layers.set("default", before)
-    assert not Host._hosts, "left behind: a host"
+    assert not any(asgi._hosts.values()), "left behind: a host"
 
 
 @pytest.fixture
@@ -42,8 +44,9 @@ async def bus(alias: str) -> Any:
         yield opened
 
 
-def applications(service: Service) -> dict[str, Any]:
-    return {service.request_channel: service, service.events_channel: service}
+def applications(service: Service, **options: Any) -> dict[str, Any]:
+    application = as_asgi(service, **options)
+    return {service.request_channel: application, service.events_channel: application}
 
 
 async def test_a_service_is_served_by_runworker(bus: ServiceBus, layer: Any) -> None:
@@ -84,7 +87,7 @@ async def test_what_runs_every_now_and_then_runs_once_in_a_process(bus: ServiceB
         await bus.call(CHANNEL, Count(upto=1))
         await bus.publish("orders.placed", Placed("o-1"))
         await eventually(lambda: len(runs) >= 3)
-        assert len(Host._hosts) == 1
+        assert len(asgi._hosts[service]) == 1
         assert len(set(map(id, runs))) == 1
     ended = len(runs)
     await asyncio.sleep(100 * MS)
@@ -111,10 +114,7 @@ async def test_an_instance_that_is_ended_drains(bus: ServiceBus, layer: Any) -> 
         assert await bus.call("slow.request", {"type": "wait"}) == 1, "the next message makes an instance again"
 
 
-async def test_a_handler_that_outlasts_the_drain_is_a_lost_worker(
-    bus: ServiceBus, layer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("servicebus.contrib.asgi.DRAIN", 20 * MS)
+async def test_a_handler_that_outlasts_the_drain_is_a_lost_worker(bus: ServiceBus, layer: Any) -> None:
     service, started = Service("slow"), asyncio.Event()
 
     @service.handler("wait")
@@ -122,7 +122,7 @@ async def test_a_handler_that_outlasts_the_drain_is_a_lost_worker(
         started.set()
         await asyncio.Event().wait()
 
-    async with runworker(layer, applications(service)) as worker:
+    async with runworker(layer, applications(service, drain=20 * MS)) as worker:
         await bus.wait_for_workers("slow.request")
         calling = asyncio.create_task(bus.call("slow.request", {"type": "wait"}))
         await started.wait()
@@ -143,12 +143,12 @@ async def test_no_message_is_received_without_credit(layer: Any) -> None:
         await asyncio.sleep(0)
         return {"type": "wait"}
 
-    instance = asyncio.ensure_future(service({"type": "channel", "channel": "busy.request"}, receive, None))
-    await eventually(lambda: len(received) == CONCURRENCY)
+    instance = asyncio.ensure_future(as_asgi(service)({"type": "channel", "channel": "busy.request"}, receive, None))
+    await eventually(lambda: len(received) == DEFAULT_CONCURRENCY)
     await asyncio.sleep(20 * MS)
-    assert len(received) == CONCURRENCY
+    assert len(received) == DEFAULT_CONCURRENCY
     release.set()
-    await eventually(lambda: len(received) > CONCURRENCY)
+    await eventually(lambda: len(received) > DEFAULT_CONCURRENCY)
     instance.cancel()
     await asyncio.gather(instance, return_exceptions=True)
 
@@ -159,7 +159,7 @@ async def test_messages_that_are_none_are_passed_over(bus: ServiceBus) -> None:
         messages.put_nowait(message)
     name = await channel_layers["default"].new_channel()
     messages.put_nowait({"type": "count", "body": {"upto": 7}, "reply_channel": name})
-    instance = asyncio.ensure_future(counter()({"type": "channel", "channel": CHANNEL}, messages.get, None))
+    instance = asyncio.ensure_future(as_asgi(counter())({"type": "channel", "channel": CHANNEL}, messages.get, None))
     async with asyncio.timeout(5000 * MS):
         assert await channel_layers["default"].receive(name) == {"type": "reply", "body": 7}
     instance.cancel()
@@ -175,7 +175,7 @@ async def test_messages_that_are_none_are_passed_over(bus: ServiceBus) -> None:
 )
 async def test_another_scope_is_refused_with_what_to_do(scope: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
-        await counter()(scope, asyncio.Queue[Any]().get, None)
+        await as_asgi(counter())(scope, asyncio.Queue[Any]().get, None)
 
 
 async def test_an_instance_that_cannot_open_its_bus_says_so_and_the_next_tries_again(
@@ -183,7 +183,7 @@ async def test_an_instance_that_cannot_open_its_bus_says_so_and_the_next_tries_a
 ) -> None:
     channel_layers.backends.pop("default")
     with pytest.raises(ConfigurationError, match="add 'default'"):
-        await counter()({"type": "channel", "channel": CHANNEL}, asyncio.Queue[Any]().get, None)
+        await as_asgi(counter())({"type": "channel", "channel": CHANNEL}, asyncio.Queue[Any]().get, None)
     channel_layers.set("default", layer)
     async with runworker(layer, applications(counter())):
         await bus.wait_for_workers(CHANNEL)
@@ -193,10 +193,10 @@ async def test_an_instance_that_cannot_open_its_bus_says_so_and_the_next_tries_a
 async def test_an_instance_that_is_cancelled_while_it_opens_leaves_nothing(layer: Any) -> None:
     for ticks in range(6):
         instance = asyncio.ensure_future(
-            counter()({"type": "channel", "channel": CHANNEL}, asyncio.Queue[Any]().get, None)
+            as_asgi(counter())({"type": "channel", "channel": CHANNEL}, asyncio.Queue[Any]().get, None)
         )
         for _ in range(ticks):
             await asyncio.sleep(0)
         instance.cancel()
         await asyncio.gather(instance, return_exceptions=True)
-        assert not Host._hosts
+        assert not any(asgi._hosts.values())

@@ -209,4 +209,4 @@ async def test_a_worker_is_found_here_and_elsewhere(url: str) -> None:
 
 async def test_only_a_plain_layer_of_ours_is_replaced_by_the_bus_own(url: str, request: pytest.FixtureRequest) -> None:
     async with calling(url) as bus:
-        assert isinstance(bus._opened(), RedisLayer) == (request.node.callspec.params["alias"] == "ours")
+        assert isinstance(bus.session.layer, RedisLayer) == (request.node.callspec.params["alias"] == "ours")

@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from servicebus import ChannelFull, Service, ServiceBus
-from servicebus.calling.caller import REPLIES_AT_ONCE
+from servicebus.inbox import ELEMENTS_AT_ONCE
 from servicebus.layers.layer import Layer
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.connection.connection import Greeting
@@ -180,7 +180,7 @@ async def test_a_caller_that_stood_still_hears_what_came_meanwhile_in_portions(s
         assert await waiting == 1
         looking.cancel()
         assert bus.counters.late_replies == 100 * MOST
-        assert max(after - before for before, after in pairwise(seen)) <= REPLIES_AT_ONCE * MOST
+        assert max(after - before for before, after in pairwise(seen)) <= ELEMENTS_AT_ONCE * MOST
 
 
 OURS, THEIRS, DEAD = 70_000, 80_000, 90_000

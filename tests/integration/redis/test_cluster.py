@@ -67,8 +67,7 @@ async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, 
         bare_cluster.primary(number).port for number in PRIMARIES
     }
     async with load.on(bare_cluster.url, REGISTERED) as bus:
-        assert bus._caller is not None
-        for name in [*load.channels, bus._caller._inbox] * 2:
+        for name in [*load.channels, bus.session.caller.inbox.name] * 2:
             key = list_of(name)
             await bare_cluster.move_slot(bare_cluster.slot_of(key), other_than(bare_cluster, key))
         await load.served()
@@ -165,8 +164,7 @@ async def test_a_channel_whose_slot_has_no_primary_is_unavailable_and_others_are
 
 def home_of(bus: ServiceBus, cluster: Cluster) -> Server:
     """The primary of a caller's inbox."""
-    assert bus._caller is not None
-    return cluster.node_of(list_of(bus._caller._inbox))
+    return cluster.node_of(list_of(bus.session.caller.inbox.name))
 
 
 async def test_a_node_that_hangs_from_the_start_is_no_reason_to_wait_for_ever(bare_cluster: Cluster) -> None:

@@ -109,8 +109,8 @@ async def test_one_that_cannot_start_says_why_and_leaves_nothing_behind(monkeypa
 
 async def test_a_bus_of_its_own_ends_the_server_with_the_bus() -> None:
     async with ServiceBus("embedded://") as bus:
-        assert bus._server is not None
-        path = Path(bus._server.url.removeprefix("unix://"))
+        assert bus.opener.server_url is not None
+        path = Path(bus.opener.server_url.removeprefix("unix://"))
         assert path.exists()
     assert not path.parent.exists()
 

@@ -44,7 +44,7 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_connected(bus: ServiceBus) -> bool:
-    layer = bus._layer
+    layer = bus.session.layer
     assert isinstance(layer, RedisLayer)
     return all(pipeline.link.connection is not None for pipeline in layer.nodes.pipelines())
 
@@ -100,10 +100,10 @@ async def test_a_sending_link_that_owes_an_answer_for_too_long_is_given_up(
 
 async def test_a_service_that_cannot_register_in_time_is_not_served(server: Server) -> None:
     async with proxied(server.path) as proxy, ServiceBus(proxy.url) as bus:
-        layer = bus._layer
+        layer = bus.session.layer
         assert layer is not None
         proxy.black_hole = True
-        serving = ServiceRunner(Service("shop"), bus, layer, "w1", 1)
+        serving = ServiceRunner(Service("shop"), bus, bus.wire, layer, "w1", 1)
         with pytest.raises(Unavailable, match=r"shop\.request could not be served within"):
             await serving.start(within=0.1)
         proxy.black_hole = False
@@ -168,7 +168,7 @@ async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: 
 async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_sent_next(server: Server) -> None:
     async with ServiceBus(server.url) as bus:
         await bus.send(CHANNEL, Count())
-        layer = bus._layer
+        layer = bus.session.layer
         assert isinstance(layer, RedisLayer)
         layer.nodes.pipelines()[0].abort()
         while is_connected(bus):

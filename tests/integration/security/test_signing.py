@@ -173,8 +173,8 @@ async def test_a_message_that_arrives_twice_runs_once(url: str) -> None:
 
 async def test_what_cannot_be_remembered_does_not_run_and_nobody_is_told_that_it_did_not(url: str) -> None:
     async with signing(url) as (bus, worker, shop):
-        assert worker.codec.replays is not None
-        worker.codec.replays.limit = 2
+        assert worker.wire.codec.replays is not None
+        worker.wire.codec.replays.limit = 2
         assert [await bus.call(CHANNEL, run(n)) for n in range(2)] == [0, 1]
         with pytest.raises(DeadlineExceeded) as caught:
             await bus.call(CHANNEL, run(2), timeout=100 * MS)
@@ -187,7 +187,7 @@ async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_
         await bus.send(CHANNEL, run(0))
         await eventually(lambda: shop.ran == [0])
         request = {"type": "run", "body": run(1), "reply_channel": "response.tests.abc!x"}
-        frame = bus.codec.encode_sent(0, bus.now_ms() - 10, "", request, 0, LARGEST_MESSAGE, CHANNEL)
+        frame = bus.wire.codec.encode_sent(0, bus.now_ms() - 10, "", request, 0, LARGEST_MESSAGE, CHANNEL)
         push(server, CHANNEL, frame)
         await eventually(lambda: worker.counters.expired_messages == 1)
         assert await bus.call(CHANNEL, run(2)) == 2
@@ -211,12 +211,10 @@ async def test_a_forged_word_ends_no_call(server: Server) -> None:
     async with signing(server.url) as (bus, worker, shop):
         call = asyncio.create_task(bus.call(CHANNEL, {"type": "wait", "n": 1}))
         await eventually(lambda: shop.ran == [1])
-        assert bus._caller is not None
-        (pending,) = bus._caller._calls._pending.values()
+        (pending,) = bus.session.caller._calls._pending.values()
         unique = pending.id.partition("!")[2]
-        word = {"type": "+cancel", "prefix": bus._caller._reply_prefix, "calls": [unique]}
-        assert worker._caller is not None
-        push(server, worker._caller._inbox, msgpack.packb([0, 2**63, "+cancel", word]))
+        word = {"type": "+cancel", "prefix": bus.session.caller.inbox.reply_prefix, "calls": [unique]}
+        push(server, worker.session.caller.inbox.name, msgpack.packb([0, 2**63, "+cancel", word]))
         await eventually(lambda: worker.counters.rejected_frames == 1)
         assert shop.ended == []
         shop.release.set()
@@ -268,8 +266,7 @@ async def test_signed_frames_follow_their_slots_and_none_is_taken_for_a_copy(
         async with asyncio.TaskGroup() as callers:
             for _ in range(8):
                 callers.create_task(calling(numbers))
-            assert bus._caller is not None
-            for name in (CHANNEL, bus._caller._inbox, CHANNEL):
+            for name in (CHANNEL, bus.session.caller.inbox.name, CHANNEL):
                 await more(shop, 100)
                 await moved(bare_cluster, name)
             done.set()

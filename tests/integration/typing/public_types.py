@@ -11,6 +11,7 @@ from typing import Any, assert_type
 import msgspec
 
 from servicebus import (
+    Bus,
     Context,
     DeadlineExceeded,
     RemoteError,
@@ -50,7 +51,7 @@ async def reserve(request: Reserve, context: Context) -> Reserved:
     assert_type(context.remaining(), float | None)
     assert_type(context.flag("new"), bool)
     assert_type(context.correlation_id, str)
-    assert_type(context.bus, ServiceBus)
+    assert_type(context.bus, Bus)
     return Reserved(request.count)
 
 

@@ -11,10 +11,13 @@ def _application() -> Any:
     django.setup()
     from channels.routing import ChannelNameRouter, ProtocolTypeRouter
 
+    from servicebus.contrib.asgi import as_asgi
+
     from .ledger import service
 
+    ledger = as_asgi(service)
     return ProtocolTypeRouter(
-        {"channel": ChannelNameRouter({"ledger.request": service, "ledger.events": service})},
+        {"channel": ChannelNameRouter({"ledger.request": ledger, "ledger.events": ledger})},
     )
 
 

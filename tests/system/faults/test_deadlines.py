@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from servicebus import Context, Service, ServiceBus, ServiceBusError
+from servicebus import Bus, Context, Service, ServiceBus, ServiceBusError
 from servicebus.testing.servers import Server
 
 from ...support.faults.record import Figures, Record
@@ -87,7 +87,7 @@ class Hops:
         self.deadlines: dict[str, list[int]] = {}
         self.services = [self._service(name, next_) for name, next_ in pairwise([*HOPS, ""])]
 
-    async def call(self, bus: ServiceBus, name: str, root: str, timeout: float, left: float) -> None:
+    async def call(self, bus: Bus, name: str, root: str, timeout: float, left: float) -> None:
         with suppress(ServiceBusError), self._record.recorder.calling(f"{root}.{name}", timeout=left):
             await bus.call(f"{name}.request", {"type": "go", "root": root}, timeout=timeout)
 

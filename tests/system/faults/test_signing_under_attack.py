@@ -163,8 +163,7 @@ async def test_what_an_enemy_pushes_beside_real_calls_runs_nothing_and_answers_n
                 *(enemy.resigned(frame, CHANNEL) for frame in others),
             ],
         )
-        assert bus._caller is not None
-        inbox, caller = bus._caller._inbox, bus.counters
+        inbox, caller = bus.session.caller.inbox.name, bus.counters
         lies = [forged(frame) for frame in real]
         resigned = [enemy.resigned(lie, inbox) for lie in lies]
         elsewhere = [SigningCodec(KEYS, "asgi").restamped(lie, 0, "another!") for lie in lies]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from servicebus import Adaptive, ConfigurationError, Context, Service, Shedding
-from servicebus.api.service import make_handler
+from servicebus.api.handler import make_handler
 
 from ...support.shop import (
     Count,
@@ -42,7 +42,7 @@ def test_a_typed_handler_serves_the_operation_of_its_request() -> None:
 
 def test_an_untyped_handler_serves_its_name() -> None:
     handler = make_handler("echo", untyped)
-    assert (handler.name, handler.reply, handler.wants_context) == ("echo", None, False)
+    assert (handler.name, handler.reply_class, handler.wants_context) == ("echo", None, False)
     assert make_handler(None, untyped).name == "untyped"
 
 

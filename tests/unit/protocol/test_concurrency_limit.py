@@ -45,7 +45,7 @@ class Resource:
                 heappush(self._busy, (self._now + self.takes(self._now), came, in_flight))
             self._now, came, in_flight = heappop(self._busy)
             self._held -= 1
-            self.limits.append((self._now, self.limiter.took(self._now - came, in_flight, self._now)))
+            self.limits.append((self._now, self.limiter.observe(self._now - came, in_flight, self._now)))
         return self
 
     def between(self, begin: float, end: float) -> list[int]:
@@ -99,12 +99,12 @@ def test_a_limit_that_is_not_reached_stays_as_it_is() -> None:
     limiter, now = Limiter(Adaptive(), MOST), 0.0
     for _ in range(1000):
         now += 0.02
-        limiter.took(0.02, limiter.limit, now)
+        limiter.observe(0.02, limiter.limit, now)
     before = limiter.limit
     for latency in (0.02, 1.0):
         for _ in range(3000):
             now += 0.02
-            limiter.took(latency, before // 2 - 1, now)
+            limiter.observe(latency, before // 2 - 1, now)
     assert before == limiter.limit == MOST
 
 
@@ -120,7 +120,7 @@ def test_whatever_comes_the_limit_is_between_the_least_and_the_most(
     limiter, now = Limiter(Adaptive(least=least), most), 0.0
     for step, latency, in_flight in steps * times:
         now += step
-        assert min(least, most) <= limiter.took(latency, in_flight, now) == limiter.limit <= most
+        assert min(least, most) <= limiter.observe(latency, in_flight, now) == limiter.limit <= most
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from servicebus import (
     UnknownOperation,
     WorkerLost,
 )
-from servicebus.errors import RESERVED_CODES
+from servicebus.contract.service_errors import RESERVED_CODES
 from servicebus.protocol import error_codes
 from servicebus.protocol.envelope import IncomingReply, OutgoingError
 
@@ -28,10 +28,10 @@ from ...support.sample_errors import RAISED
 from ...support.strategies import bodies
 
 
-def crossed(sent: OutgoingError, module: str | None = None) -> ServiceBusError:
+def crossed(sent: OutgoingError, request: type = dict) -> ServiceBusError:
     """What the caller gets of what the worker sends."""
     reply = msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=IncomingReply)
-    return error_codes.from_wire(reply, "a.request", "x", module)
+    return error_codes.from_wire(reply, "a.request", "x", request)
 
 
 def test_every_error_class_is_here() -> None:
@@ -89,7 +89,7 @@ def test_a_code_of_the_bus_never_means_not_executed_unless_the_worker_says_so(co
 
 
 def test_a_declared_error_is_rebuilt_with_its_attributes() -> None:
-    received = crossed(error_codes.failed(shop.SoldOut(sku="A", available=3)), shop.__name__)
+    received = crossed(error_codes.failed(shop.SoldOut(sku="A", available=3)), shop.Count)
     assert isinstance(received, shop.SoldOut)
     assert (received.sku, received.available, received.details) == ("A", 3, {"sku": "A", "available": 3})
 
@@ -97,14 +97,14 @@ def test_a_declared_error_is_rebuilt_with_its_attributes() -> None:
 @pytest.mark.parametrize("contract", [shop, rival_shop])
 def test_of_two_errors_with_one_code_the_one_beside_the_request_is_meant(contract: Any) -> None:
     error = contract.SoldOut(**({"sku": "A"} if contract is shop else {"where": "here"}))
-    received = crossed(error_codes.failed(error), contract.__name__)
+    received = crossed(error_codes.failed(error), shop.Count if contract is shop else rival_shop.Buy)
     assert type(received) is contract.SoldOut
     assert vars(received) == vars(error)
 
 
 @pytest.mark.parametrize("details", [None, {}, {"sku": 1}, {"sku": "A", "available": "many"}, [1], "text"])
 def test_details_that_are_not_what_the_contract_says_make_a_plain_remote_error(details: Any) -> None:
-    received = crossed(OutgoingError("error", "sold_out", "yes", "none left", details), shop.__name__)
+    received = crossed(OutgoingError("error", "sold_out", "yes", "none left", details), shop.Count)
     assert type(received) is RemoteError
     assert (received.code, received.message, received.details) == ("sold_out", "none left", details)
 
@@ -119,7 +119,7 @@ codes = st.sampled_from(["", "sold_out", "tests_shop_closed", *sorted(RESERVED_C
 
 @given(codes, st.sampled_from(["no", "maybe", "yes", ""]), st.text(max_size=5), bodies)
 def test_any_error_reply_becomes_an_error(code: str, executed: str, message: str, details: Any) -> None:
-    received = crossed(OutgoingError("error", code, executed, message, details), shop.__name__)
+    received = crossed(OutgoingError("error", code, executed, message, details), shop.Count)
     assert isinstance(received, ServiceBusError)
     assert str(received) is not None
     assert received.executed in ("no", "maybe", "yes")
@@ -129,7 +129,7 @@ def test_any_error_reply_becomes_an_error(code: str, executed: str, message: str
 
 def test_details_that_are_no_msgpack_are_left_out() -> None:
     reply = IncomingReply("error", code="odd", executed="yes", details=msgspec.Raw(b"\xc1"))
-    received = error_codes.from_wire(reply, "a.request", "x", None)
+    received = error_codes.from_wire(reply, "a.request", "x", dict)
     assert isinstance(received, RemoteError)
     assert received.details is None
 

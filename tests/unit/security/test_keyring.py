@@ -125,13 +125,13 @@ def test_the_environment_names_the_key_file_of_a_bus_that_is_given_no_keys(
     key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SERVICEBUS_KEYS", raising=False)
-    plain = ServiceBus("memory://").codec
+    plain = ServiceBus("memory://").wire.codec
     monkeypatch.setenv("SERVICEBUS_KEYS", str(key_file))
-    assert type(ServiceBus("memory://").codec) is not type(plain)
+    assert type(ServiceBus("memory://").wire.codec) is not type(plain)
     monkeypatch.setenv("SERVICEBUS_KEYS", "/no/such/file")
     with pytest.raises(ConfigurationError, match="/no/such/file"):
         ServiceBus("memory://")
-    assert type(ServiceBus("memory://", signing=KEYS).codec) is not type(plain)
+    assert type(ServiceBus("memory://", signing=KEYS).wire.codec) is not type(plain)
 
 
 def test_a_layer_that_moves_messages_cannot_be_signed_on() -> None:
