@@ -111,14 +111,7 @@ class ServiceBus:
         self.url = url or default_url()
         self.service = checked_service(service)
         self.sync = SyncBus(self)
-        self.wire = Wire(
-            codec=codec_for(signing, self.url, prefix),
-            expiry_ms=int(expiry * 1000),
-            max_message_size=max_message_size,
-            on_failover=on_failover,
-            timing=self.config.timing,
-            observer=observer,
-        )
+        self.wire = Wire.of(self.config, codec_for(signing, self.url, prefix), observer)
         self.counters: Counters = self.wire.counters
         self.opener = Opener(self.url, self.service, self.config, wrap_layer)
         # What exists while the bus is open.

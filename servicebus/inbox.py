@@ -41,7 +41,7 @@ class Inbox:
         self.name, self.local_prefix = split_address(self.reply_prefix)
         self._decode = wire.codec.reading(self.name, decode_reply)
         self._on_replies = on_replies
-        # Whoever serves here hears of cancelled calls.
+        # The services that are served here: they are told of cancelled calls.
         self._on_cancel: list[OnCancel] = []
         self._credit = Credit(ELEMENTS_AT_ONCE)
         # None until the first call or the first service needs it.

@@ -48,18 +48,24 @@ class Session:
         self._thread = get_ident()
         self.layer = layer
         self.caller = Caller(layer, wire, service, config.max_pending)
-        self._publisher = Publisher(layer, wire, self.caller)
+        self._publisher = Publisher(layer, wire, service, self.caller)
         self._wire = wire
         self._observer = wire.observer
         # The services that are served here.
         self._runners: list[ServiceRunner] = []
         self._on_closed = on_closed
-        # Drains, disconnects and tells the bus, once, whoever asks for it.
+        # Drains, disconnects and tells the bus, once for all who ask for it.
         self.close = Once(self._close)
         forks.run_in_child(self, Session._disown)
 
     async def call(self, channel: str, request: Any, timeout: float) -> Any:
-        """Make one call. See ``ServiceBus.call``. Cancelling is safe: the request is withdrawn."""
+        """Make one call. See ``ServiceBus.call``.
+
+        Raises:
+            RemoteError: the reply is not of the type that the request declares; the handler ran.
+
+        Cancelling is safe: the request is withdrawn.
+        """
         self.check_loop()
         caller = self.caller
         call = caller.start(channel, request, timeout)
@@ -92,7 +98,7 @@ class Session:
     async def send(self, channel: str, message: Any) -> None:
         """Send a one-way message. See ``ServiceBus.send``. Cancelling is safe."""
         self.check_loop()
-        await self.caller.send(channel, operation_on(channel, message), message, current())
+        await self._publisher.send(checked_channel(channel), operation_on(channel, message), message, current())
 
     async def publish(self, event: str, body: Any) -> None:
         """Publish an event. See ``ServiceBus.publish``. Cancelling is safe."""
@@ -129,7 +135,11 @@ class Session:
         return self.caller.pending
 
     def check_loop(self) -> None:
-        """Raise ConfigurationError in any thread or loop but the session's own."""
+        """Refuse the use of the session in another event loop than its own.
+
+        Raises:
+            ConfigurationError: this is another event loop.
+        """
         # asyncio.get_running_loop() is a system call on CPython 3.11, and nearly always the thread tells the same.
         if self._thread != get_ident() or not self.loop.is_running():
             if self.loop is not asyncio.get_running_loop():

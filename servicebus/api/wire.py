@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..config import DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_TIMING, Timing
+from ..config import DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_TIMING, BusConfig, Timing
 from ..protocol.codec import PLAIN, Codec
 from ..telemetry import Counters, Observer
 
@@ -31,3 +31,15 @@ class Wire:
     on_failover: Literal["drop", "keep"] = "drop"
     timing: Timing = DEFAULT_TIMING
     observer: Observer | None = None
+
+    @classmethod
+    def of(cls, config: BusConfig, codec: Codec, observer: Observer | None) -> Wire:
+        """The wire of a bus with these settings, its counters at 0."""
+        return cls(
+            codec=codec,
+            max_message_size=config.max_message_size,
+            expiry_ms=int(config.expiry * 1000),
+            on_failover=config.on_failover,
+            timing=config.timing,
+            observer=observer,
+        )

@@ -1,16 +1,15 @@
-"""The caller's half of a bus: it sends requests, keeps the calls that wait for replies, and ends each exactly once."""
+"""Calls: their requests are sent, their replies awaited, and each of them ends exactly once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-from ..api.context import Context, current
+from ..api.context import current
 from ..api.wire import Wire
 from ..contract.names import checked_channel
 from ..contract.request import operation_on
-from ..errors import DeadlineExceeded, InvalidRequest, Overloaded, SendUnknown, Unavailable
+from ..errors import DeadlineExceeded, Overloaded, SendUnknown, Unavailable
 from ..inbox import Inbox
 from ..layers.layer import Layer
 from ..protocol.addresses import checked_address
@@ -20,15 +19,13 @@ from ..protocol.deadline import deadline_of
 from ..protocol.envelope import OutgoingRequest, ReplyFrame
 from .cancellation import AbandonedCalls
 from .deadlines import Deadlines
-from .deliveries import Call, OneWayDelivery
+from .deliveries import Call
+from .encoding import encode_request, headers_of
 from .ids import PROCESS_CHARACTERS, call_ids, random_name
-
-NOT_ENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
-"""What msgspec raises for a value that msgpack cannot hold."""
 
 
 class Caller:
-    """Everything that one bus sends. It belongs to the event loop that made it.
+    """Makes the calls of one bus. It belongs to the event loop that made it.
 
     Attributes:
         inbox: the list of this process, where the replies arrive.
@@ -38,7 +35,6 @@ class Caller:
     def __init__(self, layer: Layer, wire: Wire, service: str, max_pending: int) -> None:
         self._layer = layer
         self._wire = wire
-        self._service = service
         self.inbox = Inbox(layer, wire, service, random_name(PROCESS_CHARACTERS), self._take_replies)
         self.fresh_id = call_ids().__next__
         self._loop = asyncio.get_running_loop()
@@ -86,7 +82,7 @@ class Caller:
                 operation, request, reply_channel, deadline_ms, context.correlation_id, headers_of(context)
             )
         expires = min(now_ms + wire.expiry_ms, deadline_ms)
-        frame = self._encode(target, local, now_ms, expires, outgoing)
+        frame = encode_request(layer, wire, target, local, now_ms, expires, outgoing)
         # The server's clock may be set; what this process promised its caller is kept on the loop's own clock.
         due_ms = int(self._loop.time() * 1000) + deadline_ms - now_ms
         call = Call(self.inbox.local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
@@ -104,43 +100,6 @@ class Caller:
         if call.future.cancelled():
             self._abandoned.add(call)
 
-    async def send(self, channel: str, operation: str, body: Any, context: Context | None) -> None:
-        """Send a one-way message and wait until its channel has taken it.
-
-        Raises:
-            ChannelFull, Unavailable, Overloaded, MessageTooLarge, InvalidRequest: it was not sent.
-            SendUnknown: it may have been sent.
-
-        Cancelling is safe: the message may or may not be sent.
-        """
-        self._check_open()
-        outgoing = OutgoingRequest(
-            operation,
-            body,
-            correlation_id=(context.correlation_id if context else "") or self.fresh_id(),
-            headers=headers_of(context) if context else None,
-            caller=self._service,
-        )
-        target, local = checked_address(channel)
-        now_ms = self._layer.now_ms()
-        frame = self._encode(target, local, now_ms, now_ms + self._wire.expiry_ms, outgoing)
-        delivery = OneWayDelivery(target, operation, frame, self._loop.create_future())
-        observer = self._wire.observer
-        if observer is None:
-            self._layer.push(delivery)
-            await delivery.future
-            return
-        observer.sent(delivery)
-        self._layer.push(delivery)
-        error: BaseException | None = None
-        try:
-            await delivery.future
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            observer.settled(delivery, error)
-
     async def close(self) -> None:
         """Refuse new calls, fail pending ones and stop reading replies.
 
@@ -153,24 +112,21 @@ class Caller:
         await self._deadlines.close()
         await self._abandoned.close()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Refuse what comes while the bus is being closed.
+
+        Raises:
+            Unavailable: it is.
+        """
         if self._closed:
             raise Unavailable("the bus is being closed", retryable=False)
 
     def _prepare(self, channel: str) -> None:
         """Do what the first call needs, and refuse a call that cannot be made."""
-        self._check_open()
+        self.check_open()
         self.inbox.read()
         if self._calls.full:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
-
-    def _encode(self, target: str, local: str, now_ms: int, expires: int, outgoing: OutgoingRequest) -> bytes:
-        wire = self._wire
-        try:
-            fence = self._layer.fence_of(target)
-            return wire.codec.encode_sent(fence, expires, local, outgoing, now_ms, wire.max_message_size, target)
-        except NOT_ENCODABLE as error:
-            raise InvalidRequest(f"the message cannot be encoded as msgpack: {error}", "$") from error
 
     def _take_replies(self, replies: list[ReplyFrame]) -> None:
         for reply in replies:
@@ -189,9 +145,3 @@ class Caller:
             self._wire.counters.late_replies += 1
         if call is not None:
             call.advance(event, reply.message)
-
-
-def headers_of(context: Context) -> dict[str, str] | None:
-    """The headers of a context as the encoder takes them, None when there are none."""
-    headers: Mapping[str, str] = context.headers
-    return dict(headers) if headers else None
