@@ -36,7 +36,7 @@ from .errors import ConfigurationError, NoWorkers
 from .foundation.coroutines import markcoroutinefunction
 from .layers.layer import Layer
 from .security.codecs import codec_for
-from .security.signing import Keyring
+from .security.keyring import Keyring
 from .serving.service_runner import ServiceRunner
 from .session import NOT_OPEN, NotOpen, Opener, Session
 from .telemetry import Counters, Observer

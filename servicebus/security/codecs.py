@@ -6,7 +6,8 @@ from ..config import default_keys
 from ..errors import ConfigurationError
 from ..layers.factory import signs
 from ..protocol.codec import PLAIN, Codec
-from .signing import Keyring, SigningCodec
+from .keyring import Keyring
+from .signing import SigningCodec
 
 
 def codec_for(signing: Keyring | None, url: str, prefix: str) -> Codec:

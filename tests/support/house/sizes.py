@@ -93,5 +93,5 @@ def long_modules(files: Iterable[Source]) -> Iterator[Finding]:
 
 
 def loose_modules(files: Iterable[Source]) -> list[str]:
-    """Return the modules that lie at the top of the package, in no room. Python itself asks for those with underscores."""
+    """Return the modules that lie at the top of the package, in no room. Python asks for the dunder modules."""
     return [source.path for source in files if source.path.count("/") == 1 and "/__" not in source.path]
