@@ -61,7 +61,7 @@ class ChannelReader:
     def add_demand(self) -> None:
         """A consumer waits."""
         self.demanded_at = self._loop.time()
-        self._proceed()
+        self._ask()
 
     def drop_demand(self) -> None:
         """A consumer went away. When it was the last one, the pop is ended."""
@@ -92,7 +92,7 @@ class ChannelReader:
         waiting = self._mailboxes.waiting(self._channel)
         return to_pop(busy=self._busy is not None, waiting=waiting, at_once=self._pace.at_once)
 
-    def _proceed(self) -> None:
+    def _ask(self) -> None:
         waiting = self._mailboxes.waiting(self._channel)
         step = next_step(busy=self._busy is not None, waiting=waiting, at_once=self._pace.at_once)
         if step is Step.TAKE:
@@ -107,13 +107,13 @@ class ChannelReader:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._busy = None
         if not task.cancelled():
-            self._proceed()
+            self._ask()
 
     def _on_popped(self, frames: list[bytes], fence: int) -> None:
         self._demand.release(self._demand.arriving)
         self._pace.popped(full=len(frames) >= self._demand.asked)
         self._deliver(frames, fence, counted=False)
-        self._proceed()
+        self._ask()
 
     async def _take(self) -> None:
         try:

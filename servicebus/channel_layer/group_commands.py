@@ -33,15 +33,15 @@ class GroupCommands:
         self._group_expiry_ms = int(profile.group_expiry * 1000)
 
     async def join(self, group: str, member: str) -> None:
-        """Add an inbox or a normal channel to a group, for the expiry of groups."""
+        """Add an inbox or a normal channel to a group, for the expiry of groups. Cancelling is safe: see the class."""
         await self._layer.nodes.execute(group, *self._join(group, member))
 
     async def leave(self, group: str, member: str) -> None:
-        """Remove an inbox or a normal channel from a group."""
+        """Remove an inbox or a normal channel from a group. Cancelling is safe: see the class."""
         await self._layer.nodes.execute(group, b"ZREM", self._layer.keys.group(group), member)
 
     async def expect_worker(self, inbox: str) -> None:
-        """Let ``inbox`` count as alive until its process has had time to register itself."""
+        """Let ``inbox`` count as alive until its process can have registered. Cancelling is safe: see the class."""
         key = self._layer.keys.workers(inbox)
         await self._layer.nodes.execute(inbox, b"EVALSHA", REGISTER.sha, 1, key, JOINING, self._expiry_ms)
 

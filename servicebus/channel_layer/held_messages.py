@@ -20,8 +20,7 @@ HOLD_MS = 5000
 class HeldMessages:
     """Takes messages of normal channels ahead of their consumers, and reports what has become of held messages.
 
-    Cancelling a coroutine is safe; it stays open whether the command ran. Coroutines raise Unavailable when the command
-    did not run, and SendUnknown when it may have run.
+    Coroutines raise Unavailable when the command did not run, and SendUnknown when it may have run.
 
     Args:
         layer: the layer of the server, open.
@@ -37,7 +36,10 @@ class HeldMessages:
         self._count_ms = int(expiry * 1000) + COUNT_OUTLIVES_MS
 
     async def take(self, channel: str, most: int) -> list[bytes]:
-        """Pop at once what a normal channel has, up to ``most``. It goes on counting against the capacity."""
+        """Pop at once what a normal channel has, up to ``most``. It goes on counting against the capacity.
+
+        Cancelling is not safe: messages that were popped are lost.
+        """
         list_key, held = self._keys.messages(channel), self._keys.counts(channel)
         frames: list[bytes] = await self._nodes.execute(
             channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
@@ -53,6 +55,8 @@ class HeldMessages:
 
     async def restore(self, channel: str, frames: list[bytes], held: int) -> None:
         """Put frames that were popped and not delivered back to the head of their channel.
+
+        Cancelling is safe: the frames may or may not be back in the channel.
 
         Args:
             channel: the channel.

@@ -25,11 +25,11 @@ class PrefixCommands:
         self._keys = layer.keys
 
     async def inboxes(self) -> list[str]:
-        """The inboxes of all processes that are alive."""
+        """The inboxes of all processes that are alive. Cancelling is safe: nothing changes."""
         return [self._keys.list_of(key) for key in await self._scan("{*!}:workers")]
 
     async def flush(self) -> None:
-        """Remove every message, count and group. The registrations of processes stay."""
+        """Remove every message, count and group. Registrations of processes stay. Cancelling is safe: see above."""
         for pattern in ("{*", "group:{*"):
             keys = [key for key in await self._scan(pattern) if not key.endswith(b":workers")]
             for at in range(0, len(keys), KEYS_AT_ONCE):

@@ -11,7 +11,7 @@ P = ParamSpec("P")
 
 
 class TaskSet:
-    """Tasks with one owner. A task leaves the set when it ends; whoever closes the owner cancels or awaits the rest.
+    """Tasks with one owner. A task leaves the set when it ends; the owner cancels or awaits the rest when it closes.
 
     An event loop keeps only weak references to its tasks, so a task without an owner may vanish while it waits.
     """
@@ -43,7 +43,7 @@ class TaskSet:
 
 
 class Once(Generic[P, T]):
-    """Work that is done at most once, whoever asks for it and however often.
+    """Work that is done at most once, by however many callers and however often it is asked for.
 
     The first call starts the work as a task, with its arguments; every call waits for that one task. A waiter that is
     cancelled leaves the work running, so nothing is ever half closed because somebody lost patience.

@@ -24,6 +24,7 @@ from ...support.timing import (
     MS,
     Stopwatch,
     allowed,
+    eventually,
 )
 
 
@@ -127,7 +128,7 @@ async def test_waiting_with_a_timeout_is_a_timeout_error(layer: RedisChannelLaye
         assert 0.27 < seconds < allowed(0.8)
 
 
-async def test_what_a_cancelled_receive_was_given_keeps_its_place(plain: RedisChannelLayer) -> None:
+async def test_a_message_given_to_a_cancelled_receive_keeps_its_place(plain: RedisChannelLayer) -> None:
     channel = await plain.new_channel()
     first = asyncio.ensure_future(plain.receive(channel))
     await asyncio.sleep(20 * MS)
@@ -144,10 +145,10 @@ async def test_what_a_cancelled_receive_was_given_keeps_its_place(plain: RedisCh
     assert got + await numbers(plain, channel, 2 - len(got)) == [0, 1]
 
 
-async def test_the_first_of_many_who_wait_is_served_first(layer: RedisChannelLayer) -> None:
+async def test_the_receive_that_waits_longest_is_served_first(layer: RedisChannelLayer) -> None:
     channel = await layer.new_channel()
     waiting = [asyncio.ensure_future(layer.receive(channel)) for _ in range(10)]
-    await asyncio.sleep(20 * MS)
+    await eventually(lambda: layer._process.mailboxes.waiting(channel) == len(waiting))
     waiting[3].cancel()
     await asyncio.gather(waiting[3], return_exceptions=True)
     for n in range(9):

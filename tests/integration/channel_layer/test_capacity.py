@@ -62,7 +62,7 @@ async def test_reading_makes_room_for_as_many_as_were_read(make_any: Make, local
     assert got == expected
 
 
-async def test_what_one_process_took_ahead_counts_for_the_others(make: Make) -> None:
+async def test_messages_fetched_ahead_count_for_other_processes(make: Make) -> None:
     reader, sender = make(capacity=100), make(capacity=100)
     await fill(sender, "a")
     await numbers(reader, "a", 40)
@@ -133,7 +133,7 @@ async def test_a_full_channel_holds_up_no_other_of_its_process(make_any: Make) -
         await layer.send(slow, {"n": 5})
 
 
-async def test_what_a_group_left_unread_counts(make: Make, server: Server) -> None:
+async def test_unread_copies_of_group_messages_count(make: Make, server: Server) -> None:
     layer = make(capacity=5)
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
@@ -155,7 +155,7 @@ async def test_sending_never_waits_for_room(make: Make) -> None:
             await asyncio.wait_for(layer.send("a", {}), 1)
 
 
-async def test_an_element_that_is_no_frame_costs_a_full_channel_nothing(make: Make, server: Server) -> None:
+async def test_an_element_that_is_not_a_frame_takes_no_capacity(make: Make, server: Server) -> None:
     layer, inbox = make(capacity=2, expiry=3), "asgi:{deadbeef!}"
     server.run("RPUSH", inbox, b"\x92\x00\x01")
     server.run("PEXPIRE", inbox, 5000)
@@ -180,6 +180,6 @@ async def test_sends_at_once_to_a_channel_that_was_just_read_keep_their_order(ma
 
 
 @pytest.mark.parametrize("capacity", [2.5, "3", None])
-def test_a_capacity_that_is_no_whole_number_is_refused(make: Make, capacity: Any) -> None:
+def test_a_capacity_that_is_not_a_whole_number_is_refused(make: Make, capacity: Any) -> None:
     with pytest.raises(ValueError, match="whole number"):
         make(capacity=capacity)

@@ -47,7 +47,7 @@ async def test_a_good_channel_name_is_taken(plain: RedisChannelLayer, name: str)
     assert await received(plain, name) == {"type": "b"}
 
 
-async def test_a_process_local_name_may_be_sent_to_whoever_owns_it(plain: RedisChannelLayer) -> None:
+async def test_any_process_may_send_to_a_process_local_name(plain: RedisChannelLayer) -> None:
     for name in ("test!", "test!x", "a.b.c!d-e_f.9"):
         await plain.send(name, {"type": "a"})
     await plain.flush()

@@ -68,9 +68,7 @@ async def test_a_layer_that_is_used_again_while_it_closes_goes_on_counting(make:
         assert await numbers(layer, channel, 1) == [n]
 
 
-async def test_a_receive_that_meets_a_close_is_served_by_what_comes_next(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_receive_that_meets_a_close_gets_the_next_message(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, other = make(), make()
     await layer.send("normal", {"type": "a", "n": 0})
     await received(layer, "normal")
@@ -105,7 +103,7 @@ async def test_sends_during_a_close_are_sent(server: Server) -> None:
         await layer.close_pools()
 
 
-async def test_who_joins_a_group_during_a_close_is_in_it(server: Server) -> None:
+async def test_a_channel_added_to_a_group_during_a_close_is_in_it(server: Server) -> None:
     for turn in range(20):
         layer, other = RedisChannelLayer([server.url]), RedisChannelLayer([server.url])
         channel = await layer.new_channel()
@@ -119,7 +117,7 @@ async def test_who_joins_a_group_during_a_close_is_in_it(server: Server) -> None
         await other.close_pools()
 
 
-async def test_a_group_message_that_somebody_has_is_not_said_to_have_gone_nowhere(make: Make) -> None:
+async def test_a_group_message_that_one_member_got_is_not_reported_as_unsent(make: Make) -> None:
     layer, other = make(), make()
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
@@ -146,7 +144,7 @@ def abort_all(engine: Engine) -> None:
         pipeline.abort()
 
 
-async def test_what_comes_after_the_end_of_the_interpreter_has_begun_is_refused(server: Server) -> None:
+async def test_a_send_after_the_interpreter_began_to_end_is_refused(server: Server) -> None:
     code = """
 import atexit, asyncio, sys
 def late():

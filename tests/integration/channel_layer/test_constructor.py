@@ -114,7 +114,7 @@ def test_credentials_are_read_from_urls_and_dicts() -> None:
 
 
 @pytest.mark.parametrize("hosts", [None, []])
-def test_without_hosts_it_is_localhost(hosts: Any) -> None:
+def test_without_hosts_the_server_is_localhost(hosts: Any) -> None:
     address = only_address(hosts)
     assert (address.host, address.port) == ("localhost", 6379)
 

@@ -9,7 +9,6 @@ from functools import partial
 import pytest
 
 from servicebus import SendUnknown, Unavailable
-from servicebus.channel_layer.in_flight import InFlight
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.protocol.credit import Credit
 from servicebus.testing.servers import Server
@@ -38,7 +37,7 @@ async def test_a_consumer_that_waits_here_needs_no_server(own_server: Server, ma
         assert await asyncio.wait_for(consumer, 1000 * MS) == {"n": 1}
 
 
-async def test_what_nobody_waits_for_is_kept_by_the_server(own_server: Server, make: Make) -> None:
+async def test_a_message_that_no_receive_waits_for_stays_on_the_server(own_server: Server, make: Make) -> None:
     layer = make(hosts=[own_server.url])
     channel = await layer.new_channel()
     consumer = await waiting(layer, channel)
@@ -177,9 +176,7 @@ async def test_messages_stay_in_order_while_the_layer_is_flushed(make: Make) -> 
         assert found == sorted(set(found))
 
 
-async def test_what_went_lost_in_an_outage_closes_it_for_no_longer_than_it_could_come(
-    own_server: Server, make: Make
-) -> None:
+async def test_messages_lost_in_an_outage_bar_the_direct_way_for_one_expiry(own_server: Server, make: Make) -> None:
     layer = make(hosts=[own_server.url], expiry=1)
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
@@ -217,24 +214,11 @@ async def test_receives_that_are_cancelled_together_give_back_in_order(plain: Re
     assert await numbers(plain, channel, 2) == [1, 2]
 
 
-def test_an_equal_frame_is_underway_as_often_as_it_was_sent() -> None:
-    in_flight = InFlight(expiry=60.0)
-    for _ in range(2):
-        in_flight.sent(b"frame")
-    in_flight.ended(b"frame")
-    in_flight.ended(b"another")
-    assert not in_flight.is_empty
-    in_flight.ended(b"frame")
-    assert in_flight.is_empty
-
-
-def test_each_frame_is_forgotten_in_its_own_time() -> None:
-    now = 0.0
-    in_flight = InFlight(expiry=10.0, clock=lambda: now)
-    in_flight.sent(b"lost")
-    for now in range(1, 10):
-        in_flight.sent(b"%d" % now)
-        in_flight.ended(b"%d" % now)
-        assert not in_flight.is_empty
-    now = 10.0
-    assert in_flight.is_empty
+@pytest.mark.parametrize("name", ["jobs", "specific!"])
+async def test_sends_at_once_on_a_new_layer_keep_their_order(server: Server, name: str) -> None:
+    for _ in range(10):
+        layer = RedisChannelLayer([server.url], capacity=1000)
+        channel = name if "!" not in name else await layer.new_channel()
+        await asyncio.gather(*(layer.send(channel, {"n": n}) for n in range(200)))
+        assert [(await layer.receive(channel))["n"] for _ in range(200)] == list(range(200))
+        await layer.close_pools()

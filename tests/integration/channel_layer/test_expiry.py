@@ -52,7 +52,7 @@ async def test_the_oldest_expires_alone(make_timed: Make) -> None:
     await asyncio.gather(*(nothing(layer, channel, 50 * MS) for channel in both))
 
 
-async def test_what_was_fetched_ahead_expires_too(make_timed: Make) -> None:
+async def test_messages_fetched_ahead_expire_too(make_timed: Make) -> None:
     layer = make_timed(expiry=SHORT, capacity=200)
     both = await of_each_kind(layer)
     for channel in both:
@@ -85,7 +85,7 @@ async def test_the_expiry_is_the_senders(make: Make) -> None:
     await nothing(long, "a", 50 * MS)
 
 
-async def test_what_expired_takes_no_room(make_timed: Make) -> None:
+async def test_expired_messages_take_no_room(make_timed: Make) -> None:
     layer = make_timed(expiry=SHORT, capacity=3)
     both = await of_each_kind(layer)
     for channel in both:
@@ -117,7 +117,7 @@ async def test_the_clock_of_the_client_does_not_matter(make: Make, monkeypatch: 
     assert await numbers(layer, "a", 2) == [0, 1]
 
 
-async def test_what_expired_is_dropped_where_nobody_reads(make: Make) -> None:
+async def test_expired_messages_are_dropped_in_channels_without_readers(make: Make) -> None:
     layer = make(expiry=SHORT)
     channel = await layer.new_channel()
     await nothing(layer, channel, 20 * MS)

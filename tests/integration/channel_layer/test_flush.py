@@ -18,7 +18,7 @@ from ...support.channel_tools import (
 from ...support.timing import LONG, Stopwatch, allowed
 
 
-async def test_it_empties_everything_and_the_layer_stays_usable(layer: RedisChannelLayer) -> None:
+async def test_flush_empties_everything_and_the_layer_stays_usable(layer: RedisChannelLayer) -> None:
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
     for name in (channel, "a"):
@@ -35,7 +35,7 @@ async def test_it_empties_everything_and_the_layer_stays_usable(layer: RedisChan
     assert await numbers(layer, channel, 1) == [2]
 
 
-async def test_what_this_process_has_fetched_goes_too(make_any: Make) -> None:
+async def test_flush_drops_what_this_process_has_fetched(make_any: Make) -> None:
     layer = make_any(capacity=100)
     channel = await layer.new_channel()
     for name in (channel, "a"):
@@ -48,7 +48,7 @@ async def test_what_this_process_has_fetched_goes_too(make_any: Make) -> None:
     await layer.flush()
 
 
-async def test_what_other_processes_have_fetched_goes_too(make_timed: Make) -> None:
+async def test_flush_drops_what_other_processes_have_fetched(make_timed: Make) -> None:
     layers = [make_timed() for _ in range(4)]
     channels = [await layer.new_channel() for layer in layers]
     for layer, channel in zip(layers, channels, strict=True):
@@ -64,7 +64,7 @@ async def test_what_other_processes_have_fetched_goes_too(make_timed: Make) -> N
         assert await fill(layer, channel) == 100
 
 
-async def test_whoever_waits_goes_on_waiting(layer: RedisChannelLayer) -> None:
+async def test_receives_that_wait_during_a_flush_go_on_waiting(layer: RedisChannelLayer) -> None:
     channel = await layer.new_channel()
     waiting = [asyncio.ensure_future(layer.receive(name)) for name in (channel, "a")]
     await asyncio.sleep(0.05)
@@ -74,7 +74,7 @@ async def test_whoever_waits_goes_on_waiting(layer: RedisChannelLayer) -> None:
     assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
 
 
-async def test_it_leaves_other_prefixes_and_their_likes_alone(make: Make) -> None:
+async def test_flush_leaves_other_prefixes_alone(make: Make) -> None:
     layer = make(prefix="a")
     others = [make(prefix=prefix) for prefix in ("b", "a:b", "ab", "a*", "[a]")]
     for one in others:
@@ -88,7 +88,7 @@ async def test_it_leaves_other_prefixes_and_their_likes_alone(make: Make) -> Non
         assert await numbers(one, "y", 1) == [2]
 
 
-async def test_dead_processes_do_not_hold_it_up(make: Make, server: Server) -> None:
+async def test_flush_does_not_wait_for_dead_processes(make: Make, server: Server) -> None:
     server.register("dead!", ttl_ms=5000)
     layer = make()
     with Stopwatch() as watch:

@@ -39,7 +39,7 @@ async def test_adding_twice_is_adding_once(layer: RedisChannelLayer) -> None:
     assert await numbers(layer, channel, 2) == await numbers(layer, "a", 2) == [1, 2]
 
 
-async def test_discarding_ends_it_at_once_and_again_is_no_error(layer: RedisChannelLayer) -> None:
+async def test_discarding_twice_is_not_an_error(layer: RedisChannelLayer) -> None:
     channel = await layer.new_channel()
     for name in (channel, "a"):
         await layer.group_discard("g", name)
@@ -61,7 +61,7 @@ async def test_one_of_several_members_leaves(layer: RedisChannelLayer) -> None:
     await nothing(layer, leaves)
 
 
-async def test_sending_to_nobody_is_no_error(layer: RedisChannelLayer) -> None:
+async def test_sending_to_an_empty_group_is_not_an_error(layer: RedisChannelLayer) -> None:
     await layer.group_send("nobody", {"type": "a"})
 
 
@@ -120,7 +120,7 @@ async def test_a_group_stores_one_copy_for_all_members_of_a_process(make: Make, 
     assert server.info("commandstats")["cmdstat_rpush"].startswith("calls=1,")
 
 
-async def test_a_full_member_misses_the_newest_and_nobody_else_does(
+async def test_only_a_full_member_misses_the_newest_group_message(
     make_any: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -139,7 +139,7 @@ async def test_a_full_member_misses_the_newest_and_nobody_else_does(
     assert [record for record in caplog.records if "full" in record.message]
 
 
-async def test_what_a_callback_raises_is_logged(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_of_on_group_drop_is_logged(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     def fails(group: str, channel: str) -> None:
         raise RuntimeError("no")
 
@@ -183,7 +183,7 @@ async def test_adding_again_makes_a_membership_young_again(make_timed: Make) -> 
     assert await numbers(layer, channel, 1) == await numbers(layer, "a", 1) == [1]
 
 
-async def test_whoever_listens_stays_a_member_beyond_group_expiry(make_timed: Make) -> None:
+async def test_a_channel_with_a_consumer_stays_a_member_for_ever(make_timed: Make) -> None:
     layer = make_timed(group_expiry=300 * MS)
     channel = await layer.new_channel()
     await layer.group_add("g", channel)

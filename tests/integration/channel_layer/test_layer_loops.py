@@ -30,7 +30,7 @@ def in_loop(work: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("local", [False, True])
-def test_what_was_fetched_in_one_loop_is_found_in_the_next(make_any: Make, local: bool) -> None:
+def test_messages_fetched_in_one_loop_are_found_in_the_next(make_any: Make, local: bool) -> None:
     layer = make_any()
     channel = async_to_sync(layer.new_channel)() if local else "a"
     for n in range(20):
@@ -143,7 +143,7 @@ async def test_a_receive_that_waits_goes_on_after_close_pools(make_any: Make) ->
     assert [(await asyncio.wait_for(one, LONG))["n"] for one in waiting] == [1, 1]
 
 
-def test_closing_what_was_never_used(make: Make) -> None:
+def test_closing_a_layer_that_was_never_used(make: Make) -> None:
     asyncio.run(make(hosts=[("nowhere.invalid", 1)]).close_pools())
 
 
@@ -206,7 +206,7 @@ async def test_consumers_talk_under_a_communicator(
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_handoff_keeps_no_loop_alive() -> None:
+def test_a_loop_bridge_keeps_no_loop_alive() -> None:
     import gc
     import weakref
 
@@ -219,7 +219,7 @@ def test_a_handoff_keeps_no_loop_alive() -> None:
     assert bridge.post(print, None) is False
 
 
-async def test_a_handoff_calls_in_order_and_wakes_once() -> None:
+async def test_a_loop_bridge_calls_in_order_and_wakes_once() -> None:
     got: list[int] = []
     bridge = to_running_loop()
     assert bridge is to_running_loop()

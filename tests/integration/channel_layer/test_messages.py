@@ -117,16 +117,14 @@ async def test_subclasses_arrive_as_what_they_are(layer: RedisChannelLayer) -> N
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_what_a_channel_layer_need_not_carry_is_refused_and_not_changed(
-    layer: RedisChannelLayer, value: Any
-) -> None:
+async def test_values_that_a_channel_layer_need_not_carry_are_refused(layer: RedisChannelLayer, value: Any) -> None:
     with pytest.raises(TypeError):
         await layer.send("a", {"type": "a", "value": value})
     with pytest.raises(TypeError):
         await layer.group_send("g", {"type": "a", "value": [value]})
 
 
-async def test_what_cannot_be_held_is_refused_before_anything_is_sent(layer: RedisChannelLayer) -> None:
+async def test_a_message_the_serializer_cannot_hold_is_refused_unsent(layer: RedisChannelLayer) -> None:
     loop: dict[str, Any] = {"type": "a"}
     loop["self"] = loop
     bad: list[Any] = [{"a": object()}, {"a": 1j}, loop]
@@ -144,7 +142,7 @@ async def test_an_integer_over_64_bits_is_refused(plain: RedisChannelLayer) -> N
 
 
 @pytest.mark.parametrize("message", [None, "a", b"a", [("type", "a")], 5, object()])
-async def test_what_is_no_dict_is_an_assertion_error(layer: RedisChannelLayer, message: Any) -> None:
+async def test_a_message_that_is_not_a_dict_is_an_assertion_error(layer: RedisChannelLayer, message: Any) -> None:
     with pytest.raises(AssertionError):
         await layer.send("a", message)
     with pytest.raises(AssertionError):
@@ -158,7 +156,7 @@ async def test_the_reserved_key_is_an_assertion_error(layer: RedisChannelLayer) 
         await layer.group_send("a", {"type": "a", "__asgi_channel__": "b"})
 
 
-async def test_what_is_changed_after_send_has_begun_does_not_matter(plain: RedisChannelLayer) -> None:
+async def test_a_change_of_a_message_after_send_began_is_not_sent(plain: RedisChannelLayer) -> None:
     message = {"type": "a", "list": [1]}
     await plain.send("a", message)
     message["list"] = []

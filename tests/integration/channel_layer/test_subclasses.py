@@ -55,7 +55,7 @@ async def test_a_subclass_may_have_a_form_of_its_own(server: Server, options: di
     await layer.close_pools()
 
 
-class Noted(MsgPackSerializer):  # type: ignore[misc] # channels_redis has no types
+class Recording(MsgPackSerializer):  # type: ignore[misc] # channels_redis has no types
     seen: list[Any] = []  # noqa: RUF012
 
     def serialize(self, message: Any) -> bytes:
@@ -65,17 +65,17 @@ class Noted(MsgPackSerializer):  # type: ignore[misc] # channels_redis has no ty
 
 
 @pytest.fixture
-def noted() -> Iterator[list[Any]]:
-    registry.register_serializer("msgpack", Noted)
-    yield Noted.seen
+def recorded() -> Iterator[list[Any]]:
+    registry.register_serializer("msgpack", Recording)
+    yield Recording.seen
     registry.register_serializer("msgpack", MsgPackSerializer)
 
 
-async def test_a_format_that_a_site_has_replaced_is_the_one_in_use(make: Make, noted: list[Any]) -> None:
+async def test_a_format_that_a_site_has_replaced_is_the_one_in_use(make: Make, recorded: list[Any]) -> None:
     layer = make()
     await layer.send("a", {"type": "a"})
     assert await received(layer, "a") == {"type": "a"}
-    assert noted == [{"type": "a"}]
+    assert recorded == [{"type": "a"}]
 
 
 @pytest.mark.parametrize("name", ["normal", "local"])
@@ -119,7 +119,7 @@ async def test_expiry_may_become_less_and_not_more(make: Make) -> None:
         layer.expiry = 31
 
 
-async def test_it_has_the_errors_that_the_specification_gives_it(make: Make) -> None:
+async def test_a_layer_has_the_errors_of_the_specification(make: Make) -> None:
     layer = make(capacity=1)
     with pytest.raises(channels.exceptions.MessageTooLarge, match=r"send less$"):
         await layer.send("a", {"type": "a", "b": bytes(17_000_000)})
@@ -218,7 +218,7 @@ class Text(RedisChannelLayer):
         return str(message)
 
 
-async def test_a_serializer_that_makes_no_bytes_is_told_at_the_sender(server: Server) -> None:
+async def test_a_serializer_that_returns_no_bytes_fails_the_send(server: Server) -> None:
     layer = Text([server.url])
     with pytest.raises(TypeError, match="serialize must return bytes, not str"):
         await layer.send("a", {"type": "a"})
@@ -240,6 +240,6 @@ async def test_a_serializer_that_makes_no_bytes_is_told_at_the_sender(server: Se
         ({"hosts": ["localhost:6379"]}, "not a server URL: localhost:6379 "),
     ],
 )
-def test_a_setting_that_is_none_is_said_when_the_layer_is_made(options: dict[str, Any], complaint: str) -> None:
+def test_a_bad_setting_is_refused_when_the_layer_is_made(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises((ValueError, ConfigurationError), match=complaint):
         RedisChannelLayer(**options)
