@@ -87,7 +87,7 @@ async def test_a_message_to_an_inbox_reaches_the_process_that_reads_it(layers: L
 
 
 @pytest.mark.needs(Ability.OPAQUE_FRAMES)
-async def test_messages_are_bytes_that_nobody_looks_into(layers: Layers) -> None:
+async def test_frames_arrive_as_the_bytes_that_were_sent(layers: Layers) -> None:
     layer = await layers.open()
     reader = Reader(layer, CHANNEL)
     deliveries = [Delivery(layer, CHANNEL, 0) for _ in range(4)]
@@ -169,7 +169,7 @@ async def keep_sending(layer: Layer, total: int) -> None:
         await asyncio.sleep(random.choice([0, 0, MS]))
 
 
-async def test_a_channel_on_which_nobody_works_is_empty_a_second_after_its_messages_expired(
+async def test_an_unread_channel_is_empty_a_second_after_its_messages_expired(
     everywhere: Everywhere,
 ) -> None:
     async def is_empty(layers: Layers) -> None:

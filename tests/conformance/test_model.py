@@ -108,6 +108,6 @@ class ChannelAgainstAList(RuleBasedStateMachine):
 
 
 @pytest.mark.needs(Ability.PRESENCE, Ability.WITHDRAWAL)
-def test_a_layer_holds_what_a_list_would_hold(url: str) -> None:
+def test_a_channel_holds_the_same_messages_as_a_list(url: str) -> None:
     machine = type("Machine", (ChannelAgainstAList,), {"url": url})
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))

@@ -72,7 +72,7 @@ async def test_a_worker_stays_registered_for_longer_than_its_registration_holds(
 
 
 @pytest.mark.needs(Ability.PRESENCE)
-async def test_no_worker_is_said_within_50_ms(layers: Layers) -> None:
+async def test_no_workers_is_reported_within_50_ms(layers: Layers) -> None:
     layer = await layers.open()
     with Stopwatch() as watch:
         assert await outcomes(push(layer, CHANNEL, [1], needs_worker=True)) == {NoWorkers: 1}
@@ -89,7 +89,7 @@ async def test_subscribers_are_sorted_and_named_once(layers: Layers) -> None:
 
 
 @pytest.mark.needs(Ability.SUBSCRIBERS)
-async def test_a_subscription_is_kept_until_it_is_given_up_and_ends_an_expiry_later(everywhere: Everywhere) -> None:
+async def test_a_subscription_ends_an_expiry_after_it_was_given_up_on_each_layer(everywhere: Everywhere) -> None:
     """Also when the expiry is shorter than the time after which workers say again that they are there."""
 
     async def is_kept(layers: Layers) -> None:

@@ -42,7 +42,7 @@ async def pushed_by_tasks(senders: list[Layer]) -> list[Delivery]:
     return [delivery for found in await asyncio.gather(*map(one, senders * 16)) for delivery in found]
 
 
-async def test_of_a_batch_that_does_not_fit_the_first_are_taken_and_the_rest_refused(layers: Layers) -> None:
+async def test_a_batch_that_does_not_fit_is_taken_up_to_the_capacity(layers: Layers) -> None:
     layer = await layers.open(capacity=4)
     deliveries = push(layer, CHANNEL, range(10))
     errors = [await delivery.outcome() for delivery in deliveries]
@@ -53,14 +53,14 @@ async def test_of_a_batch_that_does_not_fit_the_first_are_taken_and_the_rest_ref
     assert await left_in(await layers.open(), CHANNEL) == [0, 1, 2, 3]
 
 
-async def test_there_is_room_again_when_a_message_was_taken(layers: Layers) -> None:
+async def test_a_channel_has_room_again_when_a_message_was_read(layers: Layers) -> None:
     layer = await layers.open(capacity=2)
     assert await outcomes(push(layer, CHANNEL, range(3))) == {None: 2, ChannelFull: 1}
     assert len(await left_in(await layers.open(), CHANNEL)) == 2
     assert await outcomes(push(layer, CHANNEL, range(3))) == {None: 2, ChannelFull: 1}
 
 
-async def test_the_first_pattern_that_matches_the_whole_name_says_the_capacity(layers: Layers) -> None:
+async def test_the_first_pattern_that_matches_a_whole_name_sets_its_capacity(layers: Layers) -> None:
     capacity = {"shop.*": 1, re.compile(r"shop\.ev"): 7, "*.events": 2, re.compile("b.k$"): 3}
     layer = await layers.open(capacity=4, channel_capacity=capacity)
     for channel, expected in [("shop.request", 1), ("shop.events", 1), ("x.events", 2), ("bok", 3), ("myshop.x", 4)]:
@@ -78,7 +78,7 @@ async def test_a_message_that_needs_a_worker_is_refused_when_there_is_none(layer
 
 
 @pytest.mark.needs(Ability.PRESENCE)
-async def test_a_consumer_that_is_no_worker_is_not_taken_for_one(layers: Layers) -> None:
+async def test_a_consumer_without_a_worker_id_does_not_count_as_a_worker(layers: Layers) -> None:
     layer = await layers.open()
     await Reader(layer, CHANNEL).consumer.ready()
     assert await layer.workers(CHANNEL) == 0
@@ -122,7 +122,7 @@ async def test_a_delivered_message_cannot_be_taken_back(layers: Layers) -> None:
 
 
 @pytest.mark.needs(Ability.WITHDRAWAL)
-async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
+async def test_withdrawing_takes_back_one_of_two_equal_messages(layers: Layers) -> None:
     layer = await layers.open()
     one, other = Delivery(layer, CHANNEL, 1), Delivery(layer, CHANNEL, 1)
     other.frame = one.frame
@@ -134,7 +134,7 @@ async def test_of_two_equal_messages_one_is_taken_back(layers: Layers) -> None:
 
 
 @pytest.mark.needs(Ability.WITHDRAWAL)
-async def test_of_many_messages_those_are_taken_back_that_are_still_queued(layers: Layers) -> None:
+async def test_withdrawing_takes_back_the_messages_that_are_still_queued(layers: Layers) -> None:
     layer = await layers.open()
     first, rest, other = push(layer, CHANNEL, range(3)), push(layer, CHANNEL, range(3, 9)), push(layer, "other", [9])
     await outcomes([*first, *rest, *other])
@@ -162,7 +162,7 @@ async def test_a_message_is_either_taken_back_or_delivered(layers: Layers) -> No
     assert sorted([*withdrawn, *reader.numbers[:-1]]) == list(range(200))
 
 
-async def test_what_was_pushed_before_the_layer_was_closed_is_sent(layers: Layers) -> None:
+async def test_messages_pushed_before_the_layer_is_closed_are_sent(layers: Layers) -> None:
     layer, other = await layers.open(), await layers.open()
     deliveries = push(layer, CHANNEL, range(50))
     await layer.close()
@@ -170,7 +170,7 @@ async def test_what_was_pushed_before_the_layer_was_closed_is_sent(layers: Layer
     assert await left_in(other, CHANNEL) == list(range(50))
 
 
-async def test_a_closed_layer_refuses_what_is_pushed(layers: Layers) -> None:
+async def test_a_closed_layer_refuses_messages(layers: Layers) -> None:
     layer = await layers.open()
     await layer.close()
     (delivery,) = push(layer, CHANNEL, [1])
@@ -180,7 +180,7 @@ async def test_a_closed_layer_refuses_what_is_pushed(layers: Layers) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000, 60_000])
-async def test_a_great_deal_can_be_pushed_in_one_tick_before_closing(layers: Layers, size: int) -> None:
+async def test_many_bytes_can_be_pushed_in_one_tick_before_closing(layers: Layers, size: int) -> None:
     layer, other = await layers.open(), await layers.open()
     deliveries = [Delivery(layer, CHANNEL, [number, "x" * size]) for number in range(200)]
     for delivery in deliveries:

@@ -27,7 +27,7 @@ from ...support.shop import (
 from ...support.timing import MS, Stopwatch, allowed
 
 
-async def test_no_worker_is_said_within_50_ms(url: str) -> None:
+async def test_no_workers_is_reported_within_50_ms(url: str) -> None:
     async with ServiceBus(url) as bus:
         with Stopwatch() as watch, pytest.raises(NoWorkers) as caught:
             await bus.call("nobody.request", Count(), timeout=5.0)

@@ -11,7 +11,7 @@ from servicebus.contrib.django import database_connections
 from ...support.shop import CHANNEL, calling
 
 
-async def test_connections_are_looked_after_before_and_after_each_plain_handler_even_one_that_fails(
+async def test_each_plain_handler_starts_and_ends_with_a_check_of_connections(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notes: list[str] = []

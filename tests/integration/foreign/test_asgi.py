@@ -178,9 +178,7 @@ async def test_another_scope_is_refused_with_what_to_do(scope: dict[str, Any], c
         await as_asgi(counter())(scope, asyncio.Queue[Any]().get, None)
 
 
-async def test_an_instance_that_cannot_open_its_bus_says_so_and_the_next_tries_again(
-    bus: ServiceBus, layer: Any
-) -> None:
+async def test_an_instance_that_cannot_open_its_bus_fails_and_the_next_retries(bus: ServiceBus, layer: Any) -> None:
     channel_layers.backends.pop("default")
     with pytest.raises(ConfigurationError, match="add 'default'"):
         await as_asgi(counter())({"type": "channel", "channel": CHANNEL}, asyncio.Queue[Any]().get, None)

@@ -43,14 +43,14 @@ async def theirs(server: Server) -> AsyncIterator[ChannelsRedis]:
     await made.close_pools()
 
 
-async def test_what_the_serializer_cannot_hold_is_an_invalid_request(theirs: ChannelsRedis) -> None:
+async def test_a_value_that_the_serializer_cannot_hold_is_an_invalid_request(theirs: ChannelsRedis) -> None:
     async with ServiceBus(URL) as bus:
         with pytest.raises(InvalidRequest, match="bytes is not JSON serializable") as invalid:
             await bus.call(CHANNEL, {"type": "echo", "raw": b"\x00"})
     assert invalid.value.executed == "no"
 
 
-async def test_a_reply_that_the_serializer_cannot_hold_is_told_to_the_caller(theirs: ChannelsRedis) -> None:
+async def test_a_caller_hears_that_its_reply_cannot_be_serialized(theirs: ChannelsRedis) -> None:
     service = Service("raw")
 
     @service.handler("get")
@@ -110,7 +110,7 @@ def configured(layers: str) -> str:
     return f"from django.conf import settings; settings.configure(CHANNEL_LAYERS={layers})"
 
 
-def test_settings_that_name_no_layer_are_refused_with_what_to_do() -> None:
+def test_settings_without_a_layer_are_refused_with_the_fix() -> None:
     refused = "servicebus.errors.ConfigurationError: django://default"
     assert in_a_process("").startswith(f"{refused} needs Django settings with CHANNEL_LAYERS")
     assert "No module named 'nowhere'" in in_a_process("", DJANGO_SETTINGS_MODULE="nowhere")

@@ -71,7 +71,7 @@ async def test_many_calls_at_once_each_get_their_own_reply(url: str) -> None:
         assert replies == list(range(200))
 
 
-async def test_whatever_is_given_up_meanwhile_a_reply_is_that_of_its_own_call(url: str) -> None:
+async def test_each_reply_reaches_its_own_call_while_others_are_cancelled(url: str) -> None:
     service, started = Service("moody"), list[int]()
 
     @service.handler
@@ -103,7 +103,7 @@ async def test_whatever_is_given_up_meanwhile_a_reply_is_that_of_its_own_call(ur
     assert sum(outcome == number for number, outcome in outcomes.items()) > 50
 
 
-async def test_caller_correlation_id_headers_and_flags_travel_through_nested_calls(url: str) -> None:
+async def test_the_context_travels_through_nested_calls(url: str) -> None:
     outer = Service("outer")
 
     @outer.handler("ask")
@@ -145,7 +145,7 @@ async def test_instants_of_a_contract_come_back_as_instants(url: str) -> None:
         assert await bus.call("clock.request", When(at=noon)) == Moment(noon)
 
 
-async def test_a_call_that_nobody_answers_ends_at_its_deadline(url: str, layer: Any) -> None:
+async def test_a_call_without_an_answer_ends_at_its_deadline(url: str, layer: Any) -> None:
     service, release = Service("slow"), asyncio.Event()
 
     @service.handler("wait")
@@ -199,7 +199,7 @@ async def test_an_event_reaches_each_service_that_subscribed_to_it_once(url: str
     assert sorted(heard) == [("one", "o-1 of tests for abc"), ("other", "o-1 of tests for abc")]
 
 
-async def test_a_worker_is_found_here_and_elsewhere(url: str) -> None:
+async def test_a_worker_is_found_from_its_own_bus_and_from_another(url: str) -> None:
     async with calling(url) as bus, calling(url) as other:
         assert await bus.workers(CHANNEL) == 0
         async with other.serving(counter()):
@@ -207,6 +207,6 @@ async def test_a_worker_is_found_here_and_elsewhere(url: str) -> None:
             assert await bus.workers(CHANNEL) == 1
 
 
-async def test_only_a_plain_layer_of_ours_is_replaced_by_the_bus_own(url: str, request: pytest.FixtureRequest) -> None:
+async def test_only_our_own_plain_layer_is_replaced_by_a_redis_layer(url: str, request: pytest.FixtureRequest) -> None:
     async with calling(url) as bus:
         assert isinstance(bus.session.layer, RedisLayer) == (request.node.callspec.params["alias"] == "ours")

@@ -147,9 +147,7 @@ class History:
                 self.values.append(n)
 
 
-async def test_runworker_serves_on_while_its_server_is_killed_and_restarted_ten_times(
-    tmp_path: Path, own_server: Server
-) -> None:
+async def test_runworker_serves_on_after_ten_restarts_of_its_server(tmp_path: Path, own_server: Server) -> None:
     site, history, stop, numbers = Site(tmp_path, own_server), History(), asyncio.Event(), count()
     with site.runworker(CHANNEL, "ledger.events") as process:
         async with ServiceBus(own_server.url) as bus:

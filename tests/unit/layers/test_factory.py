@@ -32,7 +32,7 @@ def test_a_redis_url_gives_a_layer_without_a_connection(url: str) -> None:
     assert not starts_server(url)
 
 
-def test_the_tests_above_and_below_know_every_scheme() -> None:
+def test_every_scheme_has_a_test_in_this_file() -> None:
     assert {url.partition("://")[0] for url in REDIS} | {"memory", "django", "embedded"} == set(SCHEMES)
 
 

@@ -138,7 +138,7 @@ async def test_a_group_gets_a_message_by_its_name(foreign: FailingLayer, layer: 
     assert (await foreign.receive("shop.events"))["n"] == 7
 
 
-async def test_a_reply_that_the_layer_cannot_serialize_becomes_an_error_for_its_caller() -> None:
+async def test_a_reply_that_the_layer_cannot_serialize_becomes_an_error() -> None:
     class Serializing(FailingLayer):
         def serialize(self, message: dict[str, Any]) -> bytes:
             if message["type"] == "reply":
