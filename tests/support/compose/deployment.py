@@ -25,6 +25,7 @@ def compose(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def services(environ: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    """Return the services of the file by name."""
     found: dict[str, dict[str, Any]] = compose(environ)["services"]
     return found
 
@@ -43,6 +44,7 @@ def probe(service: Mapping[str, Any]) -> list[str]:
 
 
 def seconds(duration: str) -> int:
+    """Return the seconds of a duration such as ``30s`` or ``1m``."""
     found = re.fullmatch(r"(\d+)([sm])", duration)
     assert found, duration
     return int(found[1]) * _SECONDS[found[2]]
@@ -61,6 +63,8 @@ def _interpolated(value: Any, environ: Mapping[str, str]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
+    """One instruction of the Dockerfile: its word, and the rest of its line."""
+
     word: str
     rest: str
 

@@ -24,7 +24,8 @@ from .deployment import (
     services,
 )
 
-PATIENCE = 15.0  # seconds for what takes one or two
+WITHIN = 60.0
+"""Seconds to wait for an event that takes one or two on an idle machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,12 @@ class Here:
 
 
 def log_of(app: Path, name: str) -> Path:
+    """Return the file with the output of the container ``name``."""
     return app.with_name(f"{name}.log")
 
 
 def replaced(text: str, old: str, new: str) -> str:
+    """Return ``text`` with ``new`` for ``old``, which must be in it."""
     assert old in text, (old, text)
     return text.replace(old, new)
 
@@ -118,7 +121,8 @@ def create_owners(databases: str) -> None:
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
+    """Wait until ``holds`` returns True."""
+    end = time.monotonic() + WITHIN
     while not holds():
-        assert time.monotonic() < end, f"not within {PATIENCE:.0f} s: {what}"
+        assert time.monotonic() < end, f"not within {WITHIN:.0f} s: {what}"
         time.sleep(0.05)

@@ -56,10 +56,11 @@ class Demo:
         return [*self.processes(), *os.listdir(self.directory.name)]
 
     def processes(self) -> list[str]:
+        """Return the command lines of the processes that the command started."""
         return [_command(pid) for pid in _marked(f"{MARK}={self.mark}".encode()) if pid != self.process.pid]
 
     def worker(self, service: str) -> int:
-        """The process ID of the worker of a service."""
+        """Return the process ID of the worker of a service."""
         target = f"services.{service}.handlers"
         pids = _marked(f"{MARK}={self.mark}".encode())
         (pid,) = (pid for pid in pids if target in _command(pid) and not _command(pid).startswith("sh "))
@@ -67,7 +68,7 @@ class Demo:
 
 
 def demo(*arguments: str, stderr: int = subprocess.PIPE, **environment: str) -> tuple[int, str, str]:
-    """Run to the end; nothing may be left behind."""
+    """Run the command to its end, check that it leaves nothing behind, and return status and output."""
     with Demo(*arguments, stderr=stderr, **environment) as run:
         finished = run.finish()
         assert run.left_behind() == []
@@ -75,6 +76,7 @@ def demo(*arguments: str, stderr: int = subprocess.PIPE, **environment: str) -> 
 
 
 def summary_of(*arguments: str) -> dict[str, Any]:
+    """Run the command with ``--json`` and return the summary."""
     status, output, errors = demo("--json", *arguments)
     assert status == 0, errors
     assert output.count("\n") == 1
@@ -83,6 +85,7 @@ def summary_of(*arguments: str) -> dict[str, Any]:
 
 
 def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:
+    """Return whether the condition came true within so many seconds."""
     until = time.monotonic() + within
     while not condition():
         if time.monotonic() > until:

@@ -27,6 +27,7 @@ class Faults:
         self._errors: dict[type, tuple[Callable[[], Exception], bool]] = {}
 
     def fail(self, kind: type, error: Callable[[], Exception], times: int = FOREVER, after: bool = False) -> None:
+        """Let the next calls of this type fail with a fresh error, before or after they were carried out."""
         self._left[kind], self._errors[kind] = times, (error, after)
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> Any:

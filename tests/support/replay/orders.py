@@ -24,15 +24,18 @@ WriteOrders = Callable[..., Path]
 
 @pytest.fixture(params=DAYS)
 def real_day(request: pytest.FixtureRequest) -> Path:
+    """The file of each real day of orders, one after the other."""
     return retail_day(request.param)
 
 
 @pytest.fixture
 def one_real_day() -> Path:
+    """The file of one real day of orders."""
     return retail_day(DAYS[1])
 
 
 def retail_day(day: str) -> Path:
+    """Return the file of a real day; skip the test if there is none."""
     directory = os.environ.get("RETAIL_DATA")
     if not directory:
         pytest.skip("RETAIL_DATA is not set: it names the directory with the UCI Online Retail days")
@@ -56,6 +59,7 @@ def write_orders(tmp_path: Path) -> WriteOrders:
 
 
 def write_invoices(path: Path, invoices: Iterable[Invoice]) -> Path:
+    """Write an orders file of these invoices."""
     rows = [
         full_row(invoice.number, line.sku, str(line.quantity), str(line.unit_price))
         for invoice in invoices
@@ -67,6 +71,7 @@ def write_invoices(path: Path, invoices: Iterable[Invoice]) -> Path:
 
 @pytest.fixture
 def faults() -> Faults:
+    """The faults on the calls of the client's bus."""
     return Faults()
 
 
@@ -88,4 +93,5 @@ async def bus(sqlite: None, faults: Faults) -> AsyncIterator[ServiceBus]:
 
 
 def full_row(invoice: str, sku: str, quantity: str, price: str) -> str:
+    """Return a row of the file with all its columns."""
     return f"{invoice},{sku},A THING,{quantity},2010-12-01 08:26:00,{price},17850.0,United Kingdom"

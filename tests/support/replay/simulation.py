@@ -30,6 +30,7 @@ class Day:
 
 
 def simulate(path: Path, ratio: str = "1") -> Day:
+    """Return what a day of orders comes to, with opening stock of ``ratio`` times the units sold."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     day = Day(price=_prices(rows))

@@ -15,11 +15,18 @@ class LineCut(Exception):
 
 
 class Bank:
+    """A payment provider in memory, with switches for its faults.
+
+    ``declines`` makes it refuse charges, ``cut`` makes it fail before or after the next move, ``meanwhile`` runs
+    first.
+    """
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.reset()
 
     def reset(self) -> None:
+        """Forget every payment and every fault."""
         self.taken: dict[str, Decimal] = {}
         self.given_back: dict[str, Decimal] = {}
         self.asked: list[tuple[str, str]] = []
@@ -28,9 +35,11 @@ class Bank:
         self.meanwhile: Callable[[], object] | None = None
 
     def charge(self, payment_id: str, amount: Decimal) -> None:
+        """Take the amount, once per payment."""
         self._ask("charge", self.taken, payment_id, amount)
 
     def refund(self, payment_id: str, amount: Decimal) -> None:
+        """Give the amount back, once per payment."""
         assert self.taken.get(payment_id) == amount, "a refund of what was never taken"
         self._ask("refund", self.given_back, payment_id, amount)
 

@@ -26,17 +26,18 @@ PRICES = {"A": Decimal("2.00"), "B": Decimal("3.55"), "GOLD": Decimal("999999.00
 
 
 class Crash(Exception):
-    """The process dies here, as far as the handler can tell: nothing that comes after it runs."""
+    """Stands for the death of the process: nothing after it in the handler runs."""
 
 
 class Faults:
-    """Bus middleware: the next message of a kind meets a fault, once."""
+    """Bus middleware: the next messages of a type meet a fault."""
 
     def __init__(self) -> None:
         self._armed: dict[type, list[Fault]] = {}
         self.seen: list[type] = []
 
     def next(self, kind: type, fault: Fault, times: int = 1) -> None:
+        """Let the next ``times`` messages of this type meet ``fault``."""
         self._armed.setdefault(kind, []).extend([fault] * times)
 
     async def __call__(self, invocation: Invocation, call_next: CallNext) -> object:
@@ -46,7 +47,7 @@ class Faults:
 
 
 def failing(error: Exception, after: bool = False) -> Fault:
-    """Fail instead of the call, or after it was made."""
+    """Return a fault that raises ``error`` instead of the call, or after it."""
 
     async def fault(invocation: Invocation, call_next: CallNext) -> object:
         if after:
@@ -57,7 +58,7 @@ def failing(error: Exception, after: bool = False) -> Fault:
 
 
 def doing(first: Callable[[], Awaitable[object]]) -> Fault:
-    """Let something else happen just before the call."""
+    """Return a fault that does something else just before the call."""
 
     async def fault(invocation: Invocation, call_next: CallNext) -> object:
         await first()
@@ -67,39 +68,48 @@ def doing(first: Callable[[], Awaitable[object]]) -> Fault:
 
 
 class Shop:
+    """The three services on one bus, as a caller uses them."""
+
     def __init__(self, bus: ServiceBus, faults: Faults) -> None:
         self.bus, self.faults = bus, faults
         self.events: list[tuple[str, str]] = []
         self.returned: dict[str, int] = {}
 
     async def place(self, order_id: str = "o-1", /, timeout: float = 5.0, **units: int) -> orders.Order:
+        """Place an order."""
         lines = [orders.Line(sku, quantity) for sku, quantity in (units or {"A": 2, "B": 1}).items()]
         return await self.bus.call(orders.CHANNEL, orders.Place(order_id=order_id, lines=lines), timeout=timeout)
 
     async def get(self, order_id: str = "o-1") -> orders.Order:
+        """Read an order."""
         return await self.bus.call(orders.CHANNEL, orders.GetOrder(order_id=order_id))
 
     async def cancel(self, order_id: str = "o-1") -> orders.Order:
+        """Cancel an order."""
         return await self.bus.call(orders.CHANNEL, orders.Cancel(order_id=order_id))
 
     async def record_return(self, return_id: str = "c-1", /, **units: int) -> orders.Return:
+        """Record a return of goods."""
         lines = [orders.Line(sku, quantity) for sku, quantity in units.items()]
         self.returned = dict(units)
         return await self.bus.call(orders.CHANNEL, orders.RecordReturn(return_id=return_id, lines=lines))
 
     async def reconcile(self, older_than: float = 0.0) -> tuple[int, int, int]:
+        """Run one round, and return how many orders were finished, undone and left."""
         found = await self.bus.call(orders.CHANNEL, orders.Reconcile(older_than=older_than))
         return found.finished, found.undone, found.left
 
     async def stock(self) -> dict[str, tuple[int, int]]:
+        """Return units on hand and units reserved, by SKU."""
         page = await self.bus.call(inventory.CHANNEL, inventory.GetStock())
         return {line.sku: (line.on_hand, line.reserved) for line in page.lines}
 
     async def books(self) -> pricing.Books:
+        """Return the sums of all money that moved."""
         return await self.bus.call(pricing.CHANNEL, pricing.GetLedger())
 
     async def audit(self) -> None:
-        """No order is half-way, and goods and money are exactly where the confirmed orders and returns say."""
+        """Check that no order is half-way, and that goods and money match the confirmed orders and returns."""
         rows = await in_thread(lambda: list(OrderRow.objects.all()))
         returns = await in_thread(lambda: list(ReturnRow.objects.all()))
         assert not [row.pk for row in (*rows, *returns) if row.status in HALF_WAY]
@@ -114,6 +124,7 @@ class Shop:
 
 
 def observer(events: list[tuple[str, str]]) -> Service:
+    """Return a service that records the events of orders."""
     service = Service("observer")
 
     def listen(event: str) -> None:
@@ -130,6 +141,7 @@ def observer(events: list[tuple[str, str]]) -> Service:
 
 @asynccontextmanager
 async def open_shop() -> AsyncIterator[Shop]:
+    """Yield a shop with goods and prices."""
     faults = Faults()
     async with ServiceBus("memory://", service="shop", middleware=[faults]) as bus:
         shop = Shop(bus, faults)

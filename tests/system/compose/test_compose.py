@@ -26,7 +26,7 @@ from ...support.compose.deployment import (
 DATABASES = tuple(f"{name}-db" for name in NAMES)
 
 
-def test_there_is_a_server_and_for_each_service_a_database_a_migration_and_a_worker() -> None:
+def test_each_service_has_a_database_a_migration_and_a_worker() -> None:
     assert set(services()) == {"valkey", *NAMES, *DATABASES, *(f"{name}-migrate" for name in NAMES)}
 
 
@@ -62,7 +62,7 @@ def test_every_container_is_locked_down(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", services())
-def test_commands_are_lists_so_that_no_shell_stands_between_them_and_a_signal(name: str) -> None:
+def test_commands_are_lists_so_that_no_shell_takes_their_signals(name: str) -> None:
     command = services()[name].get("command", [])
     assert isinstance(command, list)
     assert all(isinstance(part, str) for part in command)
@@ -95,7 +95,7 @@ def test_every_database_has_a_volume_of_its_own_and_nobody_else_has_any() -> Non
 @pytest.mark.parametrize("role", ["{}", "{}-migrate"])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("given", [False, True])
-def test_a_service_connects_with_the_credentials_its_database_was_made_with(name: str, role: str, given: bool) -> None:
+def test_a_service_connects_with_the_credentials_of_its_database(name: str, role: str, given: bool) -> None:
     prefix = name.upper()
     environ = {f"{prefix}_DB_USER": "me", f"{prefix}_DB_PASSWORD": "a-secret"} if given else {}
     found = services(environ)
@@ -112,7 +112,7 @@ def test_no_two_databases_share_credentials() -> None:
 
 
 @pytest.mark.parametrize("name", DATABASES)
-def test_a_database_is_probed_over_tcp_where_a_cluster_in_the_making_does_not_listen(name: str) -> None:
+def test_a_database_is_probed_over_tcp_which_opens_when_it_is_ready(name: str) -> None:
     service = services()[name]
     user, data = service["environment"]["POSTGRES_USER"], service["environment"]["POSTGRES_DB"]
     parts = ["pg_isready", "--quiet", "--host=127.0.0.1", f"--dbname={data}", f"--username={user}"]
@@ -148,11 +148,11 @@ def test_a_worker_is_healthy_when_its_channel_has_a_worker(name: str) -> None:
     assert probe(services()[name]) == ["servicebus", "health", f"{name}.request"]
 
 
-# Notes what is read of the environment by the settings and by what finds the server.
+# Records which variables the settings and servicebus.config read from the environment.
 READER = """
 import json, os
 
-class Noted(dict):
+class Recorded(dict):
     def __getitem__(self, name):
         read.add(name)
         return super().__getitem__(name)
@@ -162,7 +162,7 @@ class Noted(dict):
         return super().get(name, default)
 
 read = set()
-os.environ = Noted(os.environ)
+os.environ = Recorded(os.environ)
 import django
 django.setup()
 from servicebus.config import default_url

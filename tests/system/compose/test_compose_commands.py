@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from ...support.compose.deployment import NAMES, probe, services
-from ...support.compose.running_compose import PATIENCE, Here, eventually
+from ...support.compose.running_compose import WITHIN, Here, eventually
 
 
 def call(here: Here, channel: str, message: dict[str, Any]) -> Any:
@@ -31,7 +31,7 @@ def wait_until_healthy(here: Here, *names: str) -> None:
 
 def end(process: subprocess.Popen[bytes]) -> int:
     process.send_signal(signal.SIGTERM)
-    return process.wait(PATIENCE)
+    return process.wait(WITHIN)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -83,9 +83,9 @@ def test_sigterm_lets_a_request_finish_and_its_reply_leave(migrated: Here) -> No
             assert workers["inventory"].poll() is None
             assert caller.poll() is None
             lock.rollback()
-            reply, _ = caller.communicate(timeout=PATIENCE)
+            reply, _ = caller.communicate(timeout=WITHIN)
             assert json.loads(reply) == {"units": 3}
-        assert workers["inventory"].wait(PATIENCE) == 0
+        assert workers["inventory"].wait(WITHIN) == 0
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def waits(connection: psycopg.Connection[Any]) -> bool:
 
 @contextmanager
 def calling(here: Here, channel: str, message: dict[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    command = ["servicebus", "call", channel, json.dumps(message), "--timeout", str(PATIENCE)]
+    command = ["servicebus", "call", channel, json.dumps(message), "--timeout", str(WITHIN)]
     process = subprocess.Popen(command, env=here.environment("orders"), cwd=here.app, stdout=subprocess.PIPE)
     with process:
         try:

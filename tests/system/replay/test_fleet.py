@@ -59,7 +59,7 @@ async def stock(bus: ServiceBus) -> Counter[str]:
     return found
 
 
-async def test_with_half_the_stock_one_at_a_time_the_simulation_says_who_goes_without(real_day: Path) -> None:
+async def test_with_half_the_stock_the_rejected_orders_are_the_simulated_ones(real_day: Path) -> None:
     day = simulate(real_day, "0.5")
     result = await run(Options(orders=real_day, stock_ratio=Decimal("0.5"), concurrency=1))
     done, summary = result.replay, result.replay.summary

@@ -31,7 +31,7 @@ def sale(number: str, *lines: tuple[str, int], customer: str = "17850.0") -> Sal
     return Sale(number, customer, tuple(PlanLine(*line) for line in lines))
 
 
-def test_the_most_frequent_price_is_the_catalogue_price_and_of_equals_the_highest(write_orders: WriteOrders) -> None:
+def test_the_catalogue_price_is_the_most_frequent_then_the_highest(write_orders: WriteOrders) -> None:
     path = write_orders(
         *("1,A,1,1.00", "2,A,1,2.00", "3,A,1,1.00"),
         *("1,B,1,1.00", "2,B,1,3.00", "3,B,1,2.00"),
