@@ -12,7 +12,7 @@ from ..layers.redis.topology.target import SentinelTarget, Target, target_from_u
 
 Host = str | tuple[str, int] | list[Any] | Mapping[str, Any]
 
-# What redis-py takes and this layer has no use for: it has one connection, its own timeouts, and its own retries.
+# Options of redis-py that are ignored: this layer has one connection, its own timeouts, and its own retries.
 _IGNORED = {
     *("encoding", "encoding_errors", "decode_responses", "max_connections", "client_name", "protocol", "timeout"),
     *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options", "socket_read_size"),

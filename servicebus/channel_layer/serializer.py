@@ -1,7 +1,7 @@
 """Channel-layer messages to frames and back.
 
-A plain msgpack message is the fourth element of its frame as it is, so that the bus and any Channels consumer read each
-other. Any other serializer, and encryption, make it one byte string there.
+The fourth element of a frame is the message. Plain msgpack puts the message there as it is, so that the bus and any
+Channels consumer read each other's messages. Any other serializer, and encryption, put one byte string there.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class AnyFrame(msgspec.Struct, frozen=True, array_like=True):
     message: Any
 
 
-# The package itself and not msgspec: what no channel layer has to carry (dates, Decimal, sets) it refuses instead of
-# changing it, and subclasses go as what they are: Django's SafeString is a str.
+# The msgpack package and not msgspec: msgpack refuses what no channel layer has to carry (dates, Decimal, sets), where
+# msgspec would change it, and encodes a subclass as its base: Django's SafeString goes as a str.
 _encode: Callable[[dict[str, Any]], bytes] = msgpack.packb
 _decode = msgspec.msgpack.Decoder(AnyFrame).decode
 
@@ -38,7 +38,11 @@ _decode = msgspec.msgpack.Decoder(AnyFrame).decode
 class Messages:
     """The serializer of one layer, from channels_redis's registry. Raises ValueError for keys that are not a list.
 
-    ``plain``: messages are what the bus reads and writes too. A layer that serializes by other means sets it to False.
+    Attributes:
+        plain: messages have the form that the bus reads and writes too. A layer that overrides the serializer sets this
+            to False.
+        serialize: the method of the serializer.
+        deserialize: the method of the serializer.
     """
 
     def __init__(self, serializer_format: str, keys: Keys | None, random_prefix_length: int, expiry: float) -> None:
@@ -54,7 +58,12 @@ class Messages:
         self.deserialize: Deserialize = self._serializer.deserialize
 
     def body(self, message: dict[str, Any], serialize: Serialize) -> Any:
-        """What goes into a frame. Raises TypeError or ValueError for what the serializer cannot hold."""
+        """What goes into a frame.
+
+        Raises:
+            TypeError: the serializer cannot hold a value, or ``serialize`` does not return bytes.
+            ValueError: the message is nested too deeply.
+        """
         try:
             if self.plain:
                 return msgspec.Raw(_encode(message))
@@ -66,7 +75,11 @@ class Messages:
         return body
 
     def message(self, frame: bytes, deserialize: Deserialize) -> dict[str, Any]:
-        """The message in a frame. Raises MalformedFrame for anything that is none."""
+        """The message in a frame.
+
+        Raises:
+            MalformedFrame: the frame holds something else than a message of this layer.
+        """
         try:
             message = _decode(frame).message
             if isinstance(message, bytes):
