@@ -1,4 +1,4 @@
-"""Whether a history keeps the promises of the bus. One pass over the events for each promise, and one sort."""
+"""Check a history against the promises of the bus: one sort, and one pass over the events for each promise."""
 
 from __future__ import annotations
 
@@ -8,33 +8,49 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from .history import Event
 
 OUTCOMES = frozenset({"ok", "fail", "maybe"})
-GRACE = 0.1
-"""Seconds after the deadline by which every call has its outcome."""
+"""The kinds of events that end an invocation."""
+OUTCOME_GRACE = 0.1
+"""Seconds after its deadline within which every call must have its outcome: the event loop may run late."""
 
 
 def problems(
     events: Iterable[Event],
     *,
     capacity: Mapping[str, int] | None = None,
-    grace: float = GRACE,
+    grace: float = OUTCOME_GRACE,
     late_start: float = 0.0,
 ) -> list[str]:
-    """What is wrong with a history; an empty list when nothing is. The events may come in any order.
+    """Return the promises of the bus that a history breaks, each as one sentence; an empty list when it breaks none.
 
-    Checked are: at most one start for each ID, and none for the outcome ``fail``; one outcome for each invocation, by
-    the deadline and ``grace``; no outcome ``ok`` of a call that did not start; no start later than ``late_start``
-    seconds after the deadline; the order in which each process starts what one sender sent to one channel; and the
-    messages without reply that wait in a channel at once, at most those that ``capacity`` grants it and its workers.
+    The promises: each message starts at most once, and not at all when its outcome is ``fail``. Each invocation has
+    exactly one outcome, in time. A call with the outcome ``ok`` has started. No message starts late. Each process
+    starts the messages of one sender to one channel in their order. No channel holds more messages than its capacity.
+
+    Args:
+        events: the history, in any order.
+        capacity: for each channel to check, how many messages it and its workers may hold; only messages without a
+            reply are counted.
+        grace: seconds after its deadline within which a call must have its outcome.
+        late_start: seconds after its deadline within which a message may still start.
     """
     history = _History(sorted(events, key=lambda event: event.at))
-    found = [*history.starts_twice(), *history.in_time(late_start, grace), *history.lies(), *history.outcomes_missing()]
-    return [*found, *history.disorder(), *history.overflow(capacity or {})]
+    found = [
+        *history.starts_twice(),
+        *history.in_time(late_start, grace),
+        *history.wrong_outcomes(),
+        *history.outcomes_missing(),
+    ]
+    return [*found, *history.out_of_order(), *history.overflow(capacity or {})]
 
 
 class _History:
+    """A sorted history; each method yields the violations of one promise."""
+
     def __init__(self, events: Sequence[Event]) -> None:
         self._events = events
+        # The invocation of each message, by its ID.
         self._invoked = {event.id: event for event in events if event.kind == "invoke"}
+        # How often each message started, by its ID.
         self._starts = Counter(event.id for event in events if event.kind == "start")
 
     def starts_twice(self) -> Iterator[str]:
@@ -49,7 +65,7 @@ class _History:
             if event.kind in OUTCOMES and late > grace:
                 yield f"{event.id} had its outcome {late:.3f} s after its deadline"
 
-    def lies(self) -> Iterator[str]:
+    def wrong_outcomes(self) -> Iterator[str]:
         for event in self._events:
             invoked, started = self._invoked.get(event.id), self._starts[event.id] > 0
             if event.kind == "fail" and started:
@@ -61,17 +77,17 @@ class _History:
         outcomes = Counter(event.id for event in self._events if event.kind in OUTCOMES)
         yield from (f"{id} had {outcomes[id]} outcomes" for id in self._invoked if outcomes[id] != 1)
 
-    def disorder(self) -> Iterator[str]:
-        """Of what different processes start nothing can be said: what was taken first may be started last."""
+    def out_of_order(self) -> Iterator[str]:
+        """Compare the starts in each process. Of two processes the first to take a message may be the last to start."""
         last: dict[tuple[str, str, str], int] = {}
         for event in self._events:
             invoked = self._invoked.get(event.id)
             if event.kind != "start" or invoked is None or not invoked.sequence:
                 continue
-            line = invoked.sender, invoked.channel, event.by
-            if invoked.sequence < last.get(line, 0):
+            stream = invoked.sender, invoked.channel, event.by
+            if invoked.sequence < last.get(stream, 0):
                 yield f"{event.id} started after a later one of {invoked.sender} to {invoked.channel}"
-            last[line] = max(invoked.sequence, last.get(line, 0))
+            last[stream] = max(invoked.sequence, last.get(stream, 0))
 
     def overflow(self, capacity: Mapping[str, int]) -> Iterator[str]:
         waiting: Counter[str] = Counter()
@@ -79,12 +95,15 @@ class _History:
         for _, change, channel in sorted(self._changes()):
             waiting[channel] += change
             worst[channel] = max(worst[channel], waiting[channel])
-        for channel, most in capacity.items():
-            if worst[channel] > most:
-                yield f"{channel} held {worst[channel]} messages: its capacity is {most}"
+        for channel, allowed in capacity.items():
+            if worst[channel] > allowed:
+                yield f"{channel} held {worst[channel]} messages: its capacity is {allowed}"
 
     def _changes(self) -> Iterator[tuple[float, int, str]]:
-        """When a message without reply certainly waited from, and until when: it was started, or its time was over."""
+        """Yield (instant, +1 or -1, channel) for each message without a reply that certainly waited in its channel.
+
+        A message waits at least from its outcome ``ok`` until it starts or its deadline passes.
+        """
         started = {event.id: event.at for event in self._events if event.kind == "start"}
         for event in self._events:
             invoked = self._invoked.get(event.id)

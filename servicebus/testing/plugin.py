@@ -1,6 +1,7 @@
 """The pytest plugin: a bus for each test, on the transport that the command line or the ini-file names.
 
-Its fixtures import what they need when they are used: most runs of pytest in this environment are not about the bus.
+The fixtures import the bus only when a test uses them: pytest loads this plugin in every run of this environment, and
+most runs do not test the bus.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MEMORY = "memory://"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the bus is: on the command line, or in the ini-file."""
+    """Add the option for the URL of the bus, on the command line and in the ini-file."""
     text = "what the fixture `bus` connects to: memory:// (the default), embedded://, or the URL of a server of yours"
     parser.getgroup("servicebus").addoption(OPTION, default=None, metavar="URL", help=text)
     parser.addini(INI, text, default=MEMORY)
@@ -29,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def servicebus_server() -> Iterator[Server]:
-    """A private real server for the whole run, started when a test first asks for it."""
+    """A private real server for the whole run, started when the first test uses it."""
     from .servers import Server
 
     with Server() as server:
@@ -38,10 +39,10 @@ def servicebus_server() -> Iterator[Server]:
 
 @pytest.fixture
 def servicebus_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of this test's bus, for further buses that are to meet it.
+    """The URL of this test's bus; another bus with this URL reaches the same channels.
 
-    ``memory://`` is another one for each test, and ``embedded://`` one server that is emptied after each. What lies on
-    a server of yours stays there.
+    ``memory://`` gives each test its own hub. ``embedded://`` gives all tests one private server, which is
+    emptied after each test. A server with another URL is not emptied.
     """
     from ..layers.factory import starts_server
 
@@ -64,7 +65,7 @@ def _fresh_memory() -> Iterator[str]:
     hubs.forget(name)
 
 
-if find_spec("pytest_asyncio"):  # without it there are no asynchronous tests that could use this
+if find_spec("pytest_asyncio"):  # without pytest-asyncio no test can use an asynchronous fixture
     import pytest_asyncio
 
     @pytest_asyncio.fixture

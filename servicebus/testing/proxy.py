@@ -1,4 +1,4 @@
-"""A proxy between a client and a real server that cuts, delays, slices and swallows, and stops doing so."""
+"""A proxy between a client and a real server that cuts, delays, slices or withholds what passes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,45 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from ..layers.redis.topology.address import Address
-from .proxied_connection import Faults, Link, Pair
+from .proxied_connection import ConnectionFaults, Pair, ProxiedConnection
 
 HOST = "127.0.0.1"
 
 
-class Proxy(Faults):
-    """Between ``url`` and the server at ``upstream``, a URL or the path of a socket. Its attributes are the faults.
+class Proxy(ConnectionFaults):
+    """A proxy on a port of 127.0.0.1. The faults are its attributes: see ``ConnectionFaults``.
 
-    ``tls`` is what clients are served with; ``url`` is then a ``rediss://`` one.
+    Args:
+        upstream: the server, as a URL or as the path of its unix socket.
+        tls: serve clients with TLS; ``url`` then begins with ``rediss://``. The server itself need not have TLS.
+
+    Attributes:
+        port: where clients connect, once the proxy was started.
+        url: the URL for a bus, with the login and the database of ``upstream``.
     """
 
     def __init__(self, upstream: str, *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
         upstream = f"unix://{upstream}" if upstream.startswith("/") else upstream
-        self._address, self._login = Address.from_url(upstream), urlsplit(upstream).netloc.rpartition("@")
+        self._address = Address.from_url(upstream)
+        self._login, self._at, _ = urlsplit(upstream).netloc.rpartition("@")
         self._tls = tls
-        self._links: set[Link] = set()
+        # The open connections.
+        self._connections: set[ProxiedConnection] = set()
+        # The task of each connection that has not ended.
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. Cancelling is safe."""
+        """Listen on a free port. Cancelling is safe: the proxy may or may not listen."""
         self._server = await asyncio.start_server(self._serve, HOST, 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
-        login, at, _ = self._login
-        self.url = f"redis{'s' if self._tls else ''}://{login}{at}{HOST}:{self.port}/{self._address.db}"
+        self.url = f"redis{'s' if self._tls else ''}://{self._login}{self._at}{HOST}:{self.port}/{self._address.db}"
 
     async def stop(self) -> None:
-        """Cut everything and stop listening. Cancelling ends the wait for connections that are cut already."""
+        """Cut all connections and stop listening.
+
+        Cancelling is safe: all connections are cut, and only the wait for their end is cancelled.
+        """
         self.refusing = True
         self._server.close()
         self.cut()
@@ -46,13 +57,14 @@ class Proxy(Faults):
         await self._server.wait_closed()
 
     def cut(self) -> None:
-        """Cut every connection there is; new ones are let through."""
-        for link in list(self._links):
-            link.cut()
+        """Cut all open connections. New connections are accepted."""
+        for connection in list(self._connections):
+            connection.cut()
 
     @property
     def connections(self) -> int:
-        return len(self._links)
+        """How many connections are open."""
+        return len(self._connections)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -61,12 +73,12 @@ class Proxy(Faults):
         task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError):
             upstream = await self._connect()
-            link = Link(self, (reader, writer), upstream)
-            self._links.add(link)
+            connection = ProxiedConnection(self, (reader, writer), upstream)
+            self._connections.add(connection)
             try:
-                await link.run()
+                await connection.run()
             finally:
-                self._links.discard(link)
+                self._connections.discard(connection)
         writer.transport.abort()
 
     async def _connect(self) -> Pair:
@@ -79,7 +91,7 @@ class Proxy(Faults):
 
 @asynccontextmanager
 async def proxied(upstream: str, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
-    """A proxy for the duration of a block. Cancelling is safe."""
+    """Run a proxy for the duration of a block. Arguments as for ``Proxy``. Cancelling is safe: the proxy is stopped."""
     proxy = Proxy(upstream, tls=tls)
     await proxy.start()
     try:

@@ -59,7 +59,7 @@ class History:
         return [int(event.id) for event in self.events if event.kind == kind]
 
     def problems(self) -> list[str]:
-        return checker.problems(self.events, grace=allowed(checker.GRACE), late_start=allowed(LATE_START))
+        return checker.problems(self.events, grace=allowed(checker.OUTCOME_GRACE), late_start=allowed(LATE_START))
 
     async def _at_once(self, number: int) -> Any:
         """What a handler does, unless a test says otherwise."""

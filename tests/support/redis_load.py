@@ -12,7 +12,7 @@ from typing import Any
 
 from servicebus import Service, ServiceBus, ServiceBusError
 from servicebus.config import DEFAULT_PRESENCE_TTL
-from servicebus.testing.checker import GRACE, problems
+from servicebus.testing.checker import OUTCOME_GRACE, problems
 from servicebus.testing.history import Event, Recorder
 
 from .shop import serving_all
@@ -85,7 +85,7 @@ class Load:
 
     def problems(self) -> list[str]:
         """What was broken of the promises of the bus."""
-        return problems(self._recorder.events, grace=allowed(GRACE), late_start=allowed(50 * MS))
+        return problems(self._recorder.events, grace=allowed(OUTCOME_GRACE), late_start=allowed(50 * MS))
 
     def lost(self) -> int:
         """One-way messages that were accepted and did not run."""

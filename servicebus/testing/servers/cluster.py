@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager, ExitStack
 
+from ..waiting import wait_until
 from .block_scoped import BlockScoped
 from .cluster_node import Node, join
-from .cluster_topology import ClusterTopology
+from .cluster_topology import AGREE_WITHIN, ClusterTopology
 from .ports import HOST
 from .server import Server
 from .slot_moves import slot_in_transit
@@ -69,7 +70,7 @@ class Cluster(BlockScoped):
                 node = Node(*self._options, tcp=True, password=self._password)
                 self._nodes.append(self._stack.enter_context(node))
             join(self._nodes, self._primaries)
-            self._topology.wait_until_agreed("all nodes report that the state of the cluster is ok")
+            wait_until(self.agreed, AGREE_WITHIN, "all nodes report that the state of the cluster is ok")
         except BaseException:
             self.end()
             raise

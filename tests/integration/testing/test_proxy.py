@@ -1,4 +1,4 @@
-"""The proxy before a real server, without the bus: what each fault does to plain connections."""
+"""What each fault of the proxy does to plain connections to a real server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def client(proxy: Proxy) -> AsyncIterator[Client]:
         yield client
 
 
-async def what_comes_before_the_end(client: Client) -> bytes:
+async def read_until_the_end(client: Client) -> bytes:
     found = b""
     async with asyncio.timeout(LONG):
         with suppress(ConnectionResetError):
@@ -63,16 +63,14 @@ async def asked(client: Client, request: bytes = b"PING\r\n", size: int = len(PO
         return await client[0].readexactly(size)
 
 
-async def test_a_healthy_link_passes_everything(proxy: Proxy, client: Client) -> None:
+async def test_without_faults_everything_passes(proxy: Proxy, client: Client) -> None:
     value = bytes(range(256)) * 4000
     answer = b"$%d\r\n%b\r\n" % (len(value), value)
     assert await asked(client, b"*2\r\n$4\r\nECHO\r\n" + answer, len(answer)) == answer
     assert proxy.connections == 1
 
 
-async def test_what_passes_is_late_by_the_delay_each_way_and_many_are_late_at_once(
-    proxy: Proxy, client: Client
-) -> None:
+async def test_the_delay_applies_in_each_direction_and_to_many_at_once(proxy: Proxy, client: Client) -> None:
     proxy.delay = 50 * MS
     with Stopwatch() as watch:
         for _ in range(20):
@@ -92,19 +90,19 @@ async def test_jitter_keeps_the_order(proxy: Proxy, client: Client) -> None:
     assert answers == [b"$2\r\n%02d\r\n" % number for number in range(50)]
 
 
-async def test_bandwidth_is_bounded(proxy: Proxy, client: Client) -> None:
+async def test_bandwidth_is_limited(proxy: Proxy, client: Client) -> None:
     proxy.bandwidth = 10_000
     with Stopwatch() as watch:
         await asked(client, b"ECHO " + b"x" * 1000 + b"\r\n", 1000)
     assert watch.seconds >= 0.19, "a tenth of a second each way"
 
 
-async def test_bytes_may_come_one_at_a_time(proxy: Proxy, client: Client) -> None:
+async def test_bytes_can_pass_one_at_a_time(proxy: Proxy, client: Client) -> None:
     proxy.slices = 1
     assert await asked(client) == PONG
 
 
-async def test_a_black_hole_swallows_until_it_is_over(proxy: Proxy, client: Client) -> None:
+async def test_a_black_hole_withholds_bytes_until_it_ends(proxy: Proxy, client: Client) -> None:
     proxy.black_hole = True
     client[1].write(b"PING\r\n")
     with pytest.raises(TimeoutError):
@@ -115,7 +113,7 @@ async def test_a_black_hole_swallows_until_it_is_over(proxy: Proxy, client: Clie
         assert await client[0].readexactly(len(PONG)) == PONG
 
 
-async def test_a_proxy_stops_while_it_swallows(server: Server) -> None:
+async def test_a_proxy_stops_during_a_black_hole(server: Server) -> None:
     proxy = Proxy(server.path)
     await proxy.start()
     async with connected(proxy) as client:
@@ -124,14 +122,14 @@ async def test_a_proxy_stops_while_it_swallows(server: Server) -> None:
         await eventually(lambda: proxy.connections == 1)
         async with asyncio.timeout(LONG):
             await proxy.stop()
-        assert await what_comes_before_the_end(client) == b""
+        assert await read_until_the_end(client) == b""
 
 
-async def test_a_connection_is_cut_after_so_many_bytes_of_answers(proxy: Proxy, client: Client) -> None:
+async def test_a_connection_is_cut_after_a_number_of_answered_bytes(proxy: Proxy, client: Client) -> None:
     proxy.cut_after = len(PONG) + 3
     assert await asked(client) == PONG
     client[1].write(b"PING\r\n")
-    assert await what_comes_before_the_end(client) == PONG[:3]
+    assert await read_until_the_end(client) == PONG[:3]
     assert (proxy.cuts, proxy.cut_after) == (1, 0)
 
 
@@ -140,33 +138,33 @@ async def test_a_connection_is_cut_between_execution_and_answer(server: Server, 
     client[1].write(b"INCR cou")
     await asyncio.sleep(5 * MS)
     client[1].write(b"nted\r\n")
-    assert await what_comes_before_the_end(client) == b""
+    assert await read_until_the_end(client) == b""
     assert server.run("GETDEL", "counted") == b"1"
     assert proxy.cuts == 1
 
 
-async def test_open_connections_are_cut_and_new_ones_let_through(proxy: Proxy, client: Client) -> None:
+async def test_cut_ends_open_connections_and_accepts_new_ones(proxy: Proxy, client: Client) -> None:
     await asked(client)
     proxy.cut()
-    assert await what_comes_before_the_end(client) == b""
+    assert await read_until_the_end(client) == b""
     async with ServiceBus(proxy.url) as bus:
         await bus.send("shop.request", {"type": "x"})
 
 
-async def test_new_connections_are_refused_and_open_ones_stay(proxy: Proxy, client: Client) -> None:
+async def test_refusing_cuts_new_connections_and_keeps_open_ones(proxy: Proxy, client: Client) -> None:
     await asked(client)
     proxy.refusing = True
     async with connected(proxy) as other:
-        assert await what_comes_before_the_end(other) == b""
+        assert await read_until_the_end(other) == b""
     assert await asked(client) == PONG
 
 
 async def test_a_connection_to_a_dead_server_is_cut(server: Server) -> None:
     async with proxied(f"{server.path}-not-there") as proxy, connected(proxy) as client:
-        assert await what_comes_before_the_end(client) == b""
+        assert await read_until_the_end(client) == b""
 
 
-async def test_before_a_port_the_url_keeps_the_login_and_the_database() -> None:
+async def test_the_url_keeps_the_login_and_the_database() -> None:
     with Server(tcp=True, password="secret") as server:
         async with proxied(f"{server.url}/3") as proxy:
             assert proxy.url == f"redis://:secret@127.0.0.1:{proxy.port}/3"
@@ -177,7 +175,7 @@ async def test_before_a_port_the_url_keeps_the_login_and_the_database() -> None:
 
 
 def certificate(directory: Path) -> Path:
-    """A key and a certificate for loopback that nobody has signed but itself."""
+    """Write a key and a self-signed certificate for loopback into a file."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now, names = datetime.datetime.now(datetime.UTC), x509.SubjectAlternativeName([x509.DNSName("localhost")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
@@ -191,7 +189,7 @@ def certificate(directory: Path) -> Path:
     return file
 
 
-async def test_clients_may_be_served_with_tls(server: Server, tmp_path: Path) -> None:
+async def test_clients_can_be_served_with_tls(server: Server, tmp_path: Path) -> None:
     file = certificate(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(file)

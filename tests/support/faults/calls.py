@@ -27,7 +27,10 @@ class Calls:
         return self._number
 
     async def call(self, bus: ServiceBus, timeout: float, seconds: float = 0.0, channel: str = CHANNEL) -> bool:
-        """Make one call whose handler takes ``seconds``; whether it was answered. Cancelling is safe: it is noted."""
+        """Make one call whose handler takes ``seconds``, and return whether it was answered.
+
+        Cancelling is safe: the history records the outcome.
+        """
         id, self._number = self._record.id(self._number), self._number + 1
         try:
             with self._record.recorder.calling(id, timeout=timeout, channel=channel):

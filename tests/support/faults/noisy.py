@@ -11,7 +11,7 @@ from servicebus import ServiceBus, ServiceBusError
 
 from .worker_site import CHANNEL
 
-TICK = 0.01
+WAKE_INTERVAL = 0.01
 
 
 async def main(url: str, rate: float) -> None:
@@ -21,7 +21,7 @@ async def main(url: str, rate: float) -> None:
             for _ in range(int(rate * (time.monotonic() - begin)) - made):
                 calls.create_task(call(bus, f"noisy-{made}"))
                 made += 1
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(WAKE_INTERVAL)
 
 
 async def call(bus: ServiceBus, id: str) -> None:

@@ -22,7 +22,7 @@ from .record import Record
 
 MESSAGES, CALLS = "messages", "calls"
 CAPACITY = 200_000
-TAKES, TICK = 10 * MS, 10 * MS
+TAKES, SEND_INTERVAL = 10 * MS, 10 * MS
 TIMEOUT = 1.0
 ROW = 50
 """Calls that must have been answered one after the other before a side counts as served again."""
@@ -134,7 +134,7 @@ class Side:
         await eventually(lambda: self._row >= ROW, within=LONG)
 
     def leave(self, server: Server) -> None:
-        """Whoever of this side is connected to the server is thrown out."""
+        """Close all connections of this side to the server."""
         for id, name in server.clients().items():
             if name.startswith(self.name):
                 server.run("CLIENT", "KILL", "ID", id)
@@ -146,7 +146,7 @@ class Side:
                 self._own(self._send())
                 made += 1
             self._own(self._call())
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(SEND_INTERVAL)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -155,8 +155,8 @@ class Side:
 
     async def _send(self) -> None:
         id, sequence, channel = self._record.id(next(self._numbers)), next(self._sequences), f"{MESSAGES}.request"
-        noted = self._recorder.calling(id, sender=self.name, channel=channel, sequence=sequence, reply=False)
-        with suppress(ServiceBusError), noted:
+        recording = self._recorder.calling(id, sender=self.name, channel=channel, sequence=sequence, reply=False)
+        with suppress(ServiceBusError), recording:
             await self._bus.send(channel, {"type": "run", "id": id})
 
     async def _call(self) -> None:

@@ -48,6 +48,6 @@ class Record:
         """Return how many events of a kind there are so far."""
         return sum(event.kind == kind for event in self.events())
 
-    def problems(self, *, grace: float = checker.GRACE) -> list[str]:
+    def problems(self, *, grace: float = checker.OUTCOME_GRACE) -> list[str]:
         """Return the promises of the bus that the history breaks. The lag of a busy machine is added to the bounds."""
         return checker.problems(self.events(), grace=allowed(grace), late_start=allowed(LATE_START))

@@ -75,9 +75,7 @@ def locked() -> Iterator[Server]:
 
 
 @pytest.mark.row(33)
-async def test_what_a_service_does_its_user_may_do_from_the_first_connection_to_the_drain(
-    locked: Server, figures: Figures
-) -> None:
+async def test_a_user_may_do_all_that_its_service_does(locked: Server, figures: Figures) -> None:
     shop = Shop()
     async with opened(partial(url_of, locked), shop) as web:
         await place(web, CALLS)
@@ -122,14 +120,14 @@ async def placed_again(web: ServiceBus) -> None:
 
 
 async def web_alone(server: Server) -> list[str]:
-    """After the drain nobody is registered: whoever calls is told so at once."""
+    """After the drain no worker is registered: a call is refused at once."""
     async with ServiceBus(url_of(server, "web"), service="web") as web:
         assert await web.workers("orders.request") == 0
     return server.frames("orders.request")  # type: ignore[return-value]
 
 
 @pytest.mark.row(33)
-async def test_calls_that_nobody_takes_are_refused_above_the_capacity_and_withdrawn_below_it(
+async def test_unread_calls_are_refused_above_the_capacity_and_else_withdrawn(
     locked: Server,
 ) -> None:
     locked.register("orders.request")
@@ -259,7 +257,7 @@ def test_scripts_do_nothing_that_their_user_may_not_do(stocked: Server, figures:
 
 
 @pytest.mark.row(33)
-def test_whoever_is_no_user_does_not_come_in(stocked: Server, figures: Figures) -> None:
+def test_only_users_of_the_server_can_connect(stocked: Server, figures: Figures) -> None:
     logins = [("nobody", "x"), ("web", "wrong"), ("web", password_of("stock")), ("default", ""), ("web", "")]
     stranger = Admin(stocked.path)
     for name, password in logins:
@@ -291,9 +289,7 @@ def answer(connection: Admin, *command: bytes | str | int) -> str:
 
 
 @pytest.mark.row(33)
-async def test_a_caller_who_is_refused_is_told_that_nothing_ran_and_that_trying_again_is_no_use(
-    locked: Server, figures: Figures
-) -> None:
+async def test_a_caller_without_permission_gets_a_final_not_executed_error(locked: Server, figures: Figures) -> None:
     locked.register("stock.request")
     async with ServiceBus(url_of(locked, "web"), service="web") as web:
         tried = [web.call("stock.request", {"type": "reserve", "n": 1}) for _ in range(20)]
@@ -308,7 +304,7 @@ async def test_a_caller_who_is_refused_is_told_that_nothing_ran_and_that_trying_
 
 
 @pytest.mark.row(33)
-async def test_a_bus_under_the_name_of_another_says_what_it_may_not_read_and_stays_connected(
+async def test_a_bus_with_a_foreign_name_logs_what_it_may_not_read(
     locked: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(partial(url_of, locked), Shop()), ServiceBus(url_of(locked, "web"), service="else") as bus:
@@ -341,9 +337,7 @@ async def test_a_bus_with_a_wrong_login_is_refused_for_good(locked: Server, logi
 
 
 @pytest.mark.row(33)
-async def test_callers_without_scripts_are_told_what_to_run_and_go_on_once_that_was_done(
-    locked: Server, figures: Figures
-) -> None:
+async def test_callers_without_scripts_get_the_command_that_loads_them(locked: Server, figures: Figures) -> None:
     told: list[tuple[str, bool]] = []
     async with opened(partial(url_of, locked), Shop()) as web:
         for _ in range(FLUSHES):
@@ -362,7 +356,7 @@ async def test_callers_without_scripts_are_told_what_to_run_and_go_on_once_that_
 
 
 @pytest.mark.row(33)
-async def test_a_server_without_scripts_is_unavailable_until_somebody_has_loaded_them(own_server: Server) -> None:
+async def test_a_server_without_scripts_is_unavailable_until_they_are_loaded(own_server: Server) -> None:
     add_users(own_server, [WEB])
     bus = ServiceBus(url_of(own_server, "web"), service="web")
     with pytest.raises(Unavailable) as caught:

@@ -57,7 +57,7 @@ async def furthest_off(bus: ServiceBus, fast_by: float) -> float:
 
 @pytest.mark.row(38)
 @pytest.mark.parametrize("fast_by", [HOUR, -HOUR])
-async def test_a_worker_whose_clock_is_an_hour_off_and_jumps_keeps_every_deadline(
+async def test_a_worker_with_a_wrong_and_jumping_clock_keeps_every_deadline(
     own_server: Server,
     record: Record,
     figures: Figures,
@@ -99,7 +99,7 @@ async def overload(bus: ServiceBus, record: Record) -> Calls:
 
 @pytest.mark.row(38)
 @pytest.mark.parametrize("fast_by", [HOUR, -HOUR])
-async def test_a_caller_whose_clock_is_an_hour_off_sets_the_deadlines_that_it_means(
+async def test_a_caller_with_a_wrong_clock_sets_the_right_deadlines(
     own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_by: float, figures: Figures
 ) -> None:
     """The worker's clock is off by as much in the other direction."""

@@ -58,9 +58,7 @@ async def test_ten_thousand_calls_at_once_on_one_server_need_two_connections(
 
 
 @pytest.mark.row(21)
-async def test_ten_thousand_calls_at_once_on_a_cluster_need_one_connection_for_each_node_and_one_for_replies(
-    cluster: Cluster, figures: Figures
-) -> None:
+async def test_ten_thousand_calls_on_a_cluster_need_one_connection_per_node(cluster: Cluster, figures: Figures) -> None:
     several = [Waiting(f"crowd-{number}") for number in range(8)]
     each = AT_ONCE // len(several)
     async with ServiceBus(cluster.url, service="worker") as worker, ServiceBus(cluster.url, service="crowd") as bus:

@@ -38,7 +38,7 @@ class Late:
 
 
 @pytest.mark.row(11)
-async def test_under_overload_nothing_starts_after_its_deadline_and_errors_come_on_time(
+async def test_under_overload_nothing_starts_late_and_errors_come_on_time(
     server: Server, record: Record, figures: Figures
 ) -> None:
     late, errors = Late(record), list[float]()
@@ -126,9 +126,7 @@ async def goes_away(hops: Hops, bus: ServiceBus, root: str) -> None:
 
 
 @pytest.mark.row(12)
-async def test_when_the_first_of_three_callers_goes_away_nothing_more_begins_for_him(
-    server: Server, record: Record, figures: Figures
-) -> None:
+async def test_nothing_starts_for_a_caller_that_has_gone(server: Server, record: Record, figures: Figures) -> None:
     hops = Hops(record)
     async with calling(server.url, *hops.services) as bus:
         for first in range(0, TRIES, 50):

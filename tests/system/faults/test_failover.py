@@ -17,7 +17,7 @@ from ...support.timing import allowed
 
 DOWN_AFTER = 0.5
 NODE_TIMEOUT, WITHIN = 1.0, 4.0
-PATIENCE = 2.0
+RECOVERY = 2.0
 """Seconds beyond what the sentinels need to believe it."""
 
 
@@ -34,7 +34,7 @@ def kept(load: Load, record: Record, first: int) -> int:
 async def test_every_primary_behind_sentinels_that_is_killed_is_replaced_in_time(
     record: Record, figures: Figures
 ) -> None:
-    times, took, noted = sized(1, 20), list[float](), 0
+    times, took, recorded = sized(1, 20), list[float](), 0
     for _ in range(times):
         # One sentinel: where several vote, they may have to vote again, and the wait is theirs.
         with SentinelGroup(sentinels=1, down_after=DOWN_AFTER) as group:
@@ -44,11 +44,11 @@ async def test_every_primary_behind_sentinels_that_is_killed_is_replaced_in_time
                 group.primary.kill()
                 await load.served()
             took.append(load.back_after(killed))
-        noted += kept(load, record, noted)
+        recorded += kept(load, record, recorded)
         # Here and now, as far as this machine allows: how late it was in this round is forgotten in the next.
         assert load.problems() == []
-        assert took[-1] <= allowed(DOWN_AFTER + PATIENCE)
-    figures(18, f"{times} primaries killed: served again after {max(took):.2f} s at most; {noted:,} events")
+        assert took[-1] <= allowed(DOWN_AFTER + RECOVERY)
+    figures(18, f"{times} primaries killed: served again after {max(took):.2f} s at most; {recorded:,} events")
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def stopped(cluster: Cluster) -> AbstractContextManager[None]:
 async def test_every_primary_of_a_cluster_that_fails_is_replaced_in_time(
     record: Record, figures: Figures, failing: Callable[[Cluster], AbstractContextManager[None]]
 ) -> None:
-    times, took, noted = sized(1, 10), list[float](), 0
+    times, took, recorded = sized(1, 10), list[float](), 0
     for _ in range(times):
         with Cluster(replicas=1, node_timeout=NODE_TIMEOUT) as cluster:
             load = Load()
@@ -77,7 +77,9 @@ async def test_every_primary_of_a_cluster_that_fails_is_replaced_in_time(
                 with failing(cluster):
                     await load.served()
                 took.append(load.back_after(failed))
-        noted += kept(load, record, noted)
+        recorded += kept(load, record, recorded)
         assert load.problems() == []
         assert took[-1] <= allowed(WITHIN)
-    figures(20, f"{times} primaries {failing.__name__}: served again after {max(took):.2f} s at most; {noted:,} events")
+    figures(
+        20, f"{times} primaries {failing.__name__}: served again after {max(took):.2f} s at most; {recorded:,} events"
+    )

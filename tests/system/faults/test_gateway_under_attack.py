@@ -96,7 +96,7 @@ async def serves_on(edge: GatewayProcess) -> None:
         pytest.param(CHUNKED + b"1\r\n{\r\n", id="chunks"),
     ],
 )
-async def test_a_request_that_comes_too_slowly_is_ended_however_steadily_it_drips(
+async def test_a_request_that_arrives_too_slowly_is_ended(
     site: Site, edge: GatewayProcess, sent: bytes, figures: Figures, request: pytest.FixtureRequest
 ) -> None:
     reply, seconds = await asyncio.to_thread(drip, edge, sent)

@@ -18,9 +18,7 @@ how late the machine was then."""
 
 
 @pytest.mark.row(JOINED)
-def test_in_all_histories_nothing_ran_twice_or_late_and_no_caller_was_told_a_lie(
-    histories: Path, figures: Figures
-) -> None:
+def test_all_histories_together_keep_every_promise(histories: Path, figures: Figures) -> None:
     found, seen = list[str](), Counter[str]()
     for path in sorted(histories.glob(f"*{SUFFIX}")):
         events = read(path)

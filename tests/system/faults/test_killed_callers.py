@@ -34,7 +34,7 @@ async def proxy(server: Server) -> AsyncIterator[Proxy]:
 
 
 @pytest.mark.row(4)
-async def test_a_call_cut_off_between_execution_and_answer_runs_once_and_its_caller_gets_the_reply_or_a_maybe(
+async def test_a_call_cut_between_execution_and_answer_runs_once(
     server: Server, record: Record, proxy: Proxy, figures: Figures
 ) -> None:
     calls = Calls(record)
@@ -95,7 +95,7 @@ async def test_of_the_calls_beside_cancelled_ones_none_is_lost(
 
 
 @pytest.mark.row(7)
-async def test_over_a_slow_link_a_cancelled_call_never_takes_the_reply_of_another(
+async def test_on_a_slow_link_a_cancelled_call_takes_no_other_reply(
     server: Server, record: Record, proxy: Proxy, figures: Figures
 ) -> None:
     calls = Calls(record)

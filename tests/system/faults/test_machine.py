@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from servicebus import NoWorkers, Service, ServiceBus, ServiceBusError
-from servicebus.testing.checker import GRACE, problems
+from servicebus.testing.checker import OUTCOME_GRACE, problems
 from servicebus.testing.history import Recorder
 from servicebus.testing.servers import Server
 
@@ -256,7 +256,7 @@ class BusUnderFire(RuleBasedStateMachine):
         await self.worker.close()
         if self.held:
             await asyncio.wait(self.held.values())
-        found = allowed(GRACE), allowed(LATE_START)
+        found = allowed(OUTCOME_GRACE), allowed(LATE_START)
         LAG.stop()
         return found
 

@@ -19,7 +19,7 @@ MESSAGE = {"type": "store", "text": "x" * 181}
 
 
 @pytest.mark.row(27)
-async def test_a_queued_message_of_200_bytes_costs_no_more_than_300_in_the_server(
+async def test_a_queued_message_of_200_bytes_takes_at_most_300_in_the_server(
     own_server: Server, figures: Figures
 ) -> None:
     """The suite queues 200,000, the long run a million: what one costs does not depend on how many there are."""

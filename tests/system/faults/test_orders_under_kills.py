@@ -35,7 +35,7 @@ KILLS_AT_LEAST = 6
 
 
 @pytest.mark.row(ORDERS)
-async def test_a_day_of_orders_balances_however_many_workers_and_servers_are_killed_on_the_way(
+async def test_a_day_of_orders_balances_while_workers_and_servers_are_killed(
     own_server: Server, tmp_path: Path, figures: Figures
 ) -> None:
     plan = make_plan(invoices(sized(10, 100)))
@@ -89,7 +89,7 @@ class Killer:
 
     def __init__(self, fleet: Fleet, server: Server) -> None:
         self._fleet, self._server = fleet, server
-        self._begun, self._over = asyncio.Event(), False
+        self._begun, self._finished = asyncio.Event(), False
         self.workers = self.servers = 0
 
     async def __aenter__(self) -> None:
@@ -97,7 +97,7 @@ class Killer:
 
     async def __aexit__(self, *error: object) -> None:
         """What was killed last is there again."""
-        self._over = True
+        self._finished = True
         self._begun.set()
         await self._killing
 
@@ -106,7 +106,7 @@ class Killer:
 
     async def _kill_on(self) -> None:
         await self._begun.wait()
-        while not self._over:
+        while not self._finished:
             await (self._kill_worker() if self.workers <= 2 * self.servers else self._kill_server())
             await asyncio.sleep(random.uniform(0.2, 1.0))
 

@@ -13,7 +13,7 @@ from ...support.timing import MS
 STALLS = 6
 
 
-async def test_a_worker_that_stalls_again_and_again_for_less_than_its_registration_stays_registered(
+async def test_a_worker_that_stalls_briefly_and_often_stays_registered(
     server: Server,
 ) -> None:
     async with ServiceBus(server.url, presence_ttl=1200 * MS) as bus, bus.serving(Service("shop")):

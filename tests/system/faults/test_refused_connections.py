@@ -128,9 +128,7 @@ async def recovered(bus: ServiceBus) -> None:
 
 
 @pytest.mark.row(23)
-async def test_whoever_finds_no_room_among_the_clients_of_a_server_is_told_so(
-    own_server: Server, figures: Figures
-) -> None:
+async def test_a_client_beyond_the_servers_limit_gets_the_reason(own_server: Server, figures: Figures) -> None:
     own_server.run("CONFIG", "SET", "maxclients", "1")
     for _ in range(CALLS):
         with pytest.raises(Unavailable) as caught:

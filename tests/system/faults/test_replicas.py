@@ -42,7 +42,7 @@ def ran_before(frames: list[bytes], record: Record, *, by: str) -> int:
 
 @pytest.mark.row(19)
 @pytest.mark.parametrize("lag", [20 * MS, 100 * MS])
-async def test_what_a_replica_that_lags_behind_a_crashed_primary_still_holds_is_not_run_again(
+async def test_messages_that_a_lagging_replica_still_holds_do_not_run_again(
     record: Record, figures: Figures, tmp_path: Path, lag: float
 ) -> None:
     way = Signpost(tmp_path / "primary")
@@ -65,7 +65,7 @@ async def test_what_a_replica_that_lags_behind_a_crashed_primary_still_holds_is_
 
 
 @pytest.mark.row(19)
-async def test_while_two_primaries_take_and_hand_out_messages_nothing_runs_on_both(
+async def test_nothing_runs_twice_while_two_primaries_deliver_messages(
     record: Record, figures: Figures, tmp_path: Path
 ) -> None:
     ways, numbers = [Signpost(tmp_path / name) for name in ("near", "far")], count()

@@ -22,7 +22,7 @@ RESTARTS = 20
 
 
 @pytest.mark.row(3)
-async def test_a_server_that_is_started_again_and_again_is_served_within_a_second_and_nothing_runs_twice(
+async def test_calls_run_once_and_resume_soon_while_the_server_restarts(
     own_server: Server, record: Record, figures: Figures, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls, slowest = Calls(record), 0.0
@@ -50,7 +50,7 @@ async def served_after(calls: Calls, bus: ServiceBus) -> float:
 
 
 @pytest.mark.row(5)
-async def test_a_server_that_stands_still_for_three_seconds_runs_nothing_twice_and_deadlines_are_met(
+async def test_a_paused_server_runs_nothing_twice_and_deadlines_are_met(
     own_server: Server, record: Record, figures: Figures
 ) -> None:
     calls = Calls(record)

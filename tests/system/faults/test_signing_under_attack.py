@@ -135,7 +135,7 @@ class Enemy:
 
 
 @pytest.mark.row(31)
-async def test_what_an_enemy_pushes_beside_real_calls_runs_nothing_and_answers_nobody(
+async def test_frames_pushed_by_an_attacker_run_nothing_and_answer_no_call(
     own_server: Server, figures: Figures
 ) -> None:
     enemy, handled, service = Enemy(own_server, random.Random(310)), Counter[int](), Service("shop")
@@ -274,7 +274,7 @@ class Rolling:
 
 
 @pytest.mark.row(32)
-async def test_keys_are_rolled_by_three_rolling_restarts_and_no_call_is_refused_or_lost(
+async def test_replacing_the_keys_in_rolling_restarts_loses_no_call(
     own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     keys = tmp_path / "keys.json"

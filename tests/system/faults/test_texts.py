@@ -95,7 +95,7 @@ def test_whatever_is_in_a_request_each_record_of_a_worker_is_one_line(
 
 
 @pytest.mark.row(35)
-async def test_whatever_is_in_a_request_no_record_of_the_bus_has_control_characters(
+async def test_no_log_record_has_control_characters_from_a_request(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "servicebus")
@@ -111,9 +111,7 @@ async def test_whatever_is_in_a_request_no_record_of_the_bus_has_control_charact
 
 @pytest.mark.row(35)
 @pytest.mark.parametrize("field", ["correlation_id", "headers", "caller"])
-async def test_what_a_handler_may_log_in_good_faith_is_refused_when_it_is_not_fit_for_that(
-    server: Server, field: str
-) -> None:
+async def test_names_that_are_not_fit_for_a_log_are_refused(server: Server, field: str) -> None:
     spoiled = {"a": NASTY} if field == "headers" else NASTY
     async with ServiceBus(server.url) as bus, bus.serving(hostile.service):
         server.register("nobody.request")
@@ -141,7 +139,7 @@ async def test_what_a_handler_may_log_in_good_faith_is_refused_when_it_is_not_fi
         {"type": NASTY, "body": NASTY, "executed": NASTY},
     ],
 )
-async def test_whatever_a_worker_replies_the_error_is_one_line_without_control_characters(
+async def test_every_error_reply_becomes_one_line_without_control_characters(
     server: Server, caplog: pytest.LogCaptureFixture, reply: dict[str, Any]
 ) -> None:
     caplog.set_level(logging.DEBUG, "servicebus")
@@ -190,7 +188,7 @@ async def test_no_error_and_no_log_shows_the_password_of_a_url(url: str, caplog:
 
 
 @pytest.mark.row(35)
-async def test_a_password_that_is_used_or_refused_is_in_no_log_no_error_and_no_repr(
+async def test_a_password_is_in_no_log_no_error_and_no_repr(
     own_server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

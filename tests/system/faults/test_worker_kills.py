@@ -31,7 +31,7 @@ ENDLESS = 10**9
 
 
 @pytest.mark.row(1)
-async def test_workers_that_are_killed_again_and_again_run_nothing_twice_and_every_call_has_its_outcome(
+async def test_killed_workers_run_nothing_twice_and_every_call_has_an_outcome(
     own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     kills = 0
@@ -58,7 +58,7 @@ async def test_workers_that_are_killed_again_and_again_run_nothing_twice_and_eve
 
 
 @pytest.mark.row(2)
-async def test_a_worker_that_stands_still_loses_no_more_than_its_credit_and_starts_nothing_late(
+async def test_a_paused_worker_loses_at_most_its_credit_and_starts_nothing_late(
     own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     calls = Calls(record)
@@ -82,7 +82,7 @@ async def test_a_worker_that_stands_still_loses_no_more_than_its_credit_and_star
 
 
 @pytest.mark.row(8)
-async def test_a_worker_that_is_told_to_end_at_full_load_finishes_what_it_has_and_is_gone_within_five_seconds(
+async def test_a_worker_under_full_load_drains_within_five_seconds(
     own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     calls, times, slowest = Calls(record), 100, 0.0
@@ -104,7 +104,7 @@ async def test_a_worker_that_is_told_to_end_at_full_load_finishes_what_it_has_an
 
 
 @pytest.mark.row(13)
-async def test_nobody_to_serve_is_said_at_once_and_once_the_last_worker_was_killed_within_its_registration(
+async def test_a_call_without_a_worker_is_refused_once_registrations_end(
     own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     ttl = 5.0
@@ -134,7 +134,7 @@ async def refused_after(bus: ServiceBus) -> float:
 
 @pytest.mark.row(15)
 @pytest.mark.soak
-async def test_what_expired_while_all_workers_were_away_is_not_run_and_a_fresh_call_is_served_within_a_second(
+async def test_expired_calls_do_not_run_when_workers_return(
     own_server: Server, tmp_path: Path, record: Record, figures: Figures
 ) -> None:
     calls, away = Calls(record), lasting(5.0, 60.0)

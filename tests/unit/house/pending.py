@@ -27,7 +27,6 @@ CANCELLING: tuple[str, ...] = (
     "servicebus/layers/redis/",
     "servicebus/resilience/",
     "servicebus/serving/",
-    "servicebus/testing/",
 )
 
 RAISES: tuple[str, ...] = (
@@ -57,7 +56,6 @@ NUMBERS: tuple[str, ...] = (
     "servicebus/resilience/",
     "servicebus/security/",
     "servicebus/serving/",
-    "servicebus/testing/",
 )
 
 TEST_NAMES: tuple[str, ...] = (
@@ -71,8 +69,6 @@ TEST_NAMES: tuple[str, ...] = (
     "tests/integration/redis/",
     "tests/integration/resilience/",
     "tests/integration/security/",
-    "tests/integration/testing/",
-    "tests/system/faults/",
     "tests/unit/layers/",
     "tests/unit/protocol/",
     "tests/unit/security/",
@@ -90,7 +86,6 @@ WORDS: tuple[str, ...] = (
     "docs/topics/acl.md",
     "docs/topics/performance.md",
     "docs/topics/security.md",
-    "docs/topics/testing.md",
     "servicebus/bus.py",
     "servicebus/calling/",
     "servicebus/contrib/",
@@ -101,20 +96,15 @@ WORDS: tuple[str, ...] = (
     "servicebus/protocol/",
     "servicebus/resilience/",
     "servicebus/serving/",
-    "servicebus/testing/",
     "tests/integration/bus/",
     "tests/integration/foreign/",
     "tests/integration/redis/",
     "tests/integration/resilience/",
     "tests/integration/security/",
-    "tests/support/faults/",
     "tests/support/runworker_site/",
-    "tests/support/spares.py",
-    "tests/system/faults/",
     "tests/unit/house/",
     "tests/unit/protocol/",
     "tests/unit/resilience/",
-    "tests/unit/testing/",
 )
 
 TERMS: tuple[str, ...] = (

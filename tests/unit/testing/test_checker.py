@@ -50,14 +50,14 @@ def started(id: str, at: float, by: str = "worker") -> Event:
         (ValueError(), "maybe"),
     ],
 )
-def test_an_outcome_is_what_the_error_says(error: BaseException, outcome: Kind) -> None:
+def test_the_error_decides_the_outcome(error: BaseException, outcome: Kind) -> None:
     recorder = Recorder()
     with pytest.raises(type(error)), recorder.calling("1"):
         raise error
     assert [event.kind for event in recorder.events] == ["invoke", outcome]
 
 
-def test_a_call_is_noted_with_what_the_checker_needs() -> None:
+def test_an_invocation_is_recorded_with_all_that_is_checked() -> None:
     recorder = Recorder(by="me")
     with recorder.calling("1", timeout=2.0, channel="c", sequence=1):
         pass
@@ -67,7 +67,7 @@ def test_a_call_is_noted_with_what_the_checker_needs() -> None:
     assert (ended.kind, ended.id) == ("ok", "1")
 
 
-def test_a_handler_that_fails_does_not_end() -> None:
+def test_a_failing_handler_has_no_end_event() -> None:
     recorder = Recorder()
     with recorder.running("1"):
         pass
@@ -76,7 +76,7 @@ def test_a_handler_that_fails_does_not_end() -> None:
     assert [(event.kind, event.id) for event in recorder.events] == [("start", "1"), ("end", "1"), ("start", "2")]
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_events_are_read_back_in_the_order_of_time(tmp_path: Path) -> None:
     events = [*sent(1, 1.0, 2.0), Event("invoke", "x", 3.0, "me", deadline=4.5)]
     with Recorder(tmp_path / "one") as one, Recorder(tmp_path / "two") as two:
         for event in events[1:]:
@@ -93,7 +93,7 @@ def test_several_processes_share_a_file(tmp_path: Path) -> None:
     assert {event.id for event in read(path)} == {f"{name}-{number}" for name in ("a", "b") for number in range(2000)}
 
 
-def test_a_killed_process_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+def test_the_file_of_a_killed_process_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "history"
     process = writer(path, "a", 100_000_000)
     eventually_sync(lambda: path.exists() and path.stat().st_size > 10_000, within=20.0)
@@ -103,7 +103,7 @@ def test_a_killed_process_leaves_a_file_that_can_be_read(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("left", range(1, 51))
-def test_an_event_that_was_cut_spoils_no_other(tmp_path: Path, left: int) -> None:
+def test_a_fragment_of_an_event_is_skipped(tmp_path: Path, left: int) -> None:
     """The kernel cuts the write of a killed process where a page ends, which may be anywhere in an event."""
     first, cut, last = started("1", 1.0), started("a}", 2.0), started("3", 3.0)
     path, alone = tmp_path / "history", tmp_path / "alone"
@@ -117,7 +117,7 @@ def test_an_event_that_was_cut_spoils_no_other(tmp_path: Path, left: int) -> Non
     assert read(path) == [first, last]
 
 
-def test_what_is_no_event_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_other_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "history").write_text('{"kind":"start"}\n')
     with pytest.raises(msgspec.ValidationError):
         read(tmp_path / "history")
@@ -133,11 +133,11 @@ def test_order_is_kept_by_sender_channel_and_process() -> None:
     ]
 
 
-def test_order_is_that_of_time_and_not_of_the_files() -> None:
+def test_events_may_be_given_in_any_order() -> None:
     assert problems([started("a2", 5), started("a1", 4), *sent(2, 2.0), *sent(1, 1.0)]) == []
 
 
-def test_capacity_counts_what_certainly_waited() -> None:
+def test_capacity_counts_messages_that_certainly_waited() -> None:
     events = sent(1, 1.0) + sent(2, 2.0) + sent(3, 3.0)
     assert problems(events, capacity={"c": 3, "other": 0}) == []
     assert problems(events, capacity={"c": 2}) == ["c held 3 messages: its capacity is 2"]
@@ -145,7 +145,7 @@ def test_capacity_counts_what_certainly_waited() -> None:
     assert problems([*events, started("a1", 0.5)], capacity={"c": 2}) == [], "started before its sender was told so"
 
 
-def test_capacity_does_not_count_what_has_expired_or_was_refused() -> None:
+def test_capacity_ignores_expired_and_refused_messages() -> None:
     first, second = sent(1, 1.0)
     expired = msgspec.structs.replace(first, deadline=1.5)
     refused = Event("fail", "a3", 3.0)
@@ -159,6 +159,6 @@ def test_a_message_without_reply_need_not_have_run() -> None:
     assert problems([*recorder.events, started("1", 1.0)]) == ["1 ran, and its caller was told that it did not"]
 
 
-def test_a_long_history_is_checked_without_comparing_all_with_all() -> None:
+def test_a_long_history_is_checked_in_reasonable_time() -> None:
     events = [event for n in range(1, 100_001) for event in (*sent(n, n), started(f"a{n}", n + 0.5))]
     assert problems(events, capacity={"c": 1}) == []
