@@ -15,6 +15,7 @@ import pytest
 from servicebus.layers.memory import hubs
 from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology import cluster as redis_cluster
+from servicebus.layers.redis.topology import locator
 from servicebus.testing.servers import Cluster, SentinelGroup, Server
 
 from .support.spares import Spares
@@ -126,6 +127,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Senders wait out whatever time the servers take on a busy machine; how long that was is asked on its own."""
     for module in (redis_cluster, pipeline):
         monkeypatch.setattr(module, "PATIENCE", 20.0)
+    monkeypatch.setattr(locator, "ASK_TIMEOUT", 10.0)
 
 
 @pytest.fixture

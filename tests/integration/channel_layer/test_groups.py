@@ -173,12 +173,12 @@ async def test_a_membership_ends_with_group_expiry(make_timed: Make) -> None:
 
 
 async def test_adding_again_makes_a_membership_young_again(make_timed: Make) -> None:
-    layer = make_timed(group_expiry=700 * MS)
+    layer = make_timed(group_expiry=1500 * MS)
     channel = await layer.new_channel()
     for _ in range(2):
         for name in (channel, "a"):
             await layer.group_add("g", name)
-        await asyncio.sleep(400 * MS)
+        await asyncio.sleep(900 * MS)
     await layer.group_send("g", {"n": 1})
     assert await numbers(layer, channel, 1) == await numbers(layer, "a", 1) == [1]
 

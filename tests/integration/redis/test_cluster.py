@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from ...support.timing import (
 PRIMARIES = range(3)
 TOO_BUSY = 0.25
 """A loop that was later than this says nothing of how long a call takes."""
-FAR = 10.0
+FAR = LONG
 """A deadline that no call comes near, on a busy machine either: how long one took is asked on its own."""
 REGISTERED = 60.0
 """Seconds that a registration holds: a heartbeat that a moved slot refuses comes again only a third of that later."""
@@ -97,28 +98,36 @@ async def test_a_failover_by_hand_costs_what_lay_in_the_channels_at_that_instant
 async def test_a_killed_primary_is_replaced_within_seconds_and_nothing_runs_twice(own_cluster: Cluster) -> None:
     load = Load()
     async with load.on(own_cluster.url):
-        killed = now()
-        own_cluster.kill_primary(1)
-        await load.served()
+        killed = own_cluster.kill_primary(1)
+        back = await back_after_the_replacement(own_cluster, 1, killed, load)
     assert load.problems() == []
-    assert 0 < load.back_after(killed) < allowed(4.0)
+    assert load.errors.total() > 0
+    assert back < allowed(2.0), "the wait is that of the nodes, not ours"
+
+
+async def back_after_the_replacement(cluster: Cluster, number: int, before: Server, load: Load) -> float:
+    """Wait until another primary has the slots; seconds from then until the last call that failed was made."""
+    await eventually(lambda: cluster.primary(number) is not before)
+    replaced = now()
+    await load.served()
+    return load.back_after(replaced)
 
 
 @pytest.mark.row(20)
 async def test_a_primary_that_stands_still_is_replaced_and_its_return_does_no_harm(own_cluster: Cluster) -> None:
     load = Load()
     async with load.on(own_cluster.url):
-        stopped = now()
-        with own_cluster.primary(2).standing_still():
-            await load.served()
-            back = load.back_after(stopped)
+        hanging = own_cluster.primary(2)
+        with hanging.standing_still():
+            back = await back_after_the_replacement(own_cluster, 2, hanging, load)
         await asyncio.sleep(500 * MS)
         await load.served()
     assert load.problems() == []
-    assert 0 < back < allowed(4.0)
+    assert load.errors.total() > 0
+    assert back < allowed(2.0)
 
 
-async def test_what_waits_in_a_channel_moves_with_its_slot(bare_cluster: Cluster) -> None:
+async def test_what_waits_in_a_channel_moves_with_its_slot(bare_cluster: Cluster, patient: None) -> None:
     """A message bears the fence of the primary that took it, and is not taken for one that a replica resurrected."""
     seen, service = list[int](), Service("shop")
 
@@ -132,7 +141,7 @@ async def test_what_waits_in_a_channel_moves_with_its_slot(bare_cluster: Cluster
     async with ServiceBus(bare_cluster.url) as bus, ServiceBus(bare_cluster.url) as worker:
         for n in range(10):
             await bus.send(service.request_channel, {"type": "run", "n": n})
-        call = asyncio.create_task(bus.call(service.request_channel, {"type": "run", "n": 10}, timeout=5.0))
+        call = asyncio.create_task(bus.call(service.request_channel, {"type": "run", "n": 10}, timeout=FAR))
         await eventually(lambda: len(bare_cluster.node_of(key).frames(service.request_channel)) == 11)
         await bare_cluster.move_slot(bare_cluster.slot_of(key), other_than(bare_cluster, key))
         await bus.send(service.request_channel, {"type": "run", "n": 11})
@@ -157,7 +166,7 @@ async def test_a_channel_whose_slot_has_no_primary_is_unavailable_and_others_are
                 await bus.call(dead, {"type": "echo"}, timeout=5.0)
             assert caught.value.executed == "no"
             assert watch.seconds < allowed(1.2)
-            assert await bus.call(living, {"type": "echo"}, timeout=1.0) == {"type": "echo"}
+            assert await bus.call(living, {"type": "echo"}, timeout=10.0) == {"type": "echo"}
     await bare_cluster.nodes[fatal].restart()
     await bare_cluster.settled()
 
@@ -202,7 +211,7 @@ async def test_a_thousand_calls_at_once_need_a_connection_to_each_node_and_one_f
         await go_on.wait()
 
     async with calling(cluster.url, service, concurrency=1000) as bus:
-        calls = [asyncio.create_task(bus.call("shop.request", {"type": "wait"}, timeout=10.0)) for _ in range(1000)]
+        calls = [asyncio.create_task(bus.call("shop.request", {"type": "wait"}, timeout=FAR)) for _ in range(1000)]
         await eventually(lambda: bus.pending == 1000)
         await asyncio.sleep(50 * MS)
         names = [name for node in cluster.nodes for name in node.clients().values() if name.startswith("tests-")]
@@ -234,23 +243,22 @@ async def test_groups_and_receivers_outlive_a_failover(own_cluster: Cluster) -> 
         asyncio.create_task(layer.receive(name)) for layer, name in zip([*layers, layers[1]], channels, strict=True)
     ]
     await own_cluster.settled()
-    killed = now()
     own_cluster.kill_primary(1)
     await eventually(lambda: own_cluster.primary(1) is own_cluster.shard(1)[1], within=LONG)
-    await sent_to_all(layers[0], group)
-    assert [(await asyncio.wait_for(one, LONG))["type"] for one in receiving] == ["hello"] * 3
-    assert now() - killed < allowed(6.0)
+    replaced = now()
+    await said_until_heard(layers[0], group, receiving)
+    assert [one.result()["type"] for one in receiving] == ["hello"] * 3
+    assert now() - replaced < allowed(4.0)
     await asyncio.gather(*(layer.close_pools() for layer in layers))
 
 
-async def sent_to_all(layer: RedisChannelLayer, group: str) -> None:
-    """Send to a group until nobody is out of reach."""
+async def said_until_heard(layer: RedisChannelLayer, group: str, receiving: list[asyncio.Task[Any]]) -> None:
+    """Send to a group until all its members are back and have received a message."""
     async with asyncio.timeout(LONG):
-        while True:
-            try:
-                return await layer.group_send(group, {"type": "hello"})
-            except ServiceBusError:
-                await asyncio.sleep(20 * MS)
+        while not all(one.done() for one in receiving):
+            with suppress(ServiceBusError):
+                await layer.group_send(group, {"type": "hello"})
+            await asyncio.wait(receiving, timeout=500 * MS)
 
 
 def echoing(*channels: str) -> list[Service]:

@@ -196,7 +196,7 @@ async def test_a_thousand_calls_at_once_need_two_connections_to_the_primary(sent
         await go_on.wait()
 
     async with calling(sentinel.url, service, concurrency=1000) as bus:
-        calls = [asyncio.create_task(bus.call(CHANNEL, {"type": "wait"}, timeout=10.0)) for _ in range(1000)]
+        calls = [asyncio.create_task(bus.call(CHANNEL, {"type": "wait"}, timeout=LONG)) for _ in range(1000)]
         await eventually(lambda: bus.pending == 1000 and len(connections()) == 2)
         await asyncio.sleep(50 * MS)
         names = connections()
@@ -210,7 +210,7 @@ async def test_a_thousand_calls_at_once_need_two_connections_to_the_primary(sent
     [("redis+sentinel://:wrong@{}?sentinel_password=two", "WRONGPASS"), ("redis+sentinel://{}", "no sentinel")],
 )
 async def test_passwords_of_servers_and_of_sentinels_are_needed(
-    guarded: SentinelGroup, url: str, complaint: str
+    guarded: SentinelGroup, url: str, complaint: str, patient: None
 ) -> None:
     where = f"127.0.0.1:{guarded.sentinels[0].port}/mymaster"
     async with ServiceBus(guarded.url) as bus:

@@ -112,7 +112,7 @@ def commands(server: Server) -> dict[str, str]:
     return {name: calls.get(f"cmdstat_{name}", "") for name in ("hello", "auth", "evalsha", "script|load", "rpush")}
 
 
-async def test_a_cluster_is_spoken_to_under_tls_by_whichever_node_is_named(authority: Authority) -> None:
+async def test_a_cluster_is_spoken_to_under_tls_by_whichever_node_is_named(authority: Authority, patient: None) -> None:
     with Cluster() as cluster:
         async with in_front_of(cluster, authority.certify("localhost")) as ports:
             url = f"rediss+cluster://localhost:{ports[1]}?ssl_ca_certs={authority.file}&ssl_check_hostname=false"
