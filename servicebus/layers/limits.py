@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 
-from ..config import DEFAULT_CAPACITY, DEFAULT_EXPIRY, DEFAULT_PRESENCE_TTL
+from ..config import DEFAULT_CAPACITY, DEFAULT_EXPIRY, DEFAULT_PRESENCE_TTL, DEFAULT_TIMING, Timing
 
-INBOX_CAPACITY = 100_000
+DEFAULT_INBOX_CAPACITY = 100_000
 """Elements that wait for a whole process, messages and bundles: it drains its inbox all the time."""
 
 
@@ -23,6 +23,8 @@ class Limits:
         expiry: seconds that a message may lie unread.
         presence_ttl: seconds after which a silent worker no longer counts as one.
         capacity_of: asked for the capacity of a channel instead of the first two, from any thread. It may not raise.
+        inbox_capacity: elements, messages and bundles, that wait for a whole process.
+        timing: how long the waits of a layer take.
     """
 
     capacity: int = DEFAULT_CAPACITY
@@ -30,6 +32,8 @@ class Limits:
     expiry: float = DEFAULT_EXPIRY
     presence_ttl: float = DEFAULT_PRESENCE_TTL
     capacity_of: Callable[[str], int] | None = None
+    inbox_capacity: int = DEFAULT_INBOX_CAPACITY
+    timing: Timing = DEFAULT_TIMING
 
     def capacity_rules(self) -> list[tuple[re.Pattern[str], int]]:
         """The patterns of ``channel_capacity``, compiled, in order."""
@@ -45,11 +49,12 @@ class CapacityOf:
     def __init__(self, limits: Limits) -> None:
         self._ask = limits.capacity_of
         self._default = limits.capacity
+        self._inbox_capacity = limits.inbox_capacity
         self._rules = limits.capacity_rules()
         self._known: dict[str, int] = {}
 
     def __call__(self, channel: str) -> int:
-        return INBOX_CAPACITY if channel.endswith("!") else self.of_channel(channel)
+        return self._inbox_capacity if channel.endswith("!") else self.of_channel(channel)
 
     def of_channel(self, channel: str) -> int:
         """The capacity of a channel by its full name, which may end with the ``!`` of an inbox."""

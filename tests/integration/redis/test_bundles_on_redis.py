@@ -62,10 +62,9 @@ async def test_anything_else_lies_there_frame_by_frame(server: Server, channel: 
     await layers.close()
 
 
-async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servicebus.layers.limits.INBOX_CAPACITY", 2)
+async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: Server) -> None:
     layers = Layers(server.url)
-    layer = await layers.open()
+    layer = await layers.open(inbox_capacity=2)
     assert await outcomes(await pushed(layer, INBOX, range(40), may_bundle=True)) == {None: 40}
     refused = await pushed(layer, INBOX, range(40, 80), may_bundle=True)
     assert [type(await delivery.outcome()) for delivery in refused] == [ChannelFull] * 40
@@ -76,11 +75,10 @@ async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: Server, monkeypa
 async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("servicebus.layers.limits.INBOX_CAPACITY", 2)
     monkeypatch.setattr(pipeline, "SEND_NOW", 1000)
     monkeypatch.setattr(pipeline, "PATIENCE", 20.0)
     layers = Layers(own_server.url)
-    layer = await layers.open()
+    layer = await layers.open(inbox_capacity=2)
     own_server.pause()
     await pushed(layer, CHANNEL, range(1))  # behind which the others wait, so that none leaves alone
     deliveries = await pushed(layer, INBOX, range(300), may_bundle=True)
