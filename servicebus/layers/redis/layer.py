@@ -28,7 +28,7 @@ from .schema.scripts import (
     REGISTER,
     WITHDRAW,
 )
-from .sending.pipeline import PATIENCE, Pipeline
+from .sending.pipeline import Pipeline
 from .sending.push_commands import Routes
 from .topology.cluster import ClusterNodes
 from .topology.primaries import Nodes, OneNode, OnUp
@@ -136,7 +136,7 @@ class RedisLayer:
             if receiver.worker_id == worker_id and receiver.channel == channel:
                 receiver.worker_id = ""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._limits.timing.max_outage):
                 await self.nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self.keys.workers(channel), worker_id)
         except TimeoutError as error:
             # Who leaves has others to take leave of: the registration ends by itself.
