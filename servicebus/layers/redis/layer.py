@@ -178,11 +178,6 @@ class RedisLayer:
         for receiver in self._receivers:
             receiver.wake()
 
-    @property
-    def reconnects(self) -> int:
-        """How often a connection was replaced."""
-        return sum(pipeline.link.reconnects for pipeline in self.nodes.pipelines())
-
     async def _members(self, name: str, key: bytes) -> list[bytes]:
         members: list[bytes] = await self.nodes.execute(name, b"EVALSHA", MEMBERS.sha, 1, key)
         return members

@@ -42,7 +42,6 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self.connection: Connection | None = None
-        self.reconnects = 0
 
     async def open(self) -> None:
         """The first connection. Raises Unavailable or ConfigurationError. Cancelling is safe."""
@@ -93,7 +92,6 @@ class Link:
                 self.locator.doubt()
                 self._on_failed(failure)
             else:
-                self.reconnects += 1
                 break
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LONGEST_PART * self.locator.connect_within)
