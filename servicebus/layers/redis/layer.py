@@ -122,7 +122,7 @@ class RedisLayer:
     async def _removed(self, channel: str, deliveries: list[Delivery]) -> list[Delivery]:
         frames = (delivery.frame for delivery in deliveries)
         key = self.keys.messages(channel)
-        removed = await self.nodes.execute(channel, b"EVALSHA", WITHDRAW.sha, 1, key, *frames)
+        removed = await self.nodes.execute(channel, *WITHDRAW.command((key,), *frames))
         return [delivery for delivery, gone in zip(deliveries, removed, strict=True) if gone]
 
     def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Receiver:
@@ -137,7 +137,7 @@ class RedisLayer:
                 receiver.worker_id = ""
         try:
             async with asyncio.timeout(self._limits.timing.max_outage):
-                await self.nodes.execute(channel, b"EVALSHA", LEAVE.sha, 1, self.keys.workers(channel), worker_id)
+                await self.nodes.execute(channel, *LEAVE.command((self.keys.workers(channel),), worker_id))
         except TimeoutError as error:
             # Who leaves has others to take leave of: the registration ends by itself.
             raise SendUnknown(channel, "too long a time passed") from error
@@ -159,7 +159,7 @@ class RedisLayer:
         return sorted(member.decode() for member in await self._members(group, self.keys.group(group)))
 
     def _subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
-        return (b"EVALSHA", REGISTER.sha, 1, self.keys.group(group), channel, int(self._limits.expiry * 1000))
+        return REGISTER.command((self.keys.group(group),), channel, int(self._limits.expiry * 1000))
 
     def _make_nodes(self) -> Nodes:
         if isinstance(self._target, ClusterTarget):
@@ -179,7 +179,7 @@ class RedisLayer:
             receiver.wake()
 
     async def _members(self, name: str, key: bytes) -> list[bytes]:
-        members: list[bytes] = await self.nodes.execute(name, b"EVALSHA", MEMBERS.sha, 1, key)
+        members: list[bytes] = await self.nodes.execute(name, *MEMBERS.command((key,)))
         return members
 
     async def _tend(self) -> None:

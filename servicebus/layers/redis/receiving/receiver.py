@@ -64,16 +64,9 @@ class Receiver:
         self._link = Link(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
         self._link.start()
 
-    def register(self) -> tuple[bytes | int, ...]:
+    def register(self) -> tuple[bytes | str | int, ...]:
         """The command that registers this reader as a worker, or keeps it registered."""
-        return (
-            b"EVALSHA",
-            REGISTER.sha,
-            1,
-            self._keys.workers(self.channel),
-            self.worker_id.encode(),
-            self._presence_ms,
-        )
+        return REGISTER.command((self._keys.workers(self.channel),), self.worker_id.encode(), self._presence_ms)
 
     async def ready(self) -> None:
         await self._ready.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ class Script:
     def read(cls, name: str) -> Script:
         source = (_FOLDER / f"{name}.lua").read_bytes()
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
+
+    def command(self, keys: Sequence[bytes | str], *arguments: bytes | str | int) -> tuple[bytes | str | int, ...]:
+        """The parts of the EVALSHA command that runs this script on ``keys``, which must lie in one slot."""
+        return (b"EVALSHA", self.sha, b"%d" % len(keys), *keys, *arguments)
 
 
 SEND = Script.read("send")

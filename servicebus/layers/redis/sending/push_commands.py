@@ -27,9 +27,9 @@ class Push(NamedTuple):
     before_one: bytes
 
     @classmethod
-    def by(cls, script: Script, *arguments: bytes | str | int) -> Push:
+    def by(cls, script: Script, keys: tuple[bytes, bytes], *arguments: bytes | str | int) -> Push:
         """With two keys and three arguments, which is what the scripts that send have before the frames."""
-        parts = (b"EVALSHA", script.sha, b"2", *arguments)
+        parts = script.command(keys, *arguments)
         return cls(parts, pack((*parts, b""))[: -len(NOTHING)])
 
     def packed(self, elements: list[bytes]) -> bytes:
@@ -61,7 +61,7 @@ class Routes:
         known = self._plain.get(name)
         if known is None:
             keys, capacity = (self._keys.messages(name), self._keys.workers(name)), self._capacity(name)
-            pushes = (Push.by(SEND, *keys, capacity, self._ttl_ms, flag) for flag in (b"0", b"1"))
+            pushes = (Push.by(SEND, keys, capacity, self._ttl_ms, flag) for flag in (b"0", b"1"))
             known = Route(capacity, *pushes)
             _remember(self._plain, name, known)
         return known
@@ -72,7 +72,7 @@ class Routes:
         if known is None or known.capacity != capacity:
             inbox, local = split_address(channel)
             keys = self._keys.messages(inbox), self._keys.counts(inbox)
-            push = Push.by(SEND_LOCAL if local else SEND_CHANNEL, *keys, capacity, self._ttl_ms, local)
+            push = Push.by(SEND_LOCAL if local else SEND_CHANNEL, keys, capacity, self._ttl_ms, local)
             known = Route(capacity, push, push)
             _remember(self._counted, channel, known)
         return known
