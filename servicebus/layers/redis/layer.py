@@ -94,7 +94,7 @@ class RedisLayer:
         self._server_clock = self.nodes.clock
         self.push, self.fence_of = self.nodes.push, self.nodes.fence_of
         await self.nodes.open()
-        self._tending = loop.create_task(self._tend(), name="tend the redis layer")
+        self._tending = loop.create_task(self._maintain(), name="tend the redis layer")
 
     async def close(self) -> None:
         await asyncio.gather(*(receiver.stop() for receiver in self._receivers))
@@ -107,7 +107,7 @@ class RedisLayer:
         taken_back: list[Delivery] = []
         sent: list[Delivery] = []
         for delivery in deliveries:
-            (taken_back if self.nodes.unpush(delivery) else sent).append(delivery)
+            (taken_back if self.nodes.remove(delivery) else sent).append(delivery)
         with contextlib.suppress(ServiceBusError):
             for channel in {delivery.channel for delivery in sent}:
                 mine = [delivery for delivery in sent if delivery.channel == channel and self._is_current(delivery)]
@@ -172,7 +172,7 @@ class RedisLayer:
         """A server that was restarted has forgotten who subscribed: tell it before anything is published."""
         for group, channel in self._subscriptions:
             if self.nodes.pipeline(group) is pipeline:
-                connection.write(pack(self._subscription(group, channel)), pipeline.noted)
+                connection.write(pack(self._subscription(group, channel)), pipeline.on_heartbeat_reply)
         if self._on_connected is not None:
             self._on_connected(pipeline, connection)
         for receiver in self._receivers:
@@ -182,13 +182,13 @@ class RedisLayer:
         members: list[bytes] = await self.nodes.execute(name, *MEMBERS.command((key,)))
         return members
 
-    async def _tend(self) -> None:
+    async def _maintain(self) -> None:
         """Watch for dead links four times a second; keep registrations, subscriptions and the clock fresh."""
         every = min(self._limits.presence_ttl, self._limits.expiry) / 3
         due = self._clock() + every
         while True:
             await asyncio.sleep(TICK)
-            self.nodes.tend()
+            self.nodes.check_health()
             self._receivers = [receiver for receiver in self._receivers if not receiver.stopped]
             for receiver in self._receivers:
                 receiver.check_silence()
@@ -209,7 +209,7 @@ class RedisLayer:
     def _say_again(self, name: str, command: tuple[bytes | str | int, ...]) -> None:
         pipeline = self.nodes.pipeline(name)
         if pipeline is not None:
-            pipeline.write(pack(command), pipeline.noted)
+            pipeline.write(pack(command), pipeline.on_heartbeat_reply)
 
     def _ask_time(self) -> None:
         asked = self._clock()

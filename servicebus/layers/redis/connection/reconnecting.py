@@ -77,7 +77,7 @@ class Link:
         if self.connection is None:
             return
         self.connection = None
-        self.locator.doubt()
+        self.locator.invalidate()
         self._on_down()
         logger.warning("connection %s to %s lost, reconnecting", self._name, self.locator)
         self.start()
@@ -89,7 +89,7 @@ class Link:
                 await self._connect()
             except (Unavailable, ConfigurationError, ConnectionLost) as error:
                 failure = error if isinstance(error, Unavailable) else Unavailable(str(error))
-                self.locator.doubt()
+                self.locator.invalidate()
                 self._on_failed(failure)
             else:
                 break

@@ -85,7 +85,7 @@ class Pipeline:
         self._waiting_bytes = 0
         self._flush_scheduled = False
         self._refusal: Unavailable | None = None
-        self._impatience: asyncio.TimerHandle | None = None
+        self._outage_timer: asyncio.TimerHandle | None = None
         self.fence = 0
         self.link = Link(
             locator,
@@ -119,10 +119,10 @@ class Pipeline:
         # Also when this one leaves at once: the answers of a tick go before its receiver asks for more.
         self._schedule()
         # When nothing is on its way, a lone frame has nothing to wait for.
-        if self._owes_nothing:
+        if self._is_idle:
             self._flush()
 
-    def unpush(self, delivery: Delivery) -> bool:
+    def remove(self, delivery: Delivery) -> bool:
         """Take back a frame that has not left yet."""
         for batch in self._batches():
             if batch.channel == delivery.channel and delivery in batch.deliveries:
@@ -132,7 +132,7 @@ class Pipeline:
                 return True
         return False
 
-    def unsent(self, channel: str | None = None) -> list[Delivery]:
+    def take_unsent(self, channel: str | None = None) -> list[Delivery]:
         """Take back everything that has not left yet, in order; of one channel, or of all."""
         batches = [batch for batch in self._batches() if channel in (None, batch.channel)]
         gone = set(map(id, batches))
@@ -192,7 +192,7 @@ class Pipeline:
             self._loop.call_later(0.05, connection.abort)
         return refusal(error)
 
-    def noted(self, reply: object) -> None:
+    def on_heartbeat_reply(self, reply: object) -> None:
         """Answer of a registration that is said again before it ends: a failure is only made less likely next time."""
         if isinstance(reply, Exception):
             logger.info("a heartbeat was missed: %r", reply)
@@ -200,30 +200,30 @@ class Pipeline:
             if str(reply).startswith("NOSCRIPT"):
                 self.write(pack((b"SCRIPT", b"LOAD", REGISTER.source)), _ignored)
             elif isinstance(self.refused(reply), Redirected):
-                self.link.locator.doubt()
+                self.link.locator.invalidate()
 
     async def close(self) -> None:
         """Send what waits, hear the answers (for a second at most), then close and refuse the rest."""
         with contextlib.suppress(TimeoutError, ServiceBusError):
             async with asyncio.timeout(PATIENCE):
                 await self.execute("PING")
-                while self._queue or self._unscripted or self._owed:
+                while self._queue or self._unscripted or self._has_outstanding:
                     await self.execute("PING")
         await self.link.close()
         self._drop_commands()
-        self._cancel_impatience()
+        self._cancel_outage_timer()
         self._refuse(Unavailable("the bus was closed before the message was sent"))
 
     @property
-    def _owed(self) -> bool:
+    def _has_outstanding(self) -> bool:
         return self.link.connection is not None and self.link.connection.outstanding > 0
 
     @property
-    def _owes_nothing(self) -> bool:
+    def _is_idle(self) -> bool:
         return self.link.connection is not None and not self.link.connection.outstanding
 
     @property
-    def owing(self) -> float:
+    def silent_for(self) -> float:
         """Seconds that the server has owed an answer for without saying anything."""
         connection = self.link.connection
         return self._loop.time() - connection.heard_at if connection and connection.outstanding else 0.0
@@ -235,7 +235,7 @@ class Pipeline:
 
     def check_silence(self) -> None:
         """Called now and then: a connection that owes an answer for too long is given up."""
-        if self.owing > SILENCE:
+        if self.silent_for > SILENCE:
             self.abort()
 
     def _batches(self) -> Iterator[Batch]:
@@ -336,7 +336,7 @@ class Pipeline:
         self._flush()
 
     def _up(self, connection: Connection) -> None:
-        self._cancel_impatience()
+        self._cancel_outage_timer()
         self._refusal = None
         fence = connection.greeting.fence
         if fence != self.fence:
@@ -351,8 +351,8 @@ class Pipeline:
         self._wait(f"lost {self.link.locator}")
 
     def _wait(self, why: str) -> None:
-        self._cancel_impatience()
-        self._impatience = self._loop.call_later(PATIENCE, self._refuse, Unavailable(why))
+        self._cancel_outage_timer()
+        self._outage_timer = self._loop.call_later(PATIENCE, self._refuse, Unavailable(why))
 
     def _drop_commands(self) -> None:
         """Commands never wait for a connection: some hold only for the one that is gone."""
@@ -369,13 +369,13 @@ class Pipeline:
     def _refuse(self, error: Unavailable) -> None:
         """From now on nothing waits for the connection: what is queued, and what comes, is refused at once."""
         self._refusal = error
-        for delivery in self.unsent():
+        for delivery in self.take_unsent():
             delivery.settle(error)
 
-    def _cancel_impatience(self) -> None:
-        if self._impatience is not None:
-            self._impatience.cancel()
-            self._impatience = None
+    def _cancel_outage_timer(self) -> None:
+        if self._outage_timer is not None:
+            self._outage_timer.cancel()
+            self._outage_timer = None
 
 
 def refusal(error: Exception) -> Unavailable:

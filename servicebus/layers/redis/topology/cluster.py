@@ -29,7 +29,7 @@ from ..sending.pipeline import (
 )
 from ..sending.push_commands import REMEMBERED, Routes
 from .address import Address
-from .locator import IMPATIENT, Fixed, Locator
+from .locator import HURRIED_CONNECT_WITHIN, Fixed, Locator
 from .migrated_frames import adopted, runs
 from .primaries import IN_DOUBT, OnUp
 from .slot_map import SlotMap, SlotOwner
@@ -167,7 +167,7 @@ class ClusterNodes:
         else:
             (waiting or self._park(delivery.channel, None)).add(delivery)
 
-    def unpush(self, delivery: Delivery) -> bool:
+    def remove(self, delivery: Delivery) -> bool:
         waiting = self._parked.get(delivery.channel)
         if waiting is not None:
             for deliveries in (waiting.back, waiting.new):
@@ -176,7 +176,7 @@ class ClusterNodes:
                     waiting.size -= len(delivery.frame)
                     return True
         pipeline = self.pipeline(delivery.channel)
-        return pipeline is not None and pipeline.unpush(delivery)
+        return pipeline is not None and pipeline.remove(delivery)
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
         give_up = self._loop.time() + PATIENCE
@@ -189,7 +189,7 @@ class ClusterNodes:
             except Redirected:
                 if self._loop.time() > give_up:
                     raise
-            self._slots.doubt()
+            self._slots.invalidate()
             await asyncio.sleep(RETRY)
 
     def write(self, name: str, data: bytes, answer: Callable[[Any], None]) -> None:
@@ -204,11 +204,11 @@ class ClusterNodes:
         if pipeline is not None:
             pipeline.write(data, answer)
 
-    def tend(self) -> None:
+    def check_health(self) -> None:
         for pipeline in self.pipelines():
             pipeline.check_silence()
-            if pipeline.owing > IN_DOUBT:
-                self._slots.doubt()
+            if pipeline.silent_for > IN_DOUBT:
+                self._slots.invalidate()
 
     def _is_primary(self, fence: int) -> bool:
         return any(one.fence == fence and one.link.connection is not None for one in self.pipelines())
@@ -235,14 +235,14 @@ class ClusterNodes:
             if self.pipeline(channel) is not pipeline and channel not in self._parked:
                 self._park(channel, pipeline)
         for pipeline in gone:
-            for delivery in pipeline.unsent():
+            for delivery in pipeline.take_unsent():
                 self._send_again(delivery)
-            if pipeline.owing > IN_DOUBT:
+            if pipeline.silent_for > IN_DOUBT:
                 pipeline.abort()  # it hangs: waiting for its answers would hold up what has a primary again
             self._own(pipeline.close())
 
     def _new(self, address: Address) -> Pipeline:
-        locator = Fixed(address, IMPATIENT, self._slots.doubt)
+        locator = Fixed(address, HURRIED_CONNECT_WITHIN, self._slots.invalidate)
         return Pipeline(locator, self._name, self._routes, self._up, self._redirected, self._kind, self._restamp)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
@@ -275,7 +275,7 @@ class ClusterNodes:
         if pipeline is None:
             waiting.answered = True
         else:
-            for delivery in pipeline.unsent(channel):
+            for delivery in pipeline.take_unsent(channel):
                 waiting.add(delivery)
             pipeline.write(PING, answered)
         if self._unparking is None:
@@ -291,7 +291,7 @@ class ClusterNodes:
 
     async def _unpark_all(self) -> None:
         while self._parked:
-            self._slots.doubt()
+            self._slots.invalidate()
             await asyncio.sleep(RETRY)
             for channel, waiting in list(self._parked.items()):
                 self._unpark(channel, waiting)

@@ -17,7 +17,7 @@ from .address import Address
 from .target import SentinelTarget
 
 ASK_TIMEOUT = 0.5
-PATIENT, IMPATIENT = 5.0, 1.0
+PATIENT, HURRIED_CONNECT_WITHIN = 5.0, 1.0
 
 
 def asking_options() -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Locator(Protocol):
     async def find(self) -> Address:
         """Where it is now. Raises Unavailable when nobody knows. Cancelling is safe."""
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """It was not there, or is no primary any more."""
 
 
@@ -60,7 +60,7 @@ class Fixed:
     def __init__(
         self, address: Address, connect_within: float = PATIENT, on_doubt: Callable[[], None] = lambda: None
     ) -> None:
-        self._address, self.connect_within, self.doubt = address, connect_within, on_doubt
+        self._address, self.connect_within, self.invalidate = address, connect_within, on_doubt
 
     def __str__(self) -> str:
         return str(self._address)
@@ -72,7 +72,7 @@ class Fixed:
 class AskSentinel:
     """The primary that Sentinels name. Those who ask at the same time share one question."""
 
-    connect_within = IMPATIENT
+    connect_within = HURRIED_CONNECT_WITHIN
 
     def __init__(self, target: SentinelTarget) -> None:
         self._target = target
@@ -90,7 +90,7 @@ class AskSentinel:
             self._asking.add_done_callback(self._answered)
         return await asyncio.shield(self._asking)
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Nothing is remembered: the next ``find`` asks."""
 
     async def close(self) -> None:

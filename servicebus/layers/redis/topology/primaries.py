@@ -64,7 +64,7 @@ class Nodes(Protocol):
     def push(self, delivery: Delivery) -> None:
         """Queue a frame; its delivery is settled once. Never blocks."""
 
-    def unpush(self, delivery: Delivery) -> bool:
+    def remove(self, delivery: Delivery) -> bool:
         """Take back a frame that has not left yet."""
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
@@ -76,7 +76,7 @@ class Nodes(Protocol):
     def ask_time(self, data: bytes, answer: Callable[[Any], None]) -> None:
         """A packed command for the server whose clock counts."""
 
-    def tend(self) -> None:
+    def check_health(self) -> None:
         """Called four times a second: leave servers that do not answer, or are no primaries any more."""
 
 
@@ -99,7 +99,7 @@ class OneNode:
         self._only = Pipeline(self._locator, name, routes, self._up, kind=kind, restamp=restamp)
         self._looking: asyncio.Task[None] | None = None
         self._closed = False
-        self.push, self.unpush = self._only.push, self._only.unpush
+        self.push, self.remove = self._only.push, self._only.remove
 
     def fence_of(self, name: str) -> int:
         return self._only.fence
@@ -147,7 +147,7 @@ class OneNode:
     def ask_time(self, data: bytes, answer: Callable[[Any], None]) -> None:
         self._only.write(data, answer)
 
-    def tend(self) -> None:
+    def check_health(self) -> None:
         self._only.check_silence()
         if self._sentinel is not None and self._looking is None and not self._closed:
             self._looking = asyncio.get_running_loop().create_task(self._look(self._sentinel))

@@ -12,7 +12,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from ....errors import Unavailable
 from .address import Address
-from .locator import IMPATIENT, asking_options, ended
+from .locator import HURRIED_CONNECT_WITHIN, asking_options, ended
 from .target import ClusterTarget
 
 AGAIN = 0.1
@@ -48,7 +48,7 @@ class SlotMap:
         assert self._reading is not None
         await asyncio.shield(self._reading)
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Something was not where it should be: read it again soon. Whoever doubts after that asks again."""
         if self._reading is None and not self._closed:
             self._start(max(0.0, self._read_at + AGAIN - asyncio.get_running_loop().time()))
@@ -97,11 +97,11 @@ class SlotMap:
 class SlotOwner:
     """The primary of one slot, for a reader of what lies there."""
 
-    connect_within = IMPATIENT
+    connect_within = HURRIED_CONNECT_WITHIN
 
     def __init__(self, slots: SlotMap, slot: int) -> None:
         self._slots, self._slot = slots, slot
-        self.doubt = slots.doubt
+        self.invalidate = slots.invalidate
 
     def __str__(self) -> str:
         return f"slot {self._slot}, {self._slots.owner(self._slot) or 'which nobody holds'}"
