@@ -239,7 +239,13 @@ class Opener:
         Cancelling is safe: nothing is left behind.
         """
         url, config = self._url, self._config
-        limits = Limits(config.capacity, dict(config.channel_capacity), config.expiry, config.presence_ttl)
+        limits = Limits(
+            capacity=config.capacity,
+            channel_capacity=dict(config.channel_capacity),
+            expiry=config.expiry,
+            presence_ttl=config.presence_ttl,
+            timing=config.timing,
+        )
         try:
             if starts_server(url):
                 self._server = await start_embedded()

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 
 from ..config import DEFAULT_CAPACITY, DEFAULT_EXPIRY, DEFAULT_PRESENCE_TTL, DEFAULT_TIMING, Timing
+from ..foundation.memo import Memo
 
 DEFAULT_INBOX_CAPACITY = 100_000
-"""Elements that wait for a whole process, messages and bundles: it drains its inbox all the time."""
+"""Elements, messages and bundles, that may wait for one process: a process drains its inbox all the time."""
+DEFAULT_MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes that may wait for a connection: a second of messages at full speed, and a bound for the process's memory."""
+DEFAULT_FLUSH_AT = 64
+"""Frames of a batch that leave before the end of the event loop's tick, so that workers start on them meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,9 @@ class Limits:
         expiry: seconds that a message may lie unread.
         presence_ttl: seconds after which a silent worker no longer counts as one.
         capacity_of: asked for the capacity of a channel instead of the first two, from any thread. It may not raise.
-        inbox_capacity: elements, messages and bundles, that wait for a whole process.
+        inbox_capacity: elements, messages and bundles, that may wait for one process.
+        max_waiting_bytes: bytes that may wait in this process for a connection.
+        flush_at: frames of a batch that leave before the end of the event loop's tick.
         timing: how long the waits of a layer take.
     """
 
@@ -33,6 +40,8 @@ class Limits:
     presence_ttl: float = DEFAULT_PRESENCE_TTL
     capacity_of: Callable[[str], int] | None = None
     inbox_capacity: int = DEFAULT_INBOX_CAPACITY
+    max_waiting_bytes: int = DEFAULT_MAX_WAITING_BYTES
+    flush_at: int = DEFAULT_FLUSH_AT
     timing: Timing = DEFAULT_TIMING
 
     def capacity_rules(self) -> list[tuple[re.Pattern[str], int]]:
@@ -51,7 +60,7 @@ class CapacityOf:
         self._default = limits.capacity
         self._inbox_capacity = limits.inbox_capacity
         self._rules = limits.capacity_rules()
-        self._known: dict[str, int] = {}
+        self._known: Memo[str, int] = Memo(self._by_rules)
 
     def __call__(self, channel: str) -> int:
         return self._inbox_capacity if channel.endswith("!") else self.of_channel(channel)
@@ -62,10 +71,7 @@ class CapacityOf:
             return self._ask(channel)
         if not self._rules:
             return self._default
-        known = self._known.get(channel)
-        if known is None:
-            if len(self._known) >= 10_000:
-                self._known.clear()
-            matches = (capacity for pattern, capacity in self._rules if pattern.match(channel))
-            known = self._known[channel] = next(matches, self._default)
-        return known
+        return self._known[channel]
+
+    def _by_rules(self, channel: str) -> int:
+        return next((capacity for pattern, capacity in self._rules if pattern.match(channel)), self._default)

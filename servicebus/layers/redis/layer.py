@@ -74,7 +74,7 @@ class RedisLayer:
         connection_kind: type[Connection] = Connection,
         on_connected: OnUp | None = None,
     ) -> None:
-        self._target, self._limits, self._restamp = target, limits, restamp
+        self._target, self.limits, self._restamp = target, limits, restamp
         self._connection_kind, self._on_connected = connection_kind, on_connected
         self._name = f"{name}-{os.getpid()}"
         self.keys = Keys(prefix)
@@ -85,13 +85,13 @@ class RedisLayer:
         self._tending: asyncio.Task[None] | None = None
 
     def now_ms(self) -> int:
-        return int(self._clock() * 1000 + self._server_clock.offset_ms)
+        return int(self._clock() * 1000 + self.server_clock.offset_ms)
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
         self.nodes = self._make_nodes()
-        self._server_clock = self.nodes.clock
+        self.server_clock = self.nodes.clock
         self.push, self.fence_of = self.nodes.push, self.nodes.fence_of
         await self.nodes.open()
         self._tending = loop.create_task(self._maintain(), name="tend the redis layer")
@@ -136,7 +136,7 @@ class RedisLayer:
             if receiver.worker_id == worker_id and receiver.channel == channel:
                 receiver.worker_id = ""
         try:
-            async with asyncio.timeout(self._limits.timing.max_outage):
+            async with asyncio.timeout(self.limits.timing.max_outage):
                 await self.nodes.execute(channel, *LEAVE.command((self.keys.workers(channel),), worker_id))
         except TimeoutError as error:
             # Who leaves has others to take leave of: the registration ends by itself.
@@ -159,7 +159,7 @@ class RedisLayer:
         return sorted(member.decode() for member in await self._members(group, self.keys.group(group)))
 
     def _subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
-        return REGISTER.command((self.keys.group(group),), channel, int(self._limits.expiry * 1000))
+        return REGISTER.command((self.keys.group(group),), channel, int(self.limits.expiry * 1000))
 
     def _make_nodes(self) -> Nodes:
         if isinstance(self._target, ClusterTarget):
@@ -184,7 +184,7 @@ class RedisLayer:
 
     async def _maintain(self) -> None:
         """Watch for dead links four times a second; keep registrations, subscriptions and the clock fresh."""
-        every = min(self._limits.presence_ttl, self._limits.expiry) / 3
+        every = min(self.limits.presence_ttl, self.limits.expiry) / 3
         due = self._clock() + every
         while True:
             await asyncio.sleep(TICK)
@@ -216,6 +216,6 @@ class RedisLayer:
 
         def answer(reply: Any) -> None:
             if isinstance(reply, list):
-                self._server_clock.sample(asked * 1000, self._clock() * 1000, reply)
+                self.server_clock.sample(asked * 1000, self._clock() * 1000, reply)
 
         self.nodes.ask_time(pack((b"TIME",)), answer)
