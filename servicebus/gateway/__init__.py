@@ -1,4 +1,4 @@
-"""The HTTP edge: an ASGI application that calls what it exposes of the bus, and nothing else."""
+"""The HTTP gateway: an ASGI application through which clients call the exposed operations, and no others."""
 
 from .app import Gateway
 

@@ -4,54 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ..api.context import context
 from ..bus import ServiceBus
+from ..config import DEFAULT_BODY_WITHIN, DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_MAX_REQUESTS, DEFAULT_TIMEOUT
 from ..errors import ConfigurationError, RemoteError, SendUnknown, Unavailable
-from ..foundation.text import printable
 from .admission import Admission
-from .body import (
-    Message,
-    Receive,
-    fields_of,
-    read_body,
-)
+from .body import Message, Receive, Send, fields_of, read_body
 from .disconnect import unless_gone
 from .exposure import Exposure, Target
-from .headers import CORRELATION_ID, Head, checked_forward
+from .headers import CORRELATION_ID, RequestHeaders, checked_forward
+from .lifespan import serve_lifespan
 from .limits import Limits
-from .log import Notes
+from .log import RequestLog
 from .problems import Response, response_to
 from .refusals import Disconnected, MethodNotAllowed
-from .shared_bus import Connection
+from .shared_bus import SharedBus
 
 READY_WITHIN = 2.0
-LIVE, READY = "/livez", "/readyz"
-
-Send = Callable[[Message], Awaitable[None]]
+"""Seconds for the server to answer a readiness probe: Kubernetes gives up on a probe soon after."""
+LIVE = "/livez"
+READY = "/readyz"
 
 
 class Gateway:
-    """``POST /<service>/<operation>`` with a JSON object calls the operation, and answers with its reply as JSON.
+    """An ASGI application. ``POST /<service>/<operation>`` with a JSON object answers with the operation's reply.
 
-    ``GET /livez`` says that the process runs, ``GET /readyz`` that the server of the bus answers too. The bus is opened
-    by the lifespan protocol or, under a server without it, by the first request.
+    ``GET /livez`` is 200 while the process runs, ``GET /readyz`` while the server of the bus answers too. The bus is
+    opened by the lifespan protocol or, under an ASGI server without it, by the first request.
 
     Args:
-        bus: a bus or its URL, by default ``SERVICEBUS_URL``. One that is open already is not closed here.
-        expose: what may be called: services (``"orders"``) and operations (``"inventory.stock"``). The rest is 404.
+        bus: a bus or its URL, by default ``SERVICEBUS_URL``. A bus that is open already is not closed here.
+        expose: services (``"orders"``) and operations (``"inventory.stock"``) that may be called. The rest is 404.
         timeout: seconds for a call; clients may ask for less.
         max_body: bytes of a request's body.
-        body_within: seconds for it to arrive.
-        max_requests: how many may be in progress at once.
+        body_within: seconds for a request to arrive.
+        max_requests: requests that may be in progress at once.
         forward: HTTP headers that become headers of the bus, such as ``"x-tenant"``, or under another name:
-            ``"idempotency-key=idempotency_key"``. All others stay outside, feature flags among them.
+            ``"idempotency-key=idempotency_key"``. All others are dropped, feature flags among them.
 
-    Raises ConfigurationError, which names the argument.
+    Raises:
+        ConfigurationError: an argument is wrong. The text names the argument.
     """
 
     def __init__(
@@ -59,60 +56,80 @@ class Gateway:
         bus: ServiceBus | str | None = None,
         *,
         expose: Sequence[str],
-        timeout: float = 5.0,
-        max_body: int = 65_536,
-        body_within: float = 10.0,
-        max_requests: int = 1024,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_body: int = DEFAULT_MAX_MESSAGE_SIZE,
+        body_within: float = DEFAULT_BODY_WITHIN,
+        max_requests: int = DEFAULT_MAX_REQUESTS,
         forward: Sequence[str] = (),
     ) -> None:
         self.limits = Limits(timeout, max_body, body_within, max_requests)
-        self._exposure, self._forward = Exposure(expose), checked_forward(forward)
-        self._bus = Connection(bus if isinstance(bus, ServiceBus) else ServiceBus(bus, service="gateway"))
-        self._admission, self._notes = Admission(max_requests), Notes()
+        self._exposure = Exposure(expose)
+        self._forward = checked_forward(forward)
+        self._bus = SharedBus(bus if isinstance(bus, ServiceBus) else ServiceBus(bus, service="gateway"))
+        self._admission = Admission(max_requests)
+        self._log = RequestLog()
 
     async def open(self) -> None:
-        """Open the bus now. Raises Unavailable or ConfigurationError. Cancelling is safe."""
+        """Open the bus now, before the first request needs it. Cancelling is safe: opening goes on.
+
+        Raises:
+            Unavailable: the server cannot be reached, or the gateway is closed.
+            ConfigurationError: a setting of the bus is wrong.
+        """
         await self._bus.opened()
 
     async def drain(self, within: float) -> None:
-        """Refuse what comes, and wait for what is in progress, ``within`` seconds at most. Cancelling is safe."""
+        """Refuse new requests, and wait for those in progress, ``within`` seconds at most.
+
+        Cancelling is safe: it ends the wait only.
+        """
         await self._admission.close(within)
 
     async def close(self) -> None:
-        """Drain for as long as a call may take, then close the bus. Idempotent."""
+        """Drain for as long as a call may take, then close the bus. Idempotent.
+
+        Cancelling is safe during the drain, but leaves the bus open: close again. Later, closing goes on.
+        """
         await self.drain(self.limits.timeout)
         await self._bus.close()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan. Cancelling withdraws the call."""
+        """Serve one request, or the lifespan. Cancelling is safe: it withdraws the call.
+
+        Raises:
+            ConfigurationError: the scope is not HTTP, WebSocket or lifespan.
+        """
         match scope["type"]:
             case "http":
                 response = await self._answer(scope, receive)
                 if response is not None:
                     await _respond(send, response)
             case "lifespan":
-                await self._lifespan(receive, send)
+                await serve_lifespan(receive, send, self.open, self.close)
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close"})
             case other:
-                raise ConfigurationError(f"the gateway serves http, not {other!r}: correct the routes")
+                raise ConfigurationError(
+                    f"the gateway serves http, not {other!r}: correct the routes of the ASGI application around it"
+                )
 
     async def _answer(self, scope: Message, receive: Receive) -> Response | None:
-        """What to answer, None when nobody is there any more."""
-        head, correlation_id = Head(scope["headers"]), uuid.uuid4().hex
+        """Return the answer, None when the client has closed the connection."""
+        head = RequestHeaders(scope["headers"])
+        correlation_id = uuid.uuid4().hex
         try:
             correlation_id = head.correlation_id()
             response = await self._served(scope, head, correlation_id, receive)
         except Disconnected:
             return None
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the client gets an answer
-            self._notes.failed(error, correlation_id)
+        except Exception as error:  # noqa: BLE001 - the client gets an answer after every error
+            self._log.failed(error, correlation_id)
             response = response_to(error)
         response.headers.append((CORRELATION_ID.encode(), correlation_id.encode()))
         return response
 
-    async def _served(self, scope: Message, head: Head, correlation_id: str, receive: Receive) -> Response:
+    async def _served(self, scope: Message, head: RequestHeaders, correlation_id: str, receive: Receive) -> Response:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in (LIVE, READY):
             return await self._probe(path, scope["method"])
@@ -128,7 +145,7 @@ class Gateway:
         return Response(200, _encoded(reply), [(b"content-type", b"application/json")])
 
     async def _call(self, target: Target, fields: dict[str, Any], timeout: float) -> Any:
-        with self._notes.calling(target):
+        with self._log.call_of(target):
             bus = await self._opened(timeout)
             return await bus.call(target.channel, {"type": target.operation, **fields}, timeout=timeout)
 
@@ -149,25 +166,13 @@ class Gateway:
     async def _check_ready(self) -> None:
         if self._admission.closed:
             raise Unavailable("the gateway is stopping")
-        with self._notes.asking("the server"):
+        with self._log.outages_of("the server"):
             try:
                 async with asyncio.timeout(READY_WITHIN):
                     bus = await self._bus.opened()
                     await bus.workers(self._exposure.some_channel)
-            except (TimeoutError, SendUnknown):  # a probe changes nothing: that it may have run is no matter
+            except (TimeoutError, SendUnknown):  # a probe changes nothing, so it does not matter whether it ran
                 raise Unavailable("the server does not answer") from None
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self.open()
-        except Exception as error:  # noqa: BLE001 - the server is told, and ends
-            await send({"type": "lifespan.startup.failed", "message": printable(str(error))})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.close()
-        await send({"type": "lifespan.shutdown.complete"})
 
 
 async def _respond(send: Send, response: Response) -> None:
@@ -180,4 +185,4 @@ def _encoded(reply: Any) -> bytes:
     try:
         return msgspec.json.encode(reply)
     except (TypeError, ValueError, RecursionError) as error:
-        raise RemoteError("reply_invalid", f"the reply is nothing that JSON can say: {error}") from error
+        raise RemoteError("reply_invalid", f"the reply cannot be written as JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""The body of a request: as much of it as may be, and no longer than it may take."""
+"""Reading the body of a request, within bounds of size and time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ from .refusals import Disconnected, RequestTimeout
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 async def read_body(receive: Receive, declared: int, limits: Limits) -> bytes:
-    """The whole body. Raises MessageTooLarge as soon as it is, RequestTimeout, Disconnected. Cancelling is safe."""
+    """Read the whole body.
+
+    Cancelling is safe: the request is lost, and nothing has run.
+
+    Args:
+        receive: of ASGI.
+        declared: the length in bytes that the headers declare, 0 for none.
+        limits: the bounds of size and time.
+
+    Raises:
+        MessageTooLarge: the body is larger than ``limits.max_body``. It is not read to its end.
+        RequestTimeout: the body did not arrive within ``limits.body_within``.
+        Disconnected: the client closed its connection.
+    """
     if declared > limits.max_body:
         raise MessageTooLarge(declared, limits.max_body)
     try:
@@ -45,16 +59,17 @@ async def _read(receive: Receive, limit: int) -> bytes:
 
 
 def fields_of(body: bytes) -> dict[str, Any]:
-    """The object that a body is. The operation is in the path, so a ``type`` beside it would be a second one.
+    """Decode a body into the fields of a request. The path names the operation, so the body must not name one.
 
-    Raises InvalidRequest.
+    Raises:
+        InvalidRequest: the body is empty, is not a JSON object, or has a field ``type``.
     """
     if not body:
         raise InvalidRequest("the body is empty: send a JSON object, {} if the operation has no fields")
     try:
         fields = _decode(body)
     except UNDECODABLE as error:
-        raise InvalidRequest(f"the body is no JSON object: {error}") from error
+        raise InvalidRequest(f"the body is not a JSON object: {error}") from error
     if "type" in fields:
-        raise InvalidRequest('the path says which operation is called: leave "type" out', "$.type")
+        raise InvalidRequest('the path names the operation: leave "type" out', "$.type")
     return fields

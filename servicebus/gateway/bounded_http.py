@@ -1,9 +1,9 @@
-"""HTTP as daphne reads it, within bounds.
+"""Connections of daphne with bounds of size and time.
 
-Daphne gives an application the body of a request when all of it has come, from a temporary file if need be, and sets no
-limit to its size or time. So what is too large or too slow is refused here, while it comes, and before the application
-or a disk has seen any of it. Who sends on after a refusal is listened to for a moment: a connection that is closed on
-unread bytes is reset, and the answer would be lost.
+Daphne reads the whole body of a request, into a temporary file if it is large, before the application sees any of it.
+Daphne bounds neither size nor time. So requests that are too large or too slow are refused here, while they arrive, and
+before the application or a disk sees any of them. After a refusal the connection stays open for a moment, because TCP
+resets a connection that is closed with unread bytes, and the client would lose the answer.
 """
 
 # mypy: disallow-untyped-calls=False
@@ -24,15 +24,16 @@ from .limits import Limits
 from .problems import response_to
 from .refusals import HeadersTooLarge, Refused, RequestTimeout
 
-CONNECTIONS = 4
-"""For each request that may be in progress: most are idle."""
-LINGER = 2.0
+CONNECTIONS_PER_REQUEST = 4
+"""Connections that may be open for each request that may be in progress: most connections are idle."""
+CLOSE_AFTER = 2.0
+"""Seconds between a refusal and the end of its connection: time for the client to read the answer."""
 
 
 class Channel(HTTPChannel):
-    """One connection. A request, head and body, must be there ``body_within`` seconds after its first byte."""
+    """One connection. A request must have arrived ``body_within`` seconds after its first byte."""
 
-    maxHeaders = HTTPChannel.totalHeadersSize  # it is their size that counts
+    maxHeaders = HTTPChannel.totalHeadersSize  # their size is bounded, so their number need not be
     limits: Limits
     connections: set[Channel]
     transport: Any
@@ -42,15 +43,16 @@ class Channel(HTTPChannel):
     def __init__(self) -> None:
         super().__init__()
         self.closed = asyncio.Event()
-        self._answering = self._refused = False
-        self._timer: Any = None
+        self._answering = False  # whether the application has the request
+        self._refused = False  # whether a request was refused, so that nothing more is read
+        self._timer: Any = None  # ends a slow request, or a connection after a refusal
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.connections.add(self)
-        if len(self.connections) > CONNECTIONS * self.limits.max_requests:
+        if len(self.connections) > CONNECTIONS_PER_REQUEST * self.limits.max_requests:
             self.refuse(Overloaded("gateway", "too many connections are open"))
-            self.transport.loseConnection()  # to listen on would be to have more of them
+            self.transport.loseConnection()  # keeping it open for a moment would keep one more connection
 
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
         self._stop_timer()
@@ -98,7 +100,7 @@ class Channel(HTTPChannel):
         super().requestDone(request)
 
     def refuse(self, error: Refused | MessageTooLarge | Overloaded) -> None:
-        """Answer, read no more, and close when the client has or a moment has passed."""
+        """Answer with an error, read no more, and close after a moment unless the client closes before."""
         if self._refused:
             return
         self._refused = True
@@ -106,7 +108,7 @@ class Channel(HTTPChannel):
         self.setTimeout(None)
         self.transport.write(_bytes_of(error))
         self.transport.loseWriteConnection()
-        self._timer = self.callLater(LINGER, self._abort)
+        self._timer = self.callLater(CLOSE_AFTER, self._abort)
 
     def _start_timer(self) -> None:
         if self._timer is None:
@@ -127,10 +129,10 @@ class Channel(HTTPChannel):
 
 
 class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
-    """One request. Its body stays in memory, for it is small."""
+    """One request. Its body stays in memory, because the limit keeps it small."""
 
     def __init__(self, channel: Channel, queued: object) -> None:
-        # Forms are nothing that the gateway would read.
+        # The gateway reads JSON only, so forms need not be parsed.
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
 
     def gotLength(self, length: int | None) -> None:
@@ -144,18 +146,18 @@ class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
             self.content.write(data)
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
-        # Twisted knows not all of their names.
+        # Twisted does not know the names of all statuses.
         super().setResponseCode(code, message or HTTPStatus(code).phrase.encode())
 
     def process(self) -> Any:
-        # The first is for WebSockets, which are not served; the second is daphne's own, and not for outsiders to set.
+        # WebSockets are not served. The second header belongs to daphne, and a client must not set it.
         for name in (b"upgrade", b"daphne-root-path"):
             self.requestHeaders.removeHeader(name)
         return super().process()
 
 
 class Factory(HTTPFactory):  # type: ignore[misc] # daphne has no types
-    """Makes the connections, and knows those that are open."""
+    """Makes the connections, and keeps a set of those that are open."""
 
     def __init__(self, server: Any, limits: Limits) -> None:
         super().__init__(server)
@@ -167,7 +169,8 @@ class Factory(HTTPFactory):  # type: ignore[misc] # daphne has no types
     def buildProtocol(self, addr: object) -> Channel:
         channel: Channel = super().buildProtocol(addr)
         channel.requestFactory = BoundedRequest
-        channel.limits, channel.connections = self._limits, self.connections
+        channel.limits = self._limits
+        channel.connections = self.connections
         return channel
 
 

@@ -1,4 +1,4 @@
-"""A client that goes away takes its work along."""
+"""Cancelling the work for a client that closes its connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ Result = TypeVar("Result")
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The outcome of ``work``, which is cancelled when the client goes away. Raises Disconnected then."""
+    """Return the outcome of ``work``, which is cancelled when the client closes its connection.
+
+    Cancelling is safe: it cancels the work too, and waits for its end.
+
+    Raises:
+        Disconnected: the client closed its connection first.
+    """
     working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)

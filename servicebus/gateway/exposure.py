@@ -1,4 +1,4 @@
-"""What outsiders may call: what was named, and nothing else."""
+"""Which operations clients of the gateway may call: those that were named, and no others."""
 
 from __future__ import annotations
 
@@ -21,11 +21,19 @@ class Target(NamedTuple):
 
     @property
     def channel(self) -> str:
+        """The channel of the service."""
         return request_channel(self.service)
 
 
 class Exposure:
-    """The services and operations that have been named. Raises ConfigurationError for a name that cannot be one."""
+    """The services and operations that are exposed.
+
+    Args:
+        expose: names of services, such as ``"orders"``, and of operations, such as ``"inventory.stock"``.
+
+    Raises:
+        ConfigurationError: a name is not valid. The text quotes the name.
+    """
 
     def __init__(self, expose: Sequence[str]) -> None:
         if isinstance(expose, str) or not expose:
@@ -36,9 +44,14 @@ class Exposure:
         self._services = {service for service, operation in pairs if not operation}
         self._targets = {Target(service, operation) for service, operation in pairs if operation}
         self.some_channel = request_channel(pairs[0][0])
+        """The channel of an exposed service, for probes."""
 
     def target(self, path: str) -> Target:
-        """What ``/<service>/<operation>`` asks for. Raises NotExposed, whatever is wrong with it."""
+        """Return the operation that a path such as ``/<service>/<operation>`` names.
+
+        Raises:
+            NotExposed: the path is malformed, or names an operation that is not exposed.
+        """
         slash, _, rest = path.partition("/")
         service, _, operation = rest.partition("/")
         found = Target(service, operation)

@@ -1,4 +1,4 @@
-"""The head of a request: what of it counts, and what is let through to the bus."""
+"""The headers of a request: those that the gateway reads, and those that it forwards to the bus."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ _FORWARDED = re.compile(r"([a-z0-9][a-z0-9-]{0,63})(?:=([a-z0-9][a-z0-9_.-]{0,63
 _JSON = re.compile(r'application/json[ \t]*(;[ \t]*charset="?utf-8"?[ \t]*)?\Z', re.IGNORECASE)
 
 Forwarded = dict[str, str]
-"""Name of an HTTP header to the name of the header of the bus that it becomes."""
+"""The name of an HTTP header to the name of the header on the bus."""
 
 
 def checked_forward(forward: Sequence[str]) -> Forwarded:
-    """``("x-tenant", "idempotency-key=idempotency_key")`` as a table. Raises ConfigurationError."""
+    """Parse names such as ``("x-tenant", "idempotency-key=idempotency_key")`` into a table.
+
+    Raises:
+        ConfigurationError: an entry is not valid, or two headers would get the same name on the bus.
+    """
     if isinstance(forward, str):
         raise ConfigurationError(f"forward is {forward!r}: give a sequence of names")
     table: Forwarded = {}
@@ -32,18 +36,19 @@ def checked_forward(forward: Sequence[str]) -> Forwarded:
         if found is None:
             raise ConfigurationError(
                 f"forward has {entry!r} in it: give the lower-case name of an HTTP header, "
-                "or that and the name it gets on the bus, as in 'idempotency-key=idempotency_key'"
+                "or that name and the name on the bus, as in 'idempotency-key=idempotency_key'"
             )
         table[found[1]] = found[2] or found[1]
     if len(set(table.values())) < len(table):
-        raise ConfigurationError(f"forward is {forward!r}: two headers would become one")
+        raise ConfigurationError(f"forward is {forward!r}: two HTTP headers get the same name on the bus")
     return table
 
 
-class Head:
-    """The headers of one request. What counts may be there once: of two, programs on the way would see different ones.
+class RequestHeaders:
+    """The headers of one request.
 
-    Values are US-ASCII without control characters, or they are refused with InvalidRequest.
+    A header that the gateway reads may be there once only: of two, proxies and the gateway could read different ones.
+    Its value must be US-ASCII without control characters.
     """
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -52,7 +57,11 @@ class Head:
             self._values.setdefault(name.decode("latin-1").lower(), []).append(value)
 
     def get(self, name: str) -> str | None:
-        """The value of a header, None when it is not there."""
+        """Return the value of a header, None when it is not there.
+
+        Raises:
+            InvalidRequest: the header is there twice, or its value is not printable US-ASCII.
+        """
         values = self._values.get(name)
         if values is None:
             return None
@@ -60,11 +69,15 @@ class Head:
             raise InvalidRequest("this header is there more than once", f"headers.{name}")
         text = values[0].decode("latin-1").strip(" \t")
         if not (text.isascii() and text.isprintable()):
-            raise InvalidRequest("a header is printable US-ASCII", f"headers.{name}")
+            raise InvalidRequest("a header must be printable US-ASCII", f"headers.{name}")
         return text
 
     def correlation_id(self) -> str:
-        """The client's, or a new one."""
+        """Return the correlation ID that the client sent, or a new one.
+
+        Raises:
+            InvalidRequest: the header is not a correlation ID.
+        """
         given = self.get(CORRELATION_ID)
         if given is None:
             return uuid.uuid4().hex
@@ -73,7 +86,11 @@ class Head:
         return given
 
     def timeout(self, longest: float) -> float:
-        """Seconds that the client wants to wait, at most ``longest``."""
+        """Return the seconds that the client wants to wait, at most ``longest``.
+
+        Raises:
+            InvalidRequest: the header is not a number of seconds above zero.
+        """
         given = self.get(TIMEOUT)
         if given is None:
             return longest
@@ -83,17 +100,21 @@ class Head:
         return min(seconds, longest)
 
     def forwarded(self, forward: Forwarded) -> dict[str, str]:
-        """The headers of the bus that this request may set."""
+        """Return the headers to send on the bus, out of those that may be forwarded."""
         given = {on_bus: self.get(name) for name, on_bus in forward.items()}
         return {name: value for name, value in given.items() if value is not None}
 
     def declared_length(self) -> int:
-        """Bytes of the body as far as the head says, else 0. The server has checked that it is a number."""
+        """Return the declared size of the body in bytes, 0 for none. The ASGI server has checked the number."""
         given = self.get("content-length") or ""
         return int(given[:19]) if given.isdecimal() else 0
 
     def check_json(self) -> None:
-        """Raise UnsupportedMediaType unless the body is plain JSON in UTF-8."""
+        """Check that the body is declared as plain JSON in UTF-8.
+
+        Raises:
+            UnsupportedMediaType: the content type or the content encoding is another.
+        """
         if not _JSON.match(self.get("content-type") or ""):
             raise UnsupportedMediaType("the content type must be application/json, in UTF-8")
         if (self.get("content-encoding") or "identity").lower() != "identity":

@@ -1,4 +1,4 @@
-"""What the log of a gateway has of its requests: what is for the operator to look at, and not each of them."""
+"""The log lines of a gateway: outages and mistakes, which an operator should see, and not every request."""
 
 from __future__ import annotations
 
@@ -10,76 +10,76 @@ from contextlib import contextmanager
 from ..errors import ChannelFull, NoWorkers, RemoteError, Unavailable, UnknownOperation
 from .exposure import Target
 from .problems import row_of
+from .repeat_filter import RepeatFilter
 
-WORTH_A_LOOK = (500, 502)
-SAME_AGAIN = 60.0
-"""Seconds in which an operation that no worker knows is named once."""
-MOST_UNKNOWN = 100
-"""Such operations that are remembered. Of a service that is exposed as a whole, outsiders may ask for any."""
+LOGGED_STATUSES = (500, 502)
+"""HTTP statuses that are logged as warnings: something inside is wrong, and the answer does not show it."""
+REPEAT_INTERVAL = 60.0
+"""Seconds in which an operation that no worker knows is logged once: outsiders may ask for it all the time."""
+MAX_UNKNOWN = 100
+"""Such operations that are remembered. When a whole service is exposed, outsiders may ask for any name."""
 ANSWERS = (ChannelFull, NoWorkers, RemoteError, UnknownOperation)
-"""Errors that the server was there for."""
+"""Errors that show that the server answered."""
 
 logger = logging.getLogger(__name__)
 
 
-class Notes:
-    """What one gateway has said already."""
+class RequestLog:
+    """Writes the log of one gateway, and remembers what it has reported.
+
+    Args:
+        clock: seconds of a monotonic clock; tests give their own.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._unavailable: set[str] = set()
-        self._unknown: dict[Target, float] = {}
+        """The channels, or "the server", that were reported unavailable."""
+        self._unknown: RepeatFilter[Target] = RepeatFilter(REPEAT_INTERVAL, MAX_UNKNOWN)
 
     @contextmanager
-    def asking(self, what: str) -> Iterator[None]:
-        """Say once when ``what`` becomes unavailable, and once when it no longer is.
+    def outages_of(self, name: str) -> Iterator[None]:
+        """Log once when ``name`` becomes unavailable inside the block, and once when it is available again.
 
-        Each channel is told apart: the server may refuse one and let another pass.
+        Each channel has an outage of its own, because the server may refuse one channel and not another.
         """
         try:
             yield
         except Unavailable as error:
-            if what not in self._unavailable:
-                self._unavailable.add(what)
-                logger.warning("%s is unavailable: %s", what, error)
+            if name not in self._unavailable:
+                self._unavailable.add(name)
+                logger.warning("%s is unavailable: %s", name, error)
             raise
         except ANSWERS:
-            self._available(what)
+            self._available(name)
             raise
-        self._available(what)
+        self._available(name)
 
     @contextmanager
-    def calling(self, target: Target) -> Iterator[None]:
-        """``asking`` for its channel, and say so when no worker knows an operation that is exposed."""
+    def call_of(self, target: Target) -> Iterator[None]:
+        """Log outages of the target's channel, and an exposed operation that no worker knows."""
         try:
-            with self.asking(target.channel):
+            with self.outages_of(target.channel):
                 yield
         except UnknownOperation as error:
-            if self._is_news(target, self._clock()):
+            if self._unknown.lets_through(target, self._clock()):
                 logger.warning("%s.%s is exposed, but: %s", target.service, target.operation, error)
             raise
 
     def failed(self, error: Exception, correlation_id: str) -> None:
-        """Whose business it is to look: the client is told less. What it sent is in its correlation ID alone."""
+        """Log a request that failed, in more detail than the client sees.
+
+        Nothing that the client sent is logged except its correlation ID.
+        """
         row = row_of(error)
         if row.code == "gateway_failed":
             logger.error("the gateway failed (correlation ID %s)", correlation_id, exc_info=error)
-        elif row.status in WORTH_A_LOOK:
+        elif row.status in LOGGED_STATUSES:
             logger.warning("%d %s (correlation ID %s)", row.status, error, correlation_id)
         else:
             logger.debug("%d %s (correlation ID %s)", row.status, error, correlation_id)
 
-    def _available(self, what: str) -> None:
-        if what in self._unavailable:
-            self._unavailable.remove(what)
-            logger.warning("%s is available again", what)
-
-    def _is_news(self, target: Target, now: float) -> bool:
-        if target in self._unknown and now - self._unknown[target] < SAME_AGAIN:
-            return False
-        if len(self._unknown) >= MOST_UNKNOWN:
-            self._unknown = {known: at for known, at in self._unknown.items() if now - at < SAME_AGAIN}
-        if len(self._unknown) >= MOST_UNKNOWN:
-            return False
-        self._unknown[target] = now
-        return True
+    def _available(self, name: str) -> None:
+        if name in self._unavailable:
+            self._unavailable.remove(name)
+            logger.warning("%s is available again", name)

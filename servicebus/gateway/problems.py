@@ -1,7 +1,7 @@
-"""What an error is in HTTP: one table of statuses, and problem details (RFC 9457) for the body.
+"""Errors as HTTP answers: one table of statuses, and problem details (RFC 9457) for the body.
 
-503 says that nothing has run, and that is certain: whatever repeats a request on a 503 may do so. Texts that would tell
-an outsider about the inside (URLs, names of channels, advice to the operator) are replaced by those of the table.
+503 means that nothing has run. That is certain, so proxies and clients may repeat a request on a 503. The table
+replaces texts that would show a client the inside: URLs, names of channels, advice to the operator.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ..errors import (
 from .refusals import HeadersTooLarge, MethodNotAllowed, NotExposed, RequestTimeout, UnsupportedMediaType
 
 RETRY_AFTER = 1
-"""Seconds. Who is told to come back does so with backoff of its own."""
+"""Seconds in the header Retry-After: the smallest whole number, because clients add a backoff of their own."""
 MEDIA_TYPE = b"application/problem+json"
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Row(NamedTuple):
-    """What the client sees of one kind of error. Without a ``text`` it sees the error's own."""
+    """The answer for one kind of error. Without a ``text`` the client sees the text of the error."""
 
     status: int
     code: str
@@ -53,16 +53,16 @@ TABLE: dict[type[Exception], Row] = {
     RequestTimeout: Row(408, "request_timeout", "the request was not complete in time"),
     MessageTooLarge: Row(413, "message_too_large", "the request is too large"),
     UnsupportedMediaType: Row(415, "unsupported_media_type"),
-    HeadersTooLarge: Row(431, "headers_too_large", "the head of the request is too large"),
+    HeadersTooLarge: Row(431, "headers_too_large", "the headers of the request are too large"),
     SendUnknown: Row(502, "send_unknown", "contact was lost: the operation may have run"),
     WorkerLost: Row(502, "worker_lost", "the worker stopped before it was done: the operation may have run"),
-    NoWorkers: Row(503, "no_workers", "nobody serves this now"),
+    NoWorkers: Row(503, "no_workers", "no worker serves this now"),
     ChannelFull: Row(503, "channel_full", "too many requests are waiting"),
     Overloaded: Row(503, "overloaded", "too many requests are in progress"),
     Unavailable: Row(503, "unavailable", "the service bus cannot be reached"),
     DeadlineExceeded: Row(504, "deadline_exceeded", "there was no reply in time"),
 }
-"""By class of error. What is not here is a mistake of this program."""
+"""Rows by class of error. A class that is not here is a mistake of this program."""
 
 REMOTE: dict[str, Row] = {
     "internal": Row(500, "internal", "the operation failed"),
@@ -70,11 +70,12 @@ REMOTE: dict[str, Row] = {
     "reply_too_large": Row(502, "reply_too_large", "the operation ran, and its reply is too large"),
     "reply_invalid": Row(502, "reply_invalid", "the operation ran, and its reply cannot be read"),
 }
-"""By code, of handlers that ran. All other codes are those that contracts declare."""
+"""Rows by code, for handlers that ran. Every other code is one that a contract declares."""
 
 DECLARED = 422
+"""The HTTP status of errors that a contract declares: the request was understood, and the answer is no."""
 REFUSED = Row(502, "refused", "the worker refused the request")
-"""With a code of the bus, and yet it may have run: a worker that keeps what a failed primary had cannot know."""
+"""For a code of the bus when the request may have run: after a failover a worker cannot know whether it did."""
 MISTAKE = Row(500, "gateway_failed", "the gateway failed")
 
 
@@ -102,7 +103,7 @@ class Response(NamedTuple):
 
 
 def row_of(error: Exception) -> Row:
-    """The row of the table for an error."""
+    """Return the row of the table for an error."""
     if isinstance(error, RemoteError):
         if error.executed != "yes":
             return REFUSED
@@ -111,7 +112,7 @@ def row_of(error: Exception) -> Row:
 
 
 def response_to(error: Exception) -> Response:
-    """What a client is told of an error. Never a traceback."""
+    """Return the answer for an error. It never holds a traceback."""
     row = row_of(error)
     return Response(row.status, _encoded(_problem(error, row)), [(b"content-type", MEDIA_TYPE), *_headers(error)])
 
@@ -146,6 +147,6 @@ def _headers(error: Exception) -> Headers:
 def _encoded(problem: Problem) -> bytes:
     try:
         return msgspec.json.encode(problem)
-    except (TypeError, ValueError, RecursionError):  # details that msgpack can say and JSON cannot
+    except (TypeError, ValueError, RecursionError):  # msgpack can encode the details, and JSON cannot
         problem.details = None
         return msgspec.json.encode(problem)

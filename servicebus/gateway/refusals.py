@@ -1,4 +1,4 @@
-"""Why a request never became a call. Nothing has run."""
+"""The errors of requests that never became a call. Nothing has run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from ..errors import Executed, ServiceBusError
 
 
 class Refused(ServiceBusError):
-    """Base of what HTTP itself has a word for."""
+    """Base of the refusals that HTTP has a status for."""
 
     executed: Executed = "no"
 
 
 class NotExposed(Refused):
-    """No such operation, or one that was not exposed: which of the two is nobody's business."""
+    """The operation does not exist or is not exposed. An outsider must not learn which of the two."""
 
 
 class MethodNotAllowed(Refused):
-    """``allow`` says which methods are."""
+    """The HTTP method is wrong.
+
+    Attributes:
+        allow: the methods that are allowed, as in the header ``Allow``.
+    """
 
     def __init__(self, allow: str) -> None:
         super().__init__(allow)
@@ -27,16 +31,16 @@ class MethodNotAllowed(Refused):
 
 
 class RequestTimeout(Refused):
-    """The request was not there in time."""
+    """The request did not arrive in time."""
 
 
 class UnsupportedMediaType(Refused):
-    """The body is something else than plain JSON."""
+    """The body is not plain JSON."""
 
 
 class HeadersTooLarge(Refused):
-    """A line of the head, or all of them, are longer than the server reads."""
+    """A header line, or all headers together, are longer than the server reads."""
 
 
 class Disconnected(Exception):
-    """The client went away: there is nobody to answer."""
+    """The client has closed the connection, so that no answer can reach it."""

@@ -17,40 +17,48 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.error import CannotListenError
 
 from ..errors import ConfigurationError
+from ..foundation.tasks import Once
 from .app import Gateway
 from .bounded_http import Factory
 
-LAST_WORDS = 1.0
+ANSWER_WITHIN = 1.0
+"""Seconds to write an answer after its call has ended: the client is on the other side of a healthy network."""
 
 logger = logging.getLogger(__name__)
-reactor: Any = _reactor  # its interfaces are known when it has been made only
+reactor: Any = _reactor  # its methods depend on the platform, so it has no useful type
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen. Port 0 is one that is free."""
+    """Where to listen. Port 0 means a free port."""
 
     host: str
     port: int
 
 
 class Server(Daphne):  # type: ignore[misc] # daphne has no types
-    """Daphne, on connections that are bounded, with a drain before its end."""
+    """Daphne, with bounded connections and a drain before its end."""
 
     def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway, endpoints=["of its own"], server_name="")
+        super().__init__(gateway, endpoints=["made by listen"], server_name="")
         self.connections: dict[Any, dict[str, Any]] = {}
-        self._gateway, self._factory = gateway, Factory(self, gateway.limits)
+        self._gateway = gateway
+        self._factory = Factory(self, gateway.limits)
         self._port: Any = None
-        self._ending: asyncio.Task[None] | None = None
+        """What listens, once ``listen`` was called."""
+        self._draining: Once[[], None] = Once(self._drain)
 
-    def heed_signals(self) -> None:
-        """From now on a signal is an order to drain, once there is something to be drained."""
+    def handle_signals(self) -> None:
+        """Drain on SIGTERM and SIGINT from now on. Call ``listen`` before the event loop runs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             twisted_loop.add_signal_handler(number, self._end, number)
 
     def listen(self, address: Address) -> str:
-        """Listen, and return the URL. Raises ConfigurationError when that cannot be."""
+        """Listen, and return the URL.
+
+        Raises:
+            ConfigurationError: the address is taken or does not exist.
+        """
         try:
             self._port = reactor.listenTCP(address.port, self._factory, backlog=1024, interface=address.host)
         except CannotListenError as error:
@@ -64,21 +72,21 @@ class Server(Daphne):  # type: ignore[misc] # daphne has no types
         reactor.run(installSignalHandlers=False)
 
     def _end(self, number: int) -> None:
-        if self._ending is not None:
+        if self._draining.task is not None:
             os._exit(128 + number)
-        self._ending = twisted_loop.create_task(self._drained())
+        self._draining.start()
 
-    async def _drained(self) -> None:
+    async def _drain(self) -> None:
         logger.info("draining")
         self._port.stopListening()
-        # A call ends by its timeout, and its answer a moment later.
-        await self._gateway.drain(self._gateway.limits.timeout + LAST_WORDS)
+        # A call ends by its timeout, and its answer is written a moment later.
+        await self._gateway.drain(self._gateway.limits.timeout + ANSWER_WITHIN)
         await self._end_applications()
         await self._close_connections()
         reactor.stop()
 
     async def _end_applications(self) -> None:
-        """Those that outlasted the drain."""
+        """Cancel the requests that outlasted the drain, and wait for their end."""
         found = [details.get("application_instance") for details in self.connections.values()]
         tasks = [task for task in found if task is not None and not task.done()]
         for task in tasks:
@@ -86,22 +94,32 @@ class Server(Daphne):  # type: ignore[misc] # daphne has no types
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _close_connections(self) -> None:
-        """What has been answered is still to be written."""
+        """Close the connections once the answers are written."""
         channels = list(self._factory.connections)
         for channel in channels:
             channel.loseConnection()  # type: ignore[no-untyped-call]
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS):
+            async with asyncio.timeout(ANSWER_WITHIN):
                 for channel in channels:
                     await channel.closed.wait()
 
 
 def serve(gateway: Gateway, address: Address, what: str) -> None:
-    """Serve until a signal comes. Raises Unavailable or ConfigurationError when that cannot begin."""
+    """Serve until a signal comes, then drain.
+
+    Args:
+        gateway: the application.
+        address: where to listen.
+        what: the exposed names, for the log.
+
+    Raises:
+        Unavailable: the server of the bus cannot be reached.
+        ConfigurationError: the address cannot be used.
+    """
     try:
         twisted_loop.run_until_complete(gateway.open())
         server = Server(gateway)
-        server.heed_signals()  # before anybody is told that it serves
+        server.handle_signals()  # before the log line, after which others may send a signal
         logger.info("serving %s at %s", what, server.listen(address))
         server.run()
     finally:

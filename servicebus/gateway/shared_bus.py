@@ -1,4 +1,4 @@
-"""The gateway's bus: opened once, by whoever needs it first."""
+"""The bus of a gateway: the first request that needs it opens it, for all requests."""
 
 from __future__ import annotations
 
@@ -6,47 +6,54 @@ import asyncio
 
 from ..bus import ServiceBus
 from ..errors import ServiceBusError, Unavailable, private_copy
+from ..foundation.tasks import Once
 
 
-class Connection:
-    """A bus that is opened when it is needed. One that is open when it is given stays its owner's to close."""
+class SharedBus:
+    """A bus that is opened when it is first needed. A bus that is open when it is given is never closed here."""
 
     def __init__(self, bus: ServiceBus) -> None:
-        self._bus, self._given_open = bus, bus.loop is not None
-        self._opening: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._bus = bus
+        self._given_open = bus.loop is not None
+        self._opening = Once(bus.open)
+        """The last attempt to open the bus. A failed attempt is replaced by the next request."""
+        self._closing = Once(self._close)
 
     async def opened(self) -> ServiceBus:
-        """The bus, open. Raises Unavailable or ConfigurationError; who comes next tries again.
+        """Return the bus, open. After a failure the next call tries again.
 
         Cancelling is safe: opening goes on.
+
+        Raises:
+            Unavailable: the server cannot be reached, or the gateway is closed.
+            ConfigurationError: a setting of the bus is wrong.
         """
-        if self._closing is not None:
+        if self._closing.task is not None:
             raise Unavailable("the gateway is closed")
         if self._given_open:
             return self._bus
-        if self._opening is None or _failed(self._opening):
-            self._opening = asyncio.get_running_loop().create_task(self._bus.open())
+        if self._opening.task is not None and _failed(self._opening.task):
+            self._opening = Once(self._bus.open)
+        opening = self._opening.start()
         try:
-            await asyncio.shield(self._opening)
+            await asyncio.shield(opening)
         except ServiceBusError as error:
             raise private_copy(error) from error.__cause__
         except asyncio.CancelledError:
-            if self._opening.cancelled():  # by close, and not whoever waits here
+            if opening.cancelled():  # by close; the task that waits here was not cancelled
                 raise Unavailable("the gateway is closed") from None
             raise
         return self._bus
 
     async def close(self) -> None:
-        """Close what was opened here. Idempotent. Cancelling the wait is safe: closing goes on."""
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close())
-        await asyncio.shield(self._closing)
+        """Close the bus if it was opened here. Idempotent. Cancelling is safe: closing goes on."""
+        await self._closing()
 
     async def _close(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        opening = self._opening.task
+        if opening is not None:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
             await self._bus.close()
 
 

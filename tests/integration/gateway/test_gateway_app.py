@@ -37,7 +37,7 @@ async def test_a_field_that_is_wrong_is_named(app: Gateway) -> None:
     assert answer.json["field"] == "$.lines[0].quantity"
 
 
-async def test_what_json_has_no_word_for_is_said_as_text(app: Gateway) -> None:
+async def test_values_that_json_lacks_are_sent_as_text(app: Gateway) -> None:
     answer = await post(app, "/shop/odd")
     assert answer.json == {
         "bytes": "AP8=",
@@ -48,12 +48,12 @@ async def test_what_json_has_no_word_for_is_said_as_text(app: Gateway) -> None:
     }
 
 
-async def test_a_reply_that_json_cannot_say_is_a_bad_gateway(app: Gateway) -> None:
+async def test_a_reply_that_cannot_be_written_as_json_is_a_bad_gateway(app: Gateway) -> None:
     answer = await post(app, "/shop/keys")
     assert (answer.status, answer.code, answer.json["executed"]) == (502, "reply_invalid", "yes")
 
 
-async def test_an_error_of_the_contract_is_told_with_its_details(app: Gateway) -> None:
+async def test_an_error_of_the_contract_is_answered_with_its_details(app: Gateway) -> None:
     answer = await post(app, "/shop/closed")
     assert (answer.status, answer.code) == (422, "tests_shop_closed")
     assert (answer.json["details"], answer.json["executed"]) == ({"until": "noon"}, "yes")
@@ -78,17 +78,17 @@ async def test_only_post_calls(app: Gateway) -> None:
     [b"", b"{", b"[]", b"1", b"null", b'"x"', b"{}{}", b"\xff\xfe", b'{"a": NaN}', b'{"a": 1' + b"0" * 300 + b"}"]
     + [b'{"a": "\\ud800"}', b'{"type": "sleep"}', b'{"type":1,"type":2}'],
 )
-async def test_a_body_that_is_no_fitting_object_is_refused(app: Gateway, desk: Desk, body: bytes) -> None:
+async def test_a_body_that_is_not_a_fitting_object_is_refused(app: Gateway, desk: Desk, body: bytes) -> None:
     answer = await post(app, "/shop/echo", body)
     assert (answer.status, answer.code) == (400, "invalid_request")
     assert not desk.seen
 
 
-async def test_a_body_that_is_empty_is_called_so(app: Gateway) -> None:
+async def test_an_empty_body_is_named_as_the_reason(app: Gateway) -> None:
     assert (await post(app, "/shop/echo", b"")).json["detail"].startswith("the body is empty")
 
 
-async def test_a_body_that_is_nested_deeper_than_anybody_reads_is_refused(bus: ServiceBus) -> None:
+async def test_a_body_that_is_nested_too_deep_is_refused(bus: ServiceBus) -> None:
     answer = await post(Gateway(bus, expose=["shop"]), "/shop/echo", b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}")
     assert (answer.status, answer.code) == (400, "invalid_request")
 
@@ -137,7 +137,7 @@ async def test_a_client_may_say_how_long_it_waits(app: Gateway) -> None:
     assert (answer.status, answer.code, answer.json["stage"]) == (504, "deadline_exceeded", "dispatched")
 
 
-async def test_nobody_serves_it(bus: ServiceBus) -> None:
+async def test_a_service_without_workers_is_unavailable(bus: ServiceBus) -> None:
     answer = await post(Gateway(bus, expose=["other"]), "/other/echo")
     assert (answer.status, answer.code, answer.json["executed"]) == (503, "no_workers", "no")
     assert answer.headers[b"retry-after"] == b"1"
@@ -185,7 +185,7 @@ async def test_the_handler_of_a_client_that_goes_away_is_cancelled(app: Gateway,
     assert bus.pending == 0
 
 
-async def test_the_call_of_a_client_that_goes_away_while_it_is_queued_never_starts(
+async def test_the_queued_call_of_a_client_that_goes_away_never_starts(
     app: Gateway, bus: ServiceBus, desk: Desk
 ) -> None:
     exchanges = [begin(app, "/shop/sleep") for _ in range(3)]  # one more than the worker takes
@@ -246,7 +246,7 @@ async def test_under_a_mount_the_path_begins_after_it(app: Gateway) -> None:
     assert sent[0]["status"] == 200
 
 
-async def test_what_others_send_is_one_line_of_the_log(app: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_text_from_a_client_stays_in_one_line_of_the_log(app: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "servicebus.gateway"):
         await post(app, "/shop/echo", b'{"type": "a\\r\\nb"}', (b"x-correlation-id", b"id\r\nforged"))
         await post(app, "/shop/no\r\nforged")
@@ -256,7 +256,7 @@ async def test_what_others_send_is_one_line_of_the_log(app: Gateway, caplog: pyt
     assert all(message.isprintable() and "forged" not in message for message in messages)
 
 
-async def test_what_the_path_and_the_operation_have_no_place_for_is_ignored(app: Gateway) -> None:
+async def test_unknown_fields_and_query_strings_are_ignored(app: Gateway) -> None:
     exchange = begin(app, "/shop/reserve", query=b"order_id=o-2")
     exchange.feed(b'{"order_id": "o-1", "lines": [], "color": "red"}')
     assert (await exchange.answer()).json == {"order_id": "o-1", "units": 0}

@@ -96,7 +96,7 @@ def test_connections_are_bounded(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_end_it_answers_what_is_in_progress(edge: GatewayProcess, number: int) -> None:
+def test_requests_in_progress_are_answered_after_sigterm(edge: GatewayProcess, number: int) -> None:
     with edge.connect() as link, edge.connect() as idle:
         link.sendall(posting("/workshop/wait", b'{"seconds": 1}'))
         eventually_sync(lambda: edge.ask(b"GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n").status == 200)
@@ -125,9 +125,7 @@ def test_a_request_that_is_not_there_yet_does_not_hold_up_the_end(server: Server
                 received(link)
 
 
-def test_a_probe_that_waits_for_a_server_that_stands_still_does_not_hold_up_the_end(
-    own_server: Server, tmp_path: Path
-) -> None:
+def test_a_probe_that_waits_for_its_server_does_not_delay_the_end(own_server: Server, tmp_path: Path) -> None:
     with gateway(tmp_path, own_server.url, *EXPOSE) as edge, edge.connect() as link:
         with own_server.standing_still():
             link.sendall(b"GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n")
@@ -186,7 +184,7 @@ def test_a_body_stays_off_the_disk(edge: GatewayProcess) -> None:
         assert read_reply(link).status == 408
 
 
-def test_told_twice_it_ends_at_once(edge: GatewayProcess) -> None:
+def test_a_second_signal_ends_the_gateway_at_once(edge: GatewayProcess) -> None:
     with edge.connect() as link:
         link.sendall(posting("/workshop/wait", b'{"seconds": 4}'))
         time.sleep(0.3)
@@ -213,7 +211,7 @@ def test_a_port_that_is_taken_is_named(edge: GatewayProcess, server: Server) -> 
         (["--expose", "workshop", "--url", "redis://h", "--max-body", "2000000"], "gateway: --max-body is 2000000"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], complaint: str) -> None:
+def test_what_cannot_be_served_is_reported_in_one_line(arguments: list[str], complaint: str) -> None:
     ended = servicebus("gateway", *arguments)
     assert ended.returncode == 1
     assert ended.stderr.startswith("servicebus gateway: ")
@@ -225,7 +223,7 @@ def test_what_cannot_be_served_is_said_in_one_line(arguments: list[str], complai
     "arguments",
     [[], ["--expose", "a", "--port", "65536"], ["--expose", "a", "--port", "x"], ["--expose", "a", "--timeout", "0"]],
 )
-def test_a_command_line_that_is_not_understood_is_a_usage_error(arguments: list[str]) -> None:
+def test_a_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:
     assert servicebus("gateway", *arguments).returncode == 2
 
 

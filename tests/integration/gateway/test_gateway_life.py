@@ -105,7 +105,7 @@ async def test_a_server_that_comes_late_is_found_by_the_next_request(own_server:
         assert (await post(app, "/shop/echo")).code == "no_workers"
 
 
-async def test_the_client_that_had_the_bus_opened_may_leave_without_harm_to_the_next(own_server: Server) -> None:
+async def test_the_client_that_opened_the_bus_may_leave_without_harm_to_others(own_server: Server) -> None:
     async with closing(Gateway(own_server.url, expose=["shop"])) as app:
         with own_server.standing_still():
             first, second = begin(app, "/shop/echo"), begin(app, "/shop/echo")
@@ -118,14 +118,14 @@ async def test_the_client_that_had_the_bus_opened_may_leave_without_harm_to_the_
         assert (await second.answer()).code == "no_workers"
 
 
-async def test_a_server_that_stands_still_makes_the_gateway_not_ready_in_bounded_time(own_server: Server) -> None:
+async def test_a_paused_server_makes_the_gateway_not_ready_in_bounded_time(own_server: Server) -> None:
     async with closing(Gateway(own_server.url, expose=["shop"])) as app:
         assert (await get(app, "/readyz")).status == 200
         with own_server.standing_still():
             assert (await get(app, "/readyz")).status == 503
 
 
-async def test_a_server_that_is_lost_in_the_middle_of_a_probe_makes_the_gateway_not_ready(own_server: Server) -> None:
+async def test_a_server_lost_during_a_probe_makes_the_gateway_not_ready(own_server: Server) -> None:
     async with closing(Gateway(own_server.url, expose=["shop"])) as app:
         assert (await get(app, "/readyz")).status == 200
         with own_server.standing_still():

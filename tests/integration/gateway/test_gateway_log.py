@@ -9,7 +9,7 @@ import pytest
 from servicebus import NoWorkers, Service, ServiceBus, Unavailable, UnknownOperation
 from servicebus.gateway import Gateway
 from servicebus.gateway.exposure import Target
-from servicebus.gateway.log import MOST_UNKNOWN, SAME_AGAIN, Notes
+from servicebus.gateway.log import MAX_UNKNOWN, REPEAT_INTERVAL, RequestLog
 from servicebus.security.acl import ServiceUser, rules
 from servicebus.testing.servers import Server
 
@@ -25,7 +25,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [text for name, level, text in found if name == "servicebus.gateway.log" and level >= logging.WARNING]
 
 
-async def test_a_server_that_forgot_the_scripts_is_named_once_and_so_is_its_return(
+async def test_a_server_without_the_scripts_is_reported_once(
     own_server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with closing(Gateway(own_server.url, expose=["shop"])) as app:
@@ -40,9 +40,7 @@ async def test_a_server_that_forgot_the_scripts_is_named_once_and_so_is_its_retu
         assert said(caplog) == ["shop.request is available again"]
 
 
-async def test_a_channel_that_the_server_refuses_is_told_apart_from_one_that_it_does_not(
-    own_server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_each_channel_has_its_own_outage(own_server: Server, caplog: pytest.LogCaptureFixture) -> None:
     async with ServiceBus(own_server.url):  # which loads the scripts
         pass
     own_server.run("ACL", "SETUSER", "gateway", *rules(ServiceUser("gateway", False, ("shop.request",)), PASSWORD))
@@ -80,7 +78,7 @@ async def test_a_probe_says_once_that_the_server_does_not_answer(
         assert warning.startswith("the server is unavailable: ")
 
 
-async def test_an_operation_that_is_exposed_and_that_nobody_knows_is_named_once(
+async def test_an_exposed_operation_that_no_worker_knows_is_logged_once(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ServiceBus(url) as bus, bus.serving(Service("shop")):
@@ -91,35 +89,35 @@ async def test_an_operation_that_is_exposed_and_that_nobody_knows_is_named_once(
     assert said(caplog) == ["shop.ehco is exposed, but: unknown operation 'ehco'; this service knows: none"]
 
 
-def ask(notes: Notes, operation: str) -> None:
-    with pytest.raises(UnknownOperation), notes.calling(Target("shop", operation)):
+def ask(log: RequestLog, operation: str) -> None:
+    with pytest.raises(UnknownOperation), log.call_of(Target("shop", operation)):
         raise UnknownOperation(operation)
 
 
-def test_it_is_named_again_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_operation_is_logged_again_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     clock = [1000.0]
-    notes = Notes(lambda: clock[0])
-    for seconds in (0.0, SAME_AGAIN - 1, 1.0, SAME_AGAIN):
+    log = RequestLog(lambda: clock[0])
+    for seconds in (0.0, REPEAT_INTERVAL - 1, 1.0, REPEAT_INTERVAL):
         clock[0] += seconds
-        ask(notes, "ehco")
+        ask(log, "ehco")
     assert len(said(caplog)) == 3
 
 
 def test_outsiders_cannot_fill_the_log_or_the_memory(caplog: pytest.LogCaptureFixture) -> None:
     clock = [1000.0]
-    notes = Notes(lambda: clock[0])
-    for number in range(2 * MOST_UNKNOWN):
-        ask(notes, f"guess-{number}")
-    assert len(said(caplog)) == MOST_UNKNOWN
-    clock[0] += SAME_AGAIN
-    ask(notes, "guess")
+    log = RequestLog(lambda: clock[0])
+    for number in range(2 * MAX_UNKNOWN):
+        ask(log, f"guess-{number}")
+    assert len(said(caplog)) == MAX_UNKNOWN
+    clock[0] += REPEAT_INTERVAL
+    ask(log, "guess")
     assert len(said(caplog)) == 1
 
 
-def test_no_workers_is_no_reason_to_call_the_server_unavailable(caplog: pytest.LogCaptureFixture) -> None:
-    notes = Notes()
+def test_a_channel_without_workers_is_not_an_outage_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    log = RequestLog()
     for error in (NoWorkers("shop.request"), Unavailable("gone"), NoWorkers("shop.request"), Unavailable("gone")):
-        with pytest.raises(type(error)), notes.asking("shop.request"):
+        with pytest.raises(type(error)), log.outages_of("shop.request"):
             raise error
     assert said(caplog) == [
         "shop.request is unavailable: gone",

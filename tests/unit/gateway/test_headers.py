@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from servicebus import ConfigurationError, InvalidRequest
-from servicebus.gateway.headers import Head, checked_forward
+from servicebus.gateway.headers import RequestHeaders, checked_forward
 from servicebus.gateway.refusals import UnsupportedMediaType
 
 
-def head(*headers: tuple[bytes, bytes]) -> Head:
-    return Head(headers)
+def head(*headers: tuple[bytes, bytes]) -> RequestHeaders:
+    return RequestHeaders(headers)
 
 
 @pytest.mark.parametrize("given", [b"", b"a b", b"a\r\nb", b"a\x00", b"\x7f", "ä".encode(), b"\xff", b"x" * 129])
@@ -81,7 +81,7 @@ def test_json_in_utf_8_is_taken(given: bytes) -> None:
 )
 def test_what_is_not_plain_json_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(UnsupportedMediaType):
-        Head(headers).check_json()
+        RequestHeaders(headers).check_json()
 
 
 def test_a_length_that_is_absurd_is_just_large() -> None:

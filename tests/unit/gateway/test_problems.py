@@ -89,7 +89,7 @@ def test_an_error_has_its_status_code_and_fate(
 
 
 @pytest.mark.parametrize("error", [row[0] for row in ROWS], ids=lambda error: str(error)[:40])
-def test_nothing_of_the_inside_is_told(error: Exception) -> None:
+def test_no_answer_shows_the_inside(error: Exception) -> None:
     told = response_to(error).body
     for secret in (b"vault", b"redis:", b"secret", b"Traceback", b"servicebus worker"):
         assert secret not in told
@@ -111,7 +111,7 @@ def test_422_means_that_a_handler_has_run() -> None:
     assert {row[3] for row in ROWS if row[1] == 422} == {"yes"}
 
 
-def test_members_of_its_own_tell_more() -> None:
+def test_an_error_adds_its_own_members() -> None:
     assert problem(InvalidRequest("expected `int`", "$.units"))["field"] == "$.units"
     assert problem(InvalidRequest("expected `int`", "$.units"))["detail"] == "expected `int`"
     assert problem(Unauthorized("open", "not you"))["detail"] == "not you"
@@ -122,7 +122,7 @@ def test_members_of_its_own_tell_more() -> None:
     assert (b"allow", b"POST") in response_to(MethodNotAllowed("POST")).headers
 
 
-def test_details_that_json_cannot_say_are_left_out() -> None:
+def test_details_that_cannot_be_written_as_json_are_left_out() -> None:
     told = problem(RemoteError("odd", "odd details", {(1, 2): object()}))
     assert told["code"] == "odd"
     assert "details" not in told
