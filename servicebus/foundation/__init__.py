@@ -1,1 +1,1 @@
-"""What knows nothing of the bus: text, event loops, forks, bounded tables."""
+"""Small tools that know nothing of the bus: text, event loops, tasks, forks, bounded tables."""

@@ -1,4 +1,4 @@
-"""Which event loop to run."""
+"""The choice of the event loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The loop of uvloop when that is installed, else None: the one of asyncio."""
+    """Return what makes a loop of uvloop when uvloop is installed, None for the loop of asyncio."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""A bounded table of what is kept for each channel: those used last stay."""
+"""A bounded table that forgets the value that was not used for the longest time."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ Value = TypeVar("Value")
 
 
 class LruTable(Generic[Key, Value]):
-    """At most ``limit`` values, each made on first use. ``forgotten`` counts those that had to go for another."""
+    """At most ``limit`` values, each made on first use.
+
+    Attributes:
+        forgotten: values that were dropped to make room for another.
+    """
 
     __slots__ = ("_limit", "_make", "_values", "forgotten")
 
     def __init__(self, limit: int, make: Callable[[], Value]) -> None:
-        self._limit, self._make = limit, make
-        self._values: dict[Key, Value] = {}
+        self._limit = limit
+        self._make = make
+        self._values: dict[Key, Value] = {}  # in the order of their last use
         self.forgotten = 0
 
     def __len__(self) -> int:
         return len(self._values)
 
     def of(self, key: Key) -> Value:
-        """The value of ``key``, which thereby is the one used last."""
+        """Return the value of ``key``, made if there is none. It counts as used."""
         value = self._values.pop(key, None)
         if value is None:
             value = self._make()
@@ -34,5 +39,5 @@ class LruTable(Generic[Key, Value]):
         return value
 
     def peek(self, key: Key) -> Value | None:
-        """The value of ``key`` if there is one; that counts as no use."""
+        """Return the value of ``key``, None if there is none. It does not count as used."""
         return self._values.get(key)

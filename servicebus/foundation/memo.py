@@ -15,16 +15,17 @@ MAX_ENTRIES = 10_000
 class Memo(dict[Key, Value]):
     """``memo[key]`` computes the value on first use and remembers it. A full table is emptied and starts again.
 
-    A hit is one dict lookup in C, which is why this is a dict: it is used on the hot path. Emptying costs less than
-    keeping an order of use, and a value that was forgotten is computed again. ``lru.LruTable`` is for values that must
-    not be lost so easily. Not for names that anybody may choose and that are expensive to compute.
+    A hit is one dict lookup in C, because messages wait for it: so this is a dict. Emptying costs less than keeping an
+    order of use, and a forgotten value is computed again. Use ``lru.LruTable`` for values that should last longer. Do
+    not use a memo for keys that outsiders choose when a value is expensive to compute.
     """
 
     __slots__ = ("_compute", "_limit")
 
     def __init__(self, compute: Callable[[Key], Value], limit: int = MAX_ENTRIES) -> None:
         super().__init__()
-        self._compute, self._limit = compute, limit
+        self._compute = compute
+        self._limit = limit
 
     def __missing__(self, key: Key) -> Value:
         value = self._compute(key)

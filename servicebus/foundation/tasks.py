@@ -1,4 +1,4 @@
-"""Ownership of tasks: a set that keeps its tasks until they end, and work that is done once for all who wait."""
+"""Ownership of tasks: a set that keeps its tasks until they end, and work that is done once for all callers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ P = ParamSpec("P")
 
 
 class TaskSet:
-    """Tasks with one owner. A task leaves the set when it ends; the owner cancels or awaits the rest when it closes.
+    """Tasks with one owner. A task leaves the set when it ends. The owner cancels or awaits the rest when it closes.
 
     An event loop keeps only weak references to its tasks, so a task without an owner may vanish while it waits.
     """
@@ -43,10 +43,10 @@ class TaskSet:
 
 
 class Once(Generic[P, T]):
-    """Work that is done at most once, by however many callers and however often it is asked for.
+    """Work that is done at most once, however many callers ask for it.
 
-    The first call starts the work as a task, with its arguments; every call waits for that one task. A waiter that is
-    cancelled leaves the work running, so nothing is ever half closed because somebody lost patience.
+    The first call starts the work as a task, with its arguments; every call waits for that one task. The work goes on
+    when a caller is cancelled, so that a cancelled ``close`` leaves nothing half closed.
     """
 
     __slots__ = ("_work", "task")

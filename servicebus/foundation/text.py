@@ -1,15 +1,15 @@
-"""Text from elsewhere, made fit to be shown: in a log or on a terminal it must not pass for anything but itself."""
+"""Text from other programs, made safe to print: in a log or on a terminal it must not look like another line."""
 
 from __future__ import annotations
 
 import re
 
-# Controls of both kinds, separators that some take for the end of a line, and those that turn the direction of text.
+# Control characters, line separators, characters that change the direction of text, and lone surrogates.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """``text`` in one line, with an escape for every character that is not to be shown."""
+    """Return ``text`` in one line, with an escape for every character that controls a terminal or a log."""
     return text if text.isprintable() else CONTROL.sub(_escaped, text)
 
 

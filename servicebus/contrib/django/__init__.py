@@ -1,4 +1,4 @@
-"""servicebus in a Django project."""
+"""Tools for handlers in a Django project."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["database_connections"]
 
 @contextmanager
 def database_connections() -> Iterator[None]:
-    """Around each plain ``def`` handler: drop database connections that have died or lived too long.
+    """Close database connections that are broken or too old, before and after a plain ``def`` handler.
 
-    Give it to ``Service(around_sync=database_connections)``. It runs in the handler's thread.
+    Pass it as ``Service(around_sync=database_connections)``. It runs in the handler's thread.
     """
     from django.db import close_old_connections
 

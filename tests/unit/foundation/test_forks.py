@@ -25,6 +25,21 @@ assert len(registered) == 1, registered
 """
 """Records what modules of servicebus register; those of Python register too."""
 
+FORK = """
+import os
+from servicebus.foundation.forks import run_in_child
+class Owner:
+    pid = os.getpid()
+owner = Owner()
+run_in_child(owner, lambda one: setattr(one, "pid", os.getpid()))
+child = os.fork()
+if child == 0:
+    os._exit(0 if owner.pid == os.getpid() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert owner.pid == os.getpid()
+"""
+"""Forks once, and compares the process IDs that parent and child see."""
+
 
 class Owner:
     """An object with sockets of its own."""
@@ -49,3 +64,7 @@ def test_each_living_owner_is_called_once() -> None:
 
 def test_importing_registers_nothing_and_the_first_use_registers_once() -> None:
     subprocess.run([sys.executable, "-c", IMPORT_IS_QUIET], check=True)
+
+
+def test_a_callback_runs_in_the_child_and_not_in_the_parent() -> None:
+    subprocess.run([sys.executable, "-c", FORK], check=True)
