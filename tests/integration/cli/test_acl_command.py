@@ -131,7 +131,7 @@ def test_the_environment_names_a_service_in_capitals(
         (["load", "--url", "redis+cluster://127.0.0.1:1"], "redis://127.0.0.1:1 does not say which servers it has"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_that_names_it(
+def test_what_is_wrong_is_named_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert main(["acl", *arguments]) == 1

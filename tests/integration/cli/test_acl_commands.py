@@ -36,7 +36,7 @@ def test_workers_and_callers_are_given_their_keys(own_server: Server, tmp_path: 
 
 
 @pytest.mark.parametrize("command", [CALL, ("health",), ("worker", "tests.support.workshop")])
-def test_keys_that_cannot_be_used_are_complained_of_in_one_line(
+def test_keys_that_cannot_be_used_are_reported_in_one_line(
     own_server: Server, tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = key_file(tmp_path / "keys.json", b"{}")

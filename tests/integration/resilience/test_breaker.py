@@ -83,13 +83,13 @@ async def test_failures_of_the_channel_open_the_circuit(error: ServiceBusError) 
 
 
 @pytest.mark.parametrize("error", OF_NO_CONSEQUENCE, ids=lambda error: type(error).__name__)
-async def test_what_a_handler_raises_and_what_is_no_fault_of_the_channel_opens_nothing(error: Exception) -> None:
+async def test_errors_of_handlers_and_callers_do_not_open_the_circuit(error: Exception) -> None:
     policy = breaker()
     await fed(policy, *[error] * 10)
     assert policy.state(CHANNEL) is State.CLOSED
 
 
-async def test_a_deadline_that_had_passed_before_the_call_says_nothing_about_the_channel() -> None:
+async def test_a_deadline_that_passed_before_the_call_is_not_counted() -> None:
     policy = breaker()
     await fed(policy, *[DeadlineExceeded(CHANNEL, "note", "queued")] * 10, seconds=0.0)
     assert policy.state(CHANNEL) is State.CLOSED

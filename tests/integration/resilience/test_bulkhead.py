@@ -65,7 +65,7 @@ async def test_those_who_wait_come_in_turn() -> None:
     assert not bulkhead._gates
 
 
-async def test_each_channel_has_its_own_places_and_what_wants_no_reply_needs_none() -> None:
+async def test_each_channel_has_its_own_places_and_sends_need_none() -> None:
     bulkhead = Bulkhead(1)
     holder = asyncio.ensure_future(bulkhead(call(Note()), Downstream(60.0)))
     await asyncio.sleep(0)
@@ -77,7 +77,7 @@ async def test_each_channel_has_its_own_places_and_what_wants_no_reply_needs_non
     assert not bulkhead._gates
 
 
-async def test_nobody_waits_longer_than_its_deadline_and_what_waited_was_not_sent(url: str) -> None:
+async def test_no_call_waits_for_a_place_beyond_its_deadline(url: str) -> None:
     bulkhead, leaving, desk = Bulkhead(1, queue=1), Counting(), Desk(seconds=[0.5])
     async with calling(url, desk.service, middleware=[bulkhead, leaving]) as bus:
         first = asyncio.ensure_future(bus.call(CHANNEL, Note(), timeout=5.0))
@@ -99,7 +99,7 @@ async def test_who_waited_has_the_rest_of_its_time() -> None:
     assert 4.0 < second < 5.0 - 40 * MS
 
 
-async def test_a_message_without_a_type_that_waited_in_vain_is_still_an_invalid_request() -> None:
+async def test_a_message_without_a_type_stays_invalid_after_its_wait() -> None:
     bulkhead = Bulkhead(1, queue=1)
     holder = asyncio.ensure_future(bulkhead(call(Note()), Downstream(60.0)))
     await asyncio.sleep(0)

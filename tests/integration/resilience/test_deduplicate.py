@@ -114,7 +114,7 @@ async def test_what_certainly_did_not_run_is_not_remembered(url: str) -> None:
     assert (desk.started["charge"], len(store)) == (1, 1)
 
 
-async def test_when_the_first_was_refused_one_of_those_who_wait_runs_and_the_others_wait_for_it(url: str) -> None:
+async def test_after_a_refusal_one_repetition_runs_and_the_others_wait(url: str) -> None:
     refuse = True
 
     async def refuse_first(request: Any, context: Context, call_next: Endpoint) -> Any:
@@ -146,7 +146,7 @@ async def test_a_request_that_was_cut_short_is_not_run_again(url: str) -> None:
     assert desk.started["charge"] == 1
 
 
-async def test_who_waits_until_its_deadline_is_not_told_that_nothing_was_executed(url: str) -> None:
+async def test_a_repetition_that_waits_until_its_deadline_may_have_run(url: str) -> None:
     desk = Desk(Deduplicate(MemoryStore()))
     async with calling(url, desk.service) as bus:
         first = asyncio.ensure_future(charge(bus, "a", seconds=0.4))
@@ -189,7 +189,7 @@ class Odd(Request[Any], tag="odd", idempotent="keyed"):
     encodable: bool
 
 
-async def test_a_handler_in_a_thread_and_a_result_that_nobody_can_encode_are_remembered_too(url: str) -> None:
+async def test_thread_handlers_and_results_that_cannot_be_encoded_are_kept(url: str) -> None:
     runs: list[int] = []
     service = Service("desk", middleware=[Deduplicate(MemoryStore())])
 
@@ -258,7 +258,7 @@ async def test_outcomes_are_bounded_in_bytes_too() -> None:
     assert await store.begin(other("b")) is None
 
 
-async def test_whoever_waits_may_be_cancelled_and_the_others_still_get_the_outcome() -> None:
+async def test_a_cancelled_repetition_leaves_the_outcome_to_the_others() -> None:
     store = MemoryStore()
     assert await store.begin(CLAIM) is None
     waiting = [asyncio.ensure_future(store.begin(CLAIM)) for _ in range(3)]

@@ -50,7 +50,7 @@ async def test_a_second_copy_answers_when_the_first_is_slow(url: str) -> None:
     assert (hedge.counters.hedged, hedge.counters.won) == (1, 1)
 
 
-async def test_the_request_of_the_copy_that_lost_is_withdrawn_when_it_is_still_queued(url: str) -> None:
+async def test_the_queued_request_of_the_slower_copy_is_withdrawn(url: str) -> None:
     hedge, desk = generous(after=0.1), Desk(seconds=[0.3, 0.1])
     async with calling(url, desk.service, concurrency=1, middleware=[hedge]) as bus:
         first = asyncio.ensure_future(bus.call(CHANNEL, Look(), timeout=5.0))
@@ -93,7 +93,7 @@ async def test_second_copies_are_at_most_a_tenth_of_the_calls() -> None:
     assert hedge.counters.over_budget > 0
 
 
-async def test_without_a_figure_the_usual_duration_is_learnt_for_each_operation() -> None:
+async def test_without_after_the_percentile_is_learnt_for_each_operation() -> None:
     hedge = generous(after=None)
     for _ in range(20):
         assert await hedge(call(Look()), Downstream(1 * MS)) == 1
@@ -137,7 +137,7 @@ async def test_a_value_wins_over_an_error_of_the_other_copy() -> None:
     assert await generous()(call(Look()), ending(None, NoWorkers("c"), sooner=2)) == "value"
 
 
-async def test_when_both_failed_the_first_error_is_raised_unless_only_the_other_may_have_run() -> None:
+async def test_when_both_copies_failed_the_furthest_error_is_raised() -> None:
     for first, second, raised in [
         (NoWorkers("c"), ChannelFull("c", 1), NoWorkers),
         (SendUnknown("c"), NoWorkers("c"), SendUnknown),
@@ -147,7 +147,7 @@ async def test_when_both_failed_the_first_error_is_raised_unless_only_the_other_
         assert type(error) is raised
 
 
-async def test_the_second_copy_has_the_rest_of_the_time_and_none_is_sent_after_it() -> None:
+async def test_the_second_copy_has_the_time_that_is_left() -> None:
     downstream = Downstream(30.0)
     assert await generous()(call(Look(), timeout=2.0), downstream) == 2
     timeout = downstream.seen[1].timeout

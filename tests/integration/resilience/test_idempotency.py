@@ -57,7 +57,7 @@ def test_what_is_keyed_may_be_repeated_under_a_key_only() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, 7, None, "a\nb"])
-def test_what_is_no_key_is_refused(key: Any) -> None:
+def test_what_is_not_a_key_is_refused(key: Any) -> None:
     with pytest.raises(InvalidRequest):
         with idempotent(key):
             raise AssertionError("inside")

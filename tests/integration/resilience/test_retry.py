@@ -150,7 +150,7 @@ async def test_without_a_maybe_the_last_error_counts() -> None:
     assert (retry.counters.retries, retry.counters.exhausted) == (2, 1)
 
 
-async def test_an_attempt_gets_what_is_left_of_the_timeout_and_none_begins_after_it() -> None:
+async def test_an_attempt_has_the_time_that_is_left_and_none_begins_later() -> None:
     clock = Clock()
     retry = eager(clock=clock, attempts=9)
     seen: list[float | None] = []
@@ -221,7 +221,7 @@ async def test_cancelling_a_pause_ends_the_call_and_sends_nothing_more() -> None
     assert downstream.sent == 1
 
 
-async def test_what_is_no_error_of_the_bus_is_none_of_its_business() -> None:
+async def test_errors_that_are_not_of_the_bus_are_not_retried() -> None:
     downstream = Downstream(ValueError("mine"))
     with pytest.raises(ValueError, match="mine"):
         await eager()(call(Look()), downstream)

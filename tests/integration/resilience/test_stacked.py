@@ -77,7 +77,7 @@ async def test_every_call_ends_at_its_deadline_whatever_the_downstream_does(url:
     assert stack.is_at_rest()
 
 
-async def test_cancelled_at_any_instant_calls_leave_no_task_no_place_and_no_pending_call(url: str) -> None:
+async def test_calls_cancelled_at_any_instant_leave_nothing_behind(url: str) -> None:
     chance, stack = random.Random(5), Stack(limit=4, queue=4)
     desk = Desk(Deduplicate(MemoryStore()), seconds=[chance.uniform(0, 5 * MS) for _ in range(100_000)])
     async with calling(url, desk.service, middleware=stack.middleware) as bus:

@@ -109,7 +109,7 @@ async def test_calls_messages_events_errors_and_refusals_are_signed_and_verified
         assert (worker.counters.rejected_frames, bus.counters.rejected_frames) == (0, 0)
 
 
-async def test_the_word_that_nobody_waits_is_signed_and_heeded(url: str) -> None:
+async def test_a_cancel_notice_is_signed_and_followed(url: str) -> None:
     async with signing(url) as (bus, worker, shop):
         call = asyncio.create_task(bus.call(CHANNEL, {"type": "wait", "n": 1}))
         await eventually(lambda: shop.ran == [1])
@@ -171,7 +171,7 @@ async def test_a_message_that_arrives_twice_runs_once(url: str) -> None:
     assert sorted(shop.ran) == list(range(20))
 
 
-async def test_what_cannot_be_remembered_does_not_run_and_nobody_is_told_that_it_did_not(url: str) -> None:
+async def test_a_frame_that_cannot_be_remembered_neither_runs_nor_is_denied(url: str) -> None:
     async with signing(url) as (bus, worker, shop):
         assert worker.wire.codec.replays is not None
         worker.wire.codec.replays.limit = 2
@@ -182,7 +182,7 @@ async def test_what_cannot_be_remembered_does_not_run_and_nobody_is_told_that_it
         assert (shop.ran, worker.counters.rejected_frames) == ([0, 1], 1)
 
 
-async def test_a_copy_that_outlived_its_expiry_is_not_answered_for_the_call_may_have_run(server: Server) -> None:
+async def test_an_expired_copy_gets_no_answer_because_it_may_have_run(server: Server) -> None:
     async with signing(server.url) as (bus, worker, shop):
         await bus.send(CHANNEL, run(0))
         await eventually(lambda: shop.ran == [0])
@@ -207,7 +207,7 @@ async def test_what_was_signed_for_another_channel_or_prefix_is_dropped(server: 
     assert shop.ran == [2]
 
 
-async def test_a_forged_word_ends_no_call(server: Server) -> None:
+async def test_a_forged_cancel_notice_ends_no_call(server: Server) -> None:
     async with signing(server.url) as (bus, worker, shop):
         call = asyncio.create_task(bus.call(CHANNEL, {"type": "wait", "n": 1}))
         await eventually(lambda: shop.ran == [1])
@@ -221,7 +221,7 @@ async def test_a_forged_word_ends_no_call(server: Server) -> None:
         await call
 
 
-async def test_what_waited_for_a_server_that_came_back_is_signed_for_its_new_primary(
+async def test_what_waited_for_a_server_is_signed_for_its_new_primary(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "PATIENCE", 20.0)  # a busy machine may need more than a moment to start it
@@ -296,7 +296,7 @@ async def test_a_call_to_nobody_is_refused_as_ever(url: str) -> None:
             await bus.call("nobody.request", run(1))
 
 
-async def test_what_a_rejection_says_in_a_log_is_one_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_rejection_is_logged_in_one_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "servicebus")
     named = b"\x98" + b"\n" * 40 + b"\xa5" + b"a\nb\x1bc" + b"\xcf" + bytes(8) + b"\xc4\x10" + b"\r" * 16
     async with signing(server.url) as (bus, worker, _):

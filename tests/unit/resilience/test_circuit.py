@@ -143,7 +143,7 @@ def test_whatever_happens_it_keeps_to_the_table_and_to_its_probes(
         assert len(probing) <= tolerance.probes
     legal = {(before, after) for (before, _), after in TRANSITIONS.items()}
     assert {pair for pair in pairwise(states) if pair[0] is not pair[1]} <= legal
-    # Whoever comes back frees its place: it is never shut for ever.
+    # Each settled permit frees its place, so the circuit never stays closed to messages.
     for permit, _ in held:
         circuit.settle(permit, None, now)
     assert circuit.admit(now + tolerance.rest) is not None

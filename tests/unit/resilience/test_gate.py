@@ -23,7 +23,7 @@ def test_a_place_that_gets_free_belongs_to_who_waited_longest() -> None:
     queue=st.integers(0, 4),
     steps=st.lists(st.tuples(st.sampled_from(["come", "leave", "withdraw"]), st.integers(0, 9)), max_size=100),
 )
-def test_whatever_happens_no_more_are_inside_and_nobody_is_overtaken(
+def test_no_more_than_the_limit_are_inside_and_all_come_in_turn(
     limit: int, queue: int, steps: list[tuple[str, int]]
 ) -> None:
     gate: Gate[int] = Gate(limit, queue)

@@ -86,7 +86,7 @@ def test_an_open_circuit_is_waited_out_or_not_tried() -> None:
     left=st.floats(-1, 10),
     chance=st.floats(0, 1, exclude_max=True),
 )
-def test_whatever_it_says_it_keeps_the_rules(
+def test_every_verdict_keeps_the_rules(
     error: ServiceBusError, may_repeat: bool, attempt: int, left: float, chance: float
 ) -> None:
     verdict = POLICY.verdict(error, may_repeat, attempt, left, chance)

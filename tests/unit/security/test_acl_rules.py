@@ -38,38 +38,38 @@ def test_a_user_begins_with_nothing_and_a_hashed_password() -> None:
     assert PASSWORD not in " ".join(listed)
 
 
-def test_a_user_may_pop_the_channels_of_its_service_and_the_inboxes_of_its_processes_alone() -> None:
+def test_a_user_pops_only_its_channels_and_its_inboxes() -> None:
     user = ServiceUser("orders", True, ("stock.request",), ("orders.placed",), ("stock.low",))
     assert keys_of(user, "blmpop") == {marked("orders"), LISTS % "orders.request", LISTS % "orders.events"}
 
 
-def test_who_serves_nothing_pops_its_inbox_alone_and_registers_nowhere() -> None:
+def test_a_caller_pops_its_inbox_alone_and_registers_nowhere() -> None:
     user = ServiceUser("web", False, ("orders.request",))
     assert keys_of(user, "blmpop") == {marked("web")}
     assert keys_of(user, "zadd") == set()
 
 
-def test_a_user_may_push_to_what_it_calls_to_inboxes_and_to_subscribers_if_it_publishes() -> None:
+def test_a_user_pushes_to_what_it_calls_inboxes_and_subscribers() -> None:
     calling = ServiceUser("web", False, ("orders.request",))
     publishing = ServiceUser("web", False, ("orders.request",), ("web.seen",))
     assert keys_of(calling, "rpush") == {LISTS % "orders.request", LISTS % "*!"}
     assert keys_of(publishing, "rpush") == {*keys_of(calling, "rpush"), LISTS % "*.events"}
 
 
-def test_a_user_reads_who_serves_what_it_calls_and_who_hears_what_it_publishes() -> None:
+def test_a_user_reads_the_workers_and_subscribers_that_it_needs() -> None:
     user = ServiceUser("orders", True, ("stock.request",), ("orders.placed",), ("stock.low",))
     read = {key for grant in grants(user, "asgi") if grant.mark == "%R~" for key in grant.keys}
     assert read == {"asgi:{stock.request}:workers", "asgi:group:{orders.placed}"}
 
 
-def test_a_user_registers_with_its_own_channel_and_the_events_it_subscribes_to() -> None:
+def test_a_user_registers_with_its_channel_and_its_events() -> None:
     user = ServiceUser("orders", True, ("stock.request",), ("orders.placed",), ("stock.low",))
     assert keys_of(user, "zadd") == {"asgi:{orders.request}:workers", "asgi:group:{stock.low}"}
     assert keys_of(user, "zrem") == {"asgi:{orders.request}:workers"}
 
 
 @given(names, st.lists(channels, max_size=3), st.lists(channels, max_size=3), st.booleans())
-def test_whatever_a_service_does_its_user_may_neither_load_scripts_nor_read_or_end_what_is_not_its_own(
+def test_no_user_loads_scripts_or_reads_what_is_not_its_own(
     name: str, calls: list[str], publishes: list[str], serves: bool
 ) -> None:
     user = ServiceUser(name, serves, tuple(calls), tuple(publishes))
@@ -89,7 +89,7 @@ def test_the_inboxes_of_two_services_have_patterns_of_their_own(one: str, other:
     assert (marked(one) == marked(other)) == (one == other)
 
 
-def test_a_service_says_itself_what_it_subscribes_to() -> None:
+def test_a_service_declares_what_it_subscribes_to() -> None:
     service = Service("stock")
 
     @service.on("orders.placed")
@@ -135,9 +135,7 @@ def test_a_password_that_could_be_tried_out_is_refused_and_not_repeated(password
         ({"name": "web", "subscribes": ("x)",)}, "subscribes of 'web': 'x\\)' is no channel name"),
     ],
 )
-def test_what_is_no_name_is_refused_with_the_field_it_stands_in(
-    user: dict[str, tuple[str, ...]], complaint: str
-) -> None:
+def test_what_is_not_a_name_is_refused_with_its_field(user: dict[str, tuple[str, ...]], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         ServiceUser(**user)  # type: ignore[arg-type]
 
@@ -168,7 +166,7 @@ def test_of_several_services_each_has_lists_of_its_own() -> None:
         ("=a.request", "--calls =a.request: '' is not one of the services: web, shop"),
     ],
 )
-def test_a_list_that_is_nobodys_is_refused_with_the_option(text: str, complaint: str) -> None:
+def test_a_list_of_an_unknown_service_is_refused_with_the_option(text: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         named_lists("--calls", [text], ["web", "shop"])
     assert str(caught.value) == complaint

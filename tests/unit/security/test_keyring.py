@@ -68,7 +68,7 @@ def test_a_keyring_shows_the_names_of_its_keys_and_no_more() -> None:
         (("a", {"a": KEY}, "yes"), "signing required is 'yes': give True or False"),
     ],
 )
-def test_what_is_wrong_with_a_keyring_is_said_by_its_field(arguments: Any, complaint: str) -> None:
+def test_what_is_wrong_with_a_keyring_is_named_by_its_field(arguments: Any, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint) as caught:
         Keyring(*arguments)
     assert KEY.decode() not in str(caught.value)
@@ -92,7 +92,7 @@ def test_a_key_file_is_read(key_file: Path, caplog: pytest.LogCaptureFixture) ->
         ('{"sign": "a", "keys": {}, "requires": false}', "unknown field `requires`"),
     ],
 )
-def test_what_is_wrong_with_a_key_file_is_said_without_quoting_it(key_file: Path, text: str, complaint: str) -> None:
+def test_what_is_wrong_with_a_key_file_is_named_without_quoting_it(key_file: Path, text: str, complaint: str) -> None:
     key_file.write_text(text)
     with pytest.raises(ConfigurationError, match=complaint) as caught:
         Keyring.from_file(key_file)
@@ -139,6 +139,6 @@ def test_a_layer_that_moves_messages_cannot_be_signed_on() -> None:
         ServiceBus("django://default", signing=KEYS)
 
 
-def test_what_is_no_keyring_is_refused() -> None:
+def test_what_is_not_a_keyring_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="signing is a dict: give a Keyring"):
         ServiceBus("memory://", signing=SECRETS)  # type: ignore[arg-type]

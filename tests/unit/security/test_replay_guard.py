@@ -36,7 +36,7 @@ def test_nothing_is_taken_twice_before_it_expires_however_the_clock_goes(
         taken.add(key)
 
 
-def test_what_could_have_been_forgotten_when_the_clock_is_set_back_is_known() -> None:
+def test_a_frame_is_remembered_when_the_clock_is_set_back() -> None:
     replays, frame = Replays(), next(macs)
     assert replays.take(frame, NOW + 100, NOW) == "new"
     replays.take(next(macs), NOW + 60_000, NOW + 50_000)

@@ -75,7 +75,7 @@ signed_frames = st.builds(
 
 
 @given(signed_frames)
-def test_a_signed_frame_is_verified_and_read_by_who_knows_nothing_of_signatures(frame: bytes) -> None:
+def test_a_signed_frame_is_verified_and_read_without_the_codec(frame: bytes) -> None:
     verify(frame)
     array = msgpack.unpackb(frame, timestamp=3, strict_map_key=False)
     raw = decode_raw(frame, LARGEST_MESSAGE)
@@ -164,7 +164,7 @@ def test_no_key_takes_what_another_has_signed_under_its_name() -> None:
     )
 
 
-def test_while_keys_are_introduced_unsigned_frames_are_taken_and_signed_ones_are_verified() -> None:
+def test_unsigned_frames_are_taken_while_keys_are_introduced() -> None:
     lenient = SigningCodec(LENIENT, "asgi").verifier(CHANNEL)
     lenient(encode_sent(7, 2**40, "", {"type": "x"}, 5, LARGEST_MESSAGE))
     lenient(signed())
