@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from servicebus import Service, ServiceBus, ServiceBusError
-from servicebus.config import DEFAULT_PRESENCE_TTL
+from servicebus.config import DEFAULT_PRESENCE_TTL, Timing
 from servicebus.testing.checker import OUTCOME_GRACE, problems
 from servicebus.testing.history import Event, Recorder
 
@@ -49,11 +49,13 @@ class Load:
         self._pending: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def on(self, url: str, presence_ttl: float = DEFAULT_PRESENCE_TTL) -> AsyncIterator[ServiceBus]:
+    async def on(
+        self, url: str, presence_ttl: float = DEFAULT_PRESENCE_TTL, timing: Timing | None = None
+    ) -> AsyncIterator[ServiceBus]:
         """Serve the channels, and load them for the duration of the block. Yields the caller's bus."""
         async with (
-            ServiceBus(url, service="worker", presence_ttl=presence_ttl) as worker,
-            ServiceBus(url, service="tests") as bus,
+            ServiceBus(url, service="worker", presence_ttl=presence_ttl, timing=timing) as worker,
+            ServiceBus(url, service="tests", timing=timing) as bus,
         ):
             async with serving_all(worker, self.services, 256):
                 await bus.wait_for_workers(*self.channels)

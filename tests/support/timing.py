@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from servicebus.config import Timing
+
 MS = 0.001 * float(os.environ.get("SERVICEBUS_TEST_TIME_FACTOR", "1"))
 """A millisecond; longer on a machine so slow that SERVICEBUS_TEST_TIME_FACTOR says so."""
 
@@ -94,3 +96,7 @@ def is_busy() -> bool:
 def allowed(seconds: float) -> float:
     """An upper bound that holds on a quiet machine, and what the present load of the machine may add to it."""
     return seconds + HOPS * LAG.worst + (OTHERS_TAKE if is_busy() else 0.0)
+
+
+PATIENT = Timing(max_outage=20.0)
+"""Senders wait out an outage for as long as a busy machine may take to start a server again."""

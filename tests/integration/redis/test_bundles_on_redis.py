@@ -14,12 +14,11 @@ from servicebus.inbox import ELEMENTS_AT_ONCE
 from servicebus.layers.layer import Layer
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.connection.connection import Greeting
-from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.migrated_frames import adopted
 from servicebus.protocol.bundles import MOST, bundle, unbundled
 from servicebus.testing.servers import Server
 
-from ...support.timing import eventually
+from ...support.timing import PATIENT, eventually
 from ...support.transport import (
     Delivery,
     Layers,
@@ -73,12 +72,10 @@ async def test_a_full_inbox_refuses_a_bundle_as_a_whole(server: Server) -> None:
 
 
 async def test_of_a_large_batch_an_inbox_takes_the_bundles_that_it_has_room_for(
-    own_server: Server, monkeypatch: pytest.MonkeyPatch
+    own_server: Server,
 ) -> None:
-    monkeypatch.setattr(pipeline, "SEND_NOW", 1000)
-    monkeypatch.setattr(pipeline, "PATIENCE", 20.0)
     layers = Layers(own_server.url)
-    layer = await layers.open(inbox_capacity=2)
+    layer = await layers.open(inbox_capacity=2, flush_at=1000, timing=PATIENT)
     own_server.pause()
     await pushed(layer, CHANNEL, range(1))  # behind which the others wait, so that none leaves alone
     deliveries = await pushed(layer, INBOX, range(300), may_bundle=True)

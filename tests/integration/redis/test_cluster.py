@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from servicebus import SendUnknown, Service, ServiceBus, ServiceBusError, Unavailable
+from servicebus.config import Timing
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.servers import Cluster, Server
 
@@ -62,12 +63,12 @@ def bare_cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.row(20)
-async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, patient: None) -> None:
+async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, patient: Timing) -> None:
     load = Load(timeout=FAR)
     assert {bare_cluster.node_of(list_of(channel)).port for channel in load.channels} == {
         bare_cluster.primary(number).port for number in PRIMARIES
     }
-    async with load.on(bare_cluster.url, REGISTERED) as bus:
+    async with load.on(bare_cluster.url, REGISTERED, patient) as bus:
         for name in [*load.channels, bus.session.caller.inbox.name] * 2:
             key = list_of(name)
             await bare_cluster.move_slot(bare_cluster.slot_of(key), other_than(bare_cluster, key))
@@ -80,10 +81,10 @@ async def test_slots_move_and_no_call_or_message_notices(bare_cluster: Cluster, 
 
 @pytest.mark.row(20)
 async def test_a_failover_by_hand_costs_what_lay_in_the_channels_at_that_instant_and_nothing_else(
-    own_cluster: Cluster, patient: None
+    own_cluster: Cluster, patient: Timing
 ) -> None:
     load = Load(timeout=FAR)
-    async with load.on(own_cluster.url, REGISTERED):
+    async with load.on(own_cluster.url, REGISTERED, patient):
         for number in (0, 1):
             await own_cluster.failover(number)
         await load.served()
@@ -127,7 +128,7 @@ async def test_a_primary_that_stands_still_is_replaced_and_its_return_does_no_ha
     assert back < allowed(2.0)
 
 
-async def test_what_waits_in_a_channel_moves_with_its_slot(bare_cluster: Cluster, patient: None) -> None:
+async def test_what_waits_in_a_channel_moves_with_its_slot(bare_cluster: Cluster, patient: Timing) -> None:
     """A message bears the fence of the primary that took it, and is not taken for one that a replica resurrected."""
     seen, service = list[int](), Service("shop")
 

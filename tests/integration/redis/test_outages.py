@@ -19,7 +19,6 @@ from servicebus import (
     Unavailable,
 )
 from servicebus.layers.redis.schema.scripts import SEND
-from servicebus.layers.redis.sending import pipeline
 from servicebus.testing.proxy import Proxy, proxied
 from servicebus.testing.servers import Server
 
@@ -27,6 +26,7 @@ from ...support.history import Callers, History
 from ...support.shop import CHANNEL, calling
 from ...support.timing import (
     MS,
+    PATIENT,
     Stopwatch,
     allowed,
     eventually,
@@ -144,10 +144,9 @@ async def test_presence_and_events_survive_a_flushed_script_cache(server: Server
 
 
 async def test_what_was_sent_while_the_server_was_away_for_a_moment_is_delivered_in_order(
-    own_server: Server, monkeypatch: pytest.MonkeyPatch
+    own_server: Server,
 ) -> None:
-    monkeypatch.setattr(pipeline, "PATIENCE", 20.0)  # a busy machine may need more than a moment to start it
-    async with ServiceBus(own_server.url) as bus:
+    async with ServiceBus(own_server.url, timing=PATIENT) as bus:
         own_server.kill()
         await asyncio.sleep(20 * MS)
         sends = [asyncio.create_task(bus.send(CHANNEL, {"type": "run", "n": n})) for n in range(50)]

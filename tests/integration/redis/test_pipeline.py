@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from servicebus import ChannelFull, DeadlineExceeded, Overloaded, SendUnknown, Service, ServiceBus, Unavailable
+from servicebus.config import DEFAULT_TIMING, Timing
 from servicebus.layers.limits import Limits
 from servicebus.layers.redis.layer import RedisLayer
-from servicebus.layers.redis.sending import pipeline
 from servicebus.layers.redis.topology.address import Address
 from servicebus.serving.service_runner import ServiceRunner
 from servicebus.testing.proxy import proxied
@@ -25,11 +25,12 @@ from ...support.shop import (
 from ...support.timing import (
     LONG,
     MS,
+    PATIENT,
     Stopwatch,
     allowed,
     eventually,
 )
-from ...support.transport import Delivery, outcomes
+from ...support.transport import Delivery, Layers, outcomes, push
 
 
 async def away(server: Server, bus: ServiceBus) -> None:
@@ -38,22 +39,14 @@ async def away(server: Server, bus: ServiceBus) -> None:
     await eventually(lambda: not is_connected(bus))
 
 
-def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is sent waits for a server that is started again, however long that takes on a busy machine."""
-    monkeypatch.setattr(pipeline, "PATIENCE", 20.0)
-
-
 def is_connected(bus: ServiceBus) -> bool:
     layer = bus.session.layer
     assert isinstance(layer, RedisLayer)
     return all(pipeline.link.connection is not None for pipeline in layer.nodes.pipelines())
 
 
-async def test_a_call_that_could_not_leave_before_its_deadline_never_will(
-    own_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    be_patient(monkeypatch)
-    async with ServiceBus(own_server.url) as bus:
+async def test_a_call_that_could_not_leave_before_its_deadline_never_will(own_server: Server) -> None:
+    async with ServiceBus(own_server.url, timing=PATIENT) as bus:
         await away(own_server, bus)
         with Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
             await bus.call(CHANNEL, Count(), timeout=0.1)
@@ -64,30 +57,29 @@ async def test_a_call_that_could_not_leave_before_its_deadline_never_will(
     assert own_server.frames(CHANNEL) == []
 
 
-async def test_what_waits_for_a_connection_is_bounded(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "MAX_WAITING_BYTES", 1000)
-    be_patient(monkeypatch)
-    async with ServiceBus(own_server.url) as bus:
-        await away(own_server, bus)
-        sends = [asyncio.create_task(bus.send(CHANNEL, {"type": "x", "x": "y" * 100})) for _ in range(20)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        refused = [send for send in sends if send.done()]
-        assert 10 <= len(refused) < 20
-        for send in refused:
-            error = send.exception()
-            assert isinstance(error, Overloaded)
-            assert (error.executed, error.retryable) == ("no", True)
-        await own_server.restart()
-        await asyncio.gather(*(send for send in sends if send not in refused))
-        await bus.send(CHANNEL, {"type": "x", "x": "y" * 100})
+async def test_what_waits_for_a_connection_is_bounded(own_server: Server) -> None:
+    layers = Layers(own_server.url)
+    layer = await layers.open(max_waiting_bytes=1000, timing=PATIENT)
+    assert isinstance(layer, RedisLayer)
+    own_server.kill()
+    await eventually(lambda: layer.nodes.pipelines()[0].link.connection is None)
+    deliveries = push(layer, CHANNEL, ["y" * 100] * 20)
+    refused = [delivery for delivery in deliveries if delivery.settled.done()]
+    assert 10 <= len(refused) < 20
+    for delivery in refused:
+        error = await delivery.outcome()
+        assert isinstance(error, Overloaded)
+        assert (error.executed, error.retryable) == ("no", True)
+    await own_server.restart()
+    assert {await delivery.outcome() for delivery in deliveries if delivery not in refused} == {None}
+    assert [await delivery.outcome() for delivery in push(layer, CHANNEL, ["y" * 100])] == [None]
+    await layers.close()
 
 
 async def test_a_sending_link_that_owes_an_answer_for_too_long_is_given_up(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server,
 ) -> None:
-    monkeypatch.setattr(pipeline, "SILENCE", 0.3)
-    async with proxied(server.path) as proxy, ServiceBus(proxy.url) as bus:
+    async with proxied(server.path) as proxy, ServiceBus(proxy.url, timing=Timing(max_silence=0.3)) as bus:
         await bus.send(CHANNEL, Count())
         proxy.black_hole = True
         with Stopwatch() as watch, pytest.raises(SendUnknown) as caught:
@@ -117,7 +109,7 @@ async def test_once_a_server_is_known_to_be_away_nothing_waits_and_all_goes_on_w
         await away(own_server, bus)
         with Stopwatch() as watch, pytest.raises(Unavailable):
             await bus.send(CHANNEL, Count())
-        assert pipeline.PATIENCE - 100 * MS <= watch.seconds < allowed(pipeline.PATIENCE + 0.2)
+        assert DEFAULT_TIMING.max_outage - 100 * MS <= watch.seconds < allowed(DEFAULT_TIMING.max_outage + 0.2)
         with Stopwatch() as watch, pytest.raises(Unavailable):
             await bus.send(CHANNEL, Count())
         assert watch.seconds < allowed(10 * MS)

@@ -21,8 +21,8 @@ from servicebus import (
     ServiceBusError,
     UnknownOperation,
 )
+from servicebus.config import Timing
 from servicebus.errors import LARGEST_MESSAGE
-from servicebus.layers.redis.sending import pipeline
 from servicebus.protocol.codec import encode_sent
 from servicebus.security import Keyring
 from servicebus.security.signing import SigningCodec
@@ -39,7 +39,7 @@ from ...support.keys import (
     push,
 )
 from ...support.shop import CHANNEL, Closed
-from ...support.timing import LONG, MS, eventually
+from ...support.timing import LONG, MS, PATIENT, eventually
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,15 @@ class Shop:
 
 @asynccontextmanager
 async def signing(
-    url: str, caller: Keyring | None = KEYS, worker: Keyring | None = KEYS
+    url: str, caller: Keyring | None = KEYS, worker: Keyring | None = KEYS, timing: Timing | None = None
 ) -> AsyncIterator[tuple[ServiceBus, ServiceBus, Shop]]:
     """A caller's bus, and one that serves a shop."""
     shop = Shop()
-    async with ServiceBus(url, service="worker", signing=worker) as serving, serving.serving(shop.service):
-        async with ServiceBus(url, service="tests", signing=caller) as bus:
+    async with (
+        ServiceBus(url, service="worker", signing=worker, timing=timing) as serving,
+        serving.serving(shop.service),
+    ):
+        async with ServiceBus(url, service="tests", signing=caller, timing=timing) as bus:
             yield bus, serving, shop
 
 
@@ -222,10 +225,9 @@ async def test_a_forged_cancel_notice_ends_no_call(server: Server) -> None:
 
 
 async def test_what_waited_for_a_server_is_signed_for_its_new_primary(
-    own_server: Server, monkeypatch: pytest.MonkeyPatch
+    own_server: Server,
 ) -> None:
-    monkeypatch.setattr(pipeline, "PATIENCE", 20.0)  # a busy machine may need more than a moment to start it
-    async with signing(own_server.url) as (bus, worker, shop):
+    async with signing(own_server.url, timing=PATIENT) as (bus, worker, shop):
         own_server.kill()
         await asyncio.sleep(20 * MS)
         sends = [asyncio.create_task(bus.send(CHANNEL, run(n))) for n in range(50)]
@@ -252,7 +254,7 @@ async def moved(cluster: Cluster, channel: str) -> None:
 
 
 async def test_signed_frames_follow_their_slots_and_none_is_taken_for_a_copy(
-    bare_cluster: Cluster, patient: None
+    bare_cluster: Cluster, patient: Timing
 ) -> None:
     done = asyncio.Event()
 
@@ -261,7 +263,7 @@ async def test_signed_frames_follow_their_slots_and_none_is_taken_for_a_copy(
             n = next(numbers)
             assert await bus.call(CHANNEL, run(n), timeout=20.0) == n
 
-    async with signing(bare_cluster.url) as (bus, worker, shop):
+    async with signing(bare_cluster.url, timing=patient) as (bus, worker, shop):
         numbers = count()
         async with asyncio.TaskGroup() as callers:
             for _ in range(8):

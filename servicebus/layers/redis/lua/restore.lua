@@ -5,15 +5,10 @@
 --   ARGV[2]  process  who took the frames
 --   ARGV[3]  n        how many of them count as held
 --   ARGV[4…] frames   taken from its head and not delivered, newest first; they go back there
+-- include release_held
 local length = redis.call('LPUSH', KEYS[1], unpack(ARGV, 4))
 if redis.pcall('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
   redis.pcall('PEXPIRE', KEYS[1], ARGV[1])
 end
-local n, till = (redis.call('HGET', KEYS[2], ARGV[2]) or '0:0'):match('(%d+):(%d+)')
-local held = tonumber(n) - tonumber(ARGV[3])
-if held > 0 then
-  redis.call('HSET', KEYS[2], ARGV[2], string.format('%d:%s', held, till))
-else
-  redis.call('HDEL', KEYS[2], ARGV[2])
-end
+release_held(KEYS[2], ARGV[2], ARGV[3])
 return length

@@ -18,16 +18,4 @@ while over > 0 and count > 0 and redis.pcall('LREM', KEYS[1], -1, ARGV[3 + count
   over = over - 1
   count = count - 1
 end
-if count == 0 then
-  -- A refusal keeps nothing alive.
-  return 0
-end
--- A list that was not there before has no TTL yet.
-local ttl = -1
-if length > #ARGV - 3 then
-  ttl = redis.pcall('PTTL', KEYS[1])
-end
-if type(ttl) == 'number' and ttl < tonumber(ARGV[2]) then
-  redis.pcall('PEXPIRE', KEYS[1], ARGV[2])
-end
-return count
+-- include finish_push

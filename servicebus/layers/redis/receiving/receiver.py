@@ -19,7 +19,8 @@ from ..connection.connection import Connection, ConnectionLost, pack
 from ..connection.reconnecting import Link
 from ..schema.keys import Keys
 from ..schema.scripts import REGISTER
-from ..sending.pipeline import REDIRECTIONS, Pipeline
+from ..sending.pipeline import Pipeline
+from ..sending.verdicts import REDIRECTIONS
 from ..topology.primaries import Nodes
 
 BLOCK = 1.0

@@ -1,13 +1,25 @@
-"""The Lua scripts, each in a file of its own, and the digests that EVALSHA calls them by."""
+"""The Lua scripts, each in a file of its own, and the digests that EVALSHA calls them by.
+
+A line ``-- include NAME`` in a script stands for the file ``lua/shared/NAME.lua``: a rule of several scripts is
+written once.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = Path(__file__).parents[1] / "lua"
+
+
+_INCLUDE = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
+
+
+def _shared(found: re.Match[bytes]) -> bytes:
+    return (_FOLDER / "shared" / f"{found[1].decode()}.lua").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +31,8 @@ class Script:
 
     @classmethod
     def read(cls, name: str) -> Script:
-        source = (_FOLDER / f"{name}.lua").read_bytes()
+        """The script in ``lua/NAME.lua``, with what it includes."""
+        source = _INCLUDE.sub(_shared, (_FOLDER / f"{name}.lua").read_bytes())
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
     def command(self, keys: Sequence[bytes | str], *arguments: bytes | str | int) -> tuple[bytes | str | int, ...]:
@@ -37,10 +50,9 @@ TAKEN = Script.read("taken")
 TAKE = Script.read("take")
 RELEASE = Script.read("release")
 RESTORE = Script.read("restore")
-SENDING = (SEND, SEND_LOCAL, SEND_CHANNEL)
 WITHDRAW = Script.read("withdraw")
 MISSING = (
     "the server does not have the scripts of the bus, and this user may not load them: "
     "run `servicebus acl load --url` with the URL of one who may"
 )
-ALL = (WITHDRAW, *SENDING, REGISTER, LEAVE, MEMBERS, TAKEN, TAKE, RELEASE, RESTORE)
+ALL = (WITHDRAW, SEND, SEND_LOCAL, SEND_CHANNEL, REGISTER, LEAVE, MEMBERS, TAKEN, TAKE, RELEASE, RESTORE)

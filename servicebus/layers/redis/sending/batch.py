@@ -1,4 +1,4 @@
-"""What waits in a pipeline: batches of frames, and single commands between them."""
+"""What waits in a pipeline: batches of frames, and single commands between them. No I/O."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ from ....errors import ServiceBusError
 from ....protocol.bundles import MOST, bundles
 from ...delivery import Delivery
 
-BATCH_FRAMES = 512
-BATCH_BYTES = 256 * 1024
+MAX_FRAMES = 512
+"""Frames of one script call: a script with more would keep the server from its other clients."""
+MAX_BYTES = 256 * 1024
+"""Bytes of one script call, for the same reason. A larger frame goes alone."""
 
 
 class Batch:
-    """The frames of one script call."""
+    """The frames of one script call.
+
+    Attributes:
+        channel: the list that all of them go to.
+        options: how the layer treats all of them.
+        size: bytes of the frames.
+        deliveries: oldest first.
+    """
 
     __slots__ = ("_per_element", "channel", "deliveries", "options", "size")
 
     def __init__(self, first: Delivery) -> None:
-        self.channel, self.options = first.channel, first.options
+        self.channel = first.channel
+        self.options = first.options
+        # Frames in each list element.
         self._per_element = MOST if first.options.may_bundle and first.channel.endswith("!") else 1
-        self.size = 0
-        self.deliveries: list[Delivery] = []
+        self.size = len(first.frame)
+        self.deliveries: list[Delivery] = [first]
 
-    def takes(self, delivery: Delivery) -> bool:
-        """Whether it goes along with the others. The first always does, however large it is."""
+    def join(self, delivery: Delivery) -> bool:
+        """Take one more delivery along; False when it needs a batch of its own."""
         deliveries, size = self.deliveries, self.size + len(delivery.frame)
         if self.options is not delivery.options and self.options != delivery.options:
             return False
-        if (size > BATCH_BYTES and deliveries) or len(deliveries) >= BATCH_FRAMES:
+        if (size > MAX_BYTES and deliveries) or len(deliveries) >= MAX_FRAMES:
             return False
         deliveries.append(delivery)
         self.size = size
@@ -37,26 +48,27 @@ class Batch:
 
     @property
     def elements(self) -> list[bytes]:
-        """What is pushed to the list."""
+        """The list elements to push."""
         frames = [delivery.frame for delivery in self.deliveries]
         return bundles(frames) if self._per_element > 1 < len(frames) else frames
 
     @property
     def whole(self) -> int:
-        """How many elements that is."""
+        """How many list elements there are."""
         return len(self.deliveries) if self._per_element == 1 else -(-len(self.deliveries) // MOST)
 
     def frames_in(self, elements: int) -> int:
-        """How many of the frames are in the first so many elements."""
+        """How many of the frames are in the first ``elements`` list elements."""
         return min(elements * self._per_element, len(self.deliveries))
 
     def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
+        """Give the deliveries from ``first`` on their outcome."""
         for delivery in self.deliveries[first:]:
             delivery.settle(error)
 
 
 class Command(NamedTuple):
-    """A packed command that waits behind batches."""
+    """A packed command that waits behind batches, and the callback that takes its answer."""
 
     data: bytes
     answer: Callable[[Any], None]

@@ -1,46 +1,57 @@
-"""How frames are pushed, and under what limits: per list, and per process-local channel whose own capacity is kept."""
+"""How frames are pushed: one script call for each list, and for each channel whose own capacity applies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from ....foundation.memo import Memo
 from ....protocol.addresses import split_address
 from ...limits import CapacityOf, Limits
 from ..connection.connection import pack
 from ..schema.keys import Keys
-from ..schema.scripts import (
-    SEND,
-    SEND_CHANNEL,
-    SEND_LOCAL,
-    Script,
-)
+from ..schema.scripts import SEND, SEND_CHANNEL, SEND_LOCAL, Script
 
-REMEMBERED = 10_000
-NOTHING = b"$0\r\n\r\n"
+EMPTY_ARGUMENT = b"$0\r\n\r\n"
 """How an empty last argument is packed."""
+LIST_OUTLIVES_MS = 1000
+"""Milliseconds that a list lives longer than its messages: clocks of reader and server may differ a little."""
 
 
 class Push(NamedTuple):
-    """A script call without its frames: its parts, and packed as it begins when there is one frame."""
+    """A script call without its frames.
+
+    Attributes:
+        parts: of the command.
+        before_one: the packed command up to its one frame. Most calls have one frame, so all but the frame is packed
+            once for each channel.
+    """
 
     parts: tuple[bytes | str | int, ...]
     before_one: bytes
 
     @classmethod
-    def by(cls, script: Script, keys: tuple[bytes, bytes], *arguments: bytes | str | int) -> Push:
-        """With two keys and three arguments, which is what the scripts that send have before the frames."""
+    def by(cls, script: Script, keys: Sequence[bytes | str], *arguments: bytes | str | int) -> Push:
+        """The call of a send script with its keys and with the three arguments that come before the frames."""
         parts = script.command(keys, *arguments)
-        return cls(parts, pack((*parts, b""))[: -len(NOTHING)])
+        return cls(parts, pack((*parts, b""))[: -len(EMPTY_ARGUMENT)])
 
     def packed(self, elements: list[bytes]) -> bytes:
+        """The whole command."""
         if len(elements) > 1:
             return pack((*self.parts, *elements))
-        (element,) = elements  # most calls have one, and all but that is the same every time
+        (element,) = elements
         return b"%b$%d\r\n%b\r\n" % (self.before_one, len(element), element)
 
 
 class Route(NamedTuple):
-    """The way to one channel: whoever is there, or only when a worker is."""
+    """The way to one channel.
+
+    Attributes:
+        capacity: list elements that it may hold.
+        push: to the channel, whether it has workers or not.
+        push_to_workers: to the channel, if it has a worker.
+    """
 
     capacity: int
     push: Push
@@ -48,37 +59,36 @@ class Route(NamedTuple):
 
 
 class Routes:
-    """Routes by name, remembered for the names seen last."""
+    """Routes by name, remembered for the names seen last.
+
+    Attributes:
+        limits: of the layer.
+    """
 
     def __init__(self, keys: Keys, limits: Limits) -> None:
-        self._keys, self._capacity = keys, CapacityOf(limits)
-        self._ttl_ms = int(limits.expiry * 1000) + 1000
-        self._plain: dict[str, Route] = {}
-        self._counted: dict[str, Route] = {}
+        self.limits = limits
+        self._keys = keys
+        self._capacity = CapacityOf(limits)
+        self._ttl_ms = int(limits.expiry * 1000) + LIST_OUTLIVES_MS
+        self._plain: Memo[str, Route] = Memo(self._new_plain)
+        # By name and capacity: the capacity of a channel of the Channels layer may change at any time.
+        self._counted: Memo[tuple[str, int], Route] = Memo(self._new_counted)
 
     def plain(self, name: str) -> Route:
         """The route of a channel or an inbox."""
-        known = self._plain.get(name)
-        if known is None:
-            keys, capacity = (self._keys.messages(name), self._keys.workers(name)), self._capacity(name)
-            pushes = (Push.by(SEND, keys, capacity, self._ttl_ms, flag) for flag in (b"0", b"1"))
-            known = Route(capacity, *pushes)
-            _remember(self._plain, name, known)
-        return known
+        return self._plain[name]
 
     def counted(self, channel: str) -> Route:
-        """The route of a channel whose own capacity is kept, by its full name."""
-        known, capacity = self._counted.get(channel), self._capacity.of_channel(channel)
-        if known is None or known.capacity != capacity:
-            inbox, local = split_address(channel)
-            keys = self._keys.messages(inbox), self._keys.counts(inbox)
-            push = Push.by(SEND_LOCAL if local else SEND_CHANNEL, keys, capacity, self._ttl_ms, local)
-            known = Route(capacity, push, push)
-            _remember(self._counted, channel, known)
-        return known
+        """The route of a channel whose own capacity applies, by its full name."""
+        return self._counted[channel, self._capacity.of_channel(channel)]
 
+    def _new_plain(self, name: str) -> Route:
+        keys, capacity = (self._keys.messages(name), self._keys.workers(name)), self._capacity(name)
+        return Route(capacity, *(Push.by(SEND, keys, capacity, self._ttl_ms, flag) for flag in (b"0", b"1")))
 
-def _remember(table: dict[str, Route], name: str, found: Route) -> None:
-    if len(table) >= REMEMBERED:
-        table.clear()
-    table[name] = found
+    def _new_counted(self, key: tuple[str, int]) -> Route:
+        channel, capacity = key
+        inbox, local = split_address(channel)
+        keys = self._keys.messages(inbox), self._keys.counts(inbox)
+        push = Push.by(SEND_LOCAL if local else SEND_CHANNEL, keys, capacity, self._ttl_ms, local)
+        return Route(capacity, push, push)

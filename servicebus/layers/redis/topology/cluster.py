@@ -15,6 +15,7 @@ from typing import Any
 from redis.crc import key_slot
 
 from ....errors import Overloaded, ServiceBusError, Unavailable
+from ....foundation.memo import MAX_ENTRIES
 from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ...layer import Sink
@@ -22,12 +23,10 @@ from ..connection.clock import ServerClock
 from ..connection.connection import Connection, Greeting, NeverSent
 from ..schema.keys import Keys
 from ..sending.pipeline import (
-    MAX_WAITING_BYTES,
-    PATIENCE,
     Pipeline,
-    Redirected,
 )
-from ..sending.push_commands import REMEMBERED, Routes
+from ..sending.push_commands import Routes
+from ..sending.verdicts import Redirected
 from .address import Address
 from .locator import HURRIED_CONNECT_WITHIN, Fixed, Locator
 from .migrated_frames import adopted, runs
@@ -70,7 +69,7 @@ class Parked:
 
 
 class ClusterNodes:
-    """See ``Nodes``. Frames for a slot that nobody serves wait ``PATIENCE`` seconds at most."""
+    """See ``Nodes``. Frames for a slot that nobody serves wait ``max_outage`` seconds at most."""
 
     def __init__(
         self,
@@ -84,6 +83,8 @@ class ClusterNodes:
     ) -> None:
         self.clock, self._kind, self._restamp = ServerClock(), kind, restamp
         self._target, self._name, self._keys, self._routes, self._on_up = target, name, keys, routes, on_up
+        self._max_outage = routes.limits.timing.max_outage
+        self._max_waiting_bytes = routes.limits.max_waiting_bytes
         self._loop = asyncio.get_running_loop()
         self._slots = SlotMap(target, self._remapped)
         self._pipelines: dict[Address, Pipeline] = {}
@@ -133,7 +134,7 @@ class ClusterNodes:
             owner = self._slots.owner(self._slot(name))
             known = None if owner is None else self._pipelines.get(owner)
             if known is not None:
-                if len(table) >= REMEMBERED:
+                if len(table) >= MAX_ENTRIES:
                     table.clear()
                 table[name] = known
         return known
@@ -162,8 +163,8 @@ class ClusterNodes:
             pipeline.push(delivery)
         elif self._closed:
             delivery.settle(_closed())
-        elif sum(one.size for one in self._parked.values()) >= MAX_WAITING_BYTES:
-            delivery.settle(Overloaded(delivery.channel, f"{MAX_WAITING_BYTES} bytes wait for their slots"))
+        elif sum(one.size for one in self._parked.values()) >= self._max_waiting_bytes:
+            delivery.settle(Overloaded(delivery.channel, f"{self._max_waiting_bytes} bytes wait for their slots"))
         else:
             (waiting or self._park(delivery.channel, None)).add(delivery)
 
@@ -179,7 +180,7 @@ class ClusterNodes:
         return pipeline is not None and pipeline.remove(delivery)
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
-        give_up = self._loop.time() + PATIENCE
+        give_up = self._loop.time() + self._max_outage
         while True:
             pipeline = self.pipeline(name)
             try:
@@ -285,8 +286,10 @@ class ClusterNodes:
     def _in_trouble_since(self, channel: str) -> float:
         """Nodes may send a frame from one to the other: its wait is that of its channel, all in all."""
         now = self._loop.time()
-        if len(self._trouble) >= REMEMBERED or now - self._trouble.get(channel, now) > 2 * PATIENCE:
-            self._trouble = {name: since for name, since in self._trouble.items() if now - since <= 2 * PATIENCE}
+        if len(self._trouble) >= MAX_ENTRIES or now - self._trouble.get(channel, now) > 2 * self._max_outage:
+            self._trouble = {
+                name: since for name, since in self._trouble.items() if now - since <= 2 * self._max_outage
+            }
         return self._trouble.setdefault(channel, now)
 
     async def _unpark_all(self) -> None:
@@ -298,7 +301,7 @@ class ClusterNodes:
         self._unparking = None
 
     def _unpark(self, channel: str, waiting: Parked) -> None:
-        if self._loop.time() - waiting.since > PATIENCE:
+        if self._loop.time() - waiting.since > self._max_outage:
             # While its old node owes answers the channel stays parked, or what is sent next could be overtaken.
             if waiting.answered:
                 del self._parked[channel]

@@ -1,0 +1,81 @@
+"""What the server's answers mean, without I/O: what became of a batch, and whether an error will pass by waiting."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import hiredis
+
+from ....errors import Unavailable
+from ..connection.connection import ConnectionLost
+from ..schema.scripts import MISSING
+
+NO_WORKERS_REPLY = -1
+"""What the send scripts return when a worker is needed and none is registered."""
+REDIRECTIONS = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
+"""How errors begin by which a Cluster sends a command to another node, now or soon. The command did not run."""
+FINAL = ("NOPERM", "NOAUTH", "WRONGPASS", "WRONGTYPE", "ERR")
+"""How errors begin that waiting does not cure."""
+
+
+class Redirected(Unavailable):
+    """Another node of the Cluster has what was asked for, or will have it soon. The command did not run."""
+
+
+class Fate(Enum):
+    """What became of a batch."""
+
+    TAKEN = "the channel took every frame"
+    PARTLY_TAKEN = "the channel took the first frames and is full now"
+    NO_WORKERS = "a worker was needed, and none is registered"
+    UNSCRIPTED = "the server has lost the script, so it did not run"
+    REDIRECTED = "another node of the Cluster should be asked, now or soon"
+    REFUSED = "the server refused the command"
+    UNKNOWN = "the connection was lost before the answer came"
+
+
+class Verdict(NamedTuple):
+    """What became of a batch. ``elements`` are list elements that the channel took, when it took only some."""
+
+    fate: Fate
+    elements: int = 0
+
+
+def verdict(reply: Any, whole: int) -> Verdict:
+    """The verdict on a batch.
+
+    Args:
+        reply: the answer to the batch's script: the number of elements pushed, an error, or ConnectionLost.
+        whole: list elements in the batch.
+    """
+    if isinstance(reply, ConnectionLost):
+        return Verdict(Fate.UNKNOWN)
+    if isinstance(reply, hiredis.ReplyError):
+        return Verdict(_fate_of(str(reply)))
+    if reply == NO_WORKERS_REPLY:
+        return Verdict(Fate.NO_WORKERS)
+    return Verdict(Fate.TAKEN) if reply == whole else Verdict(Fate.PARTLY_TAKEN, reply)
+
+
+def _fate_of(error: str) -> Fate:
+    if error.startswith("NOSCRIPT"):
+        return Fate.UNSCRIPTED
+    return Fate.REDIRECTED if error.startswith(REDIRECTIONS) else Fate.REFUSED
+
+
+def refusal(error: Exception) -> Unavailable:
+    """What a caller gets for an error of the server: the command did not run. It is retryable when waiting can help."""
+    text = str(error)
+    if text.startswith(REDIRECTIONS):
+        hint = "" if text.startswith("CLUSTERDOWN") else "; this is a Cluster: use redis+cluster://"
+        return Redirected(f"the server refused: {text}{hint}")
+    if text.startswith("NOSCRIPT"):
+        return Unavailable(MISSING)
+    return Unavailable(f"the server refused: {text}", retryable=not text.startswith(FINAL))
+
+
+def not_loaded(error: Exception) -> Unavailable:
+    """What a caller gets when the scripts are missing and could not be loaded."""
+    denied = str(error).startswith("NOPERM")
+    return Unavailable(MISSING if denied else f"the send script could not be loaded: {error}")
