@@ -17,7 +17,7 @@ MAX_BYTES = 200
 
 
 class One:
-    """A delivery that nobody waits for."""
+    """A delivery whose outcome is not looked at."""
 
     def __init__(self, channel: str, frame: bytes, options: Options = PLAIN) -> None:
         self.channel = channel
