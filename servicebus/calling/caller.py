@@ -37,12 +37,17 @@ class Caller:
         self._wire = wire
         self.inbox = Inbox(layer, wire, service, random_name(PROCESS_CHARACTERS), self._take_replies)
         self.fresh_id = call_ids().__next__
+        # The inbox's names, which every call needs.
+        self._reply_prefix = self.inbox.reply_prefix
+        self._local_prefix = self.inbox.local_prefix
         self._loop = asyncio.get_running_loop()
         # The correlation table: calls that wait for their reply.
         self._calls: Calls[Call] = Calls(max_pending)
         self._deadlines = Deadlines(layer, self._calls, wire.timing.verdict_within)
         self._abandoned = AbandonedCalls(layer, wire, self.inbox)
         self._closed = False
+        # The inbox is read and the bus is not being closed.
+        self._is_ready = False
 
     @property
     def pending(self) -> int:
@@ -71,21 +76,23 @@ class Caller:
         if deadline_ms <= now_ms or (context and context.abandoned):
             raise DeadlineExceeded(checked_channel(channel), operation, "queued")
         target, local = checked_address(channel)
-        if self._closed or self._calls.full or not self.inbox.is_read:
+        if not self._is_ready or self._calls.full:
             self._prepare(channel)
         unique = self.fresh_id()
-        reply_channel = self.inbox.reply_prefix + unique
+        reply_channel = self._reply_prefix + unique
         if context is None:
             outgoing = OutgoingRequest(operation, request, reply_channel, deadline_ms)
         else:
             outgoing = OutgoingRequest(
                 operation, request, reply_channel, deadline_ms, context.correlation_id, headers_of(context)
             )
-        expires = min(now_ms + wire.expiry_ms, deadline_ms)
+        expires = now_ms + wire.expiry_ms
+        if deadline_ms < expires:  # min() costs more
+            expires = deadline_ms
         frame = encode_request(layer, wire, target, local, now_ms, expires, outgoing)
         # The server's clock may be set; what this process promised its caller is kept on the loop's own clock.
         due_ms = int(self._loop.time() * 1000) + deadline_ms - now_ms
-        call = Call(self.inbox.local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
+        call = Call(self._local_prefix + unique, target, operation, frame, due_ms, self._loop.create_future())
         if self._calls.add(call):
             self._deadlines.watch()
         wire.counters.calls += 1
@@ -105,7 +112,7 @@ class Caller:
 
         Cancelling is safe: the calls have failed already; withdrawals under way are cancelled.
         """
-        self._closed = True
+        self._closed, self._is_ready = True, False
         for call in self._calls.drain():
             call.advance(Event.REFUSED, SendUnknown(call.channel, "the bus was closed"))
         await self.inbox.close()
@@ -125,6 +132,7 @@ class Caller:
         """Do what the first call needs, and refuse a call that cannot be made."""
         self.check_open()
         self.inbox.read()
+        self._is_ready = True
         if self._calls.full:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 
