@@ -118,9 +118,9 @@ class ServiceBus:
         self.session: Session | NotOpen = NOT_OPEN
         # The event loop that the bus belongs to, from the first moment of open() until close() has ended.
         self.loop: asyncio.AbstractEventLoop | None = None
-        # Every call, send and publish goes through the middleware, if there is any, and then to the session.
+        # The middleware around the session, for every call, send and publish; None without middleware.
         transmit = lambda invocation: self.session.transmit(invocation)  # noqa: E731 - it changes with every open()
-        self._through = around_bus(checked(middleware), transmit) if middleware else None
+        self._invoke = around_bus(checked(middleware), transmit) if middleware else None
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -197,9 +197,9 @@ class ServiceBus:
             channel, request = addressed(channel, request)
         if timeout is None:
             timeout = self.config.timeout
-        if self._through is None:
+        if self._invoke is None:
             return self.session.call(channel, request, timeout)
-        return self._through(Invocation("call", channel, request, timeout))
+        return self._invoke(Invocation("call", channel, request, timeout))
 
     async def send(self, channel: str | Request[Any], message: Message | None = None) -> None:
         """Send a one-way message and return when the channel has taken it. Errors of its handler are only logged there.
@@ -215,7 +215,7 @@ class ServiceBus:
         Cancelling is safe: the message may or may not be sent.
         """
         invocation = Invocation("send", *addressed(channel, message), self.config.timeout)
-        await (self._through or self.session.transmit)(invocation)
+        await (self._invoke or self.session.transmit)(invocation)
 
     async def publish(self, event: str, body: Any) -> None:
         """Publish an event: each subscribing service gets one copy. Returns when the layer has taken them.
@@ -232,7 +232,7 @@ class ServiceBus:
 
         Cancelling is safe: subscribers may or may not get the event.
         """
-        await (self._through or self.session.transmit)(Invocation("publish", event, body, self.config.timeout))
+        await (self._invoke or self.session.transmit)(Invocation("publish", event, body, self.config.timeout))
 
     async def gather(
         self,

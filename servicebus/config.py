@@ -114,21 +114,33 @@ class WorkerConfig:
 
 
 def check_numbers(**numbers: Any) -> None:
-    """Raise ConfigurationError for a value that is not a finite number above 0."""
+    """Check numbers by their names.
+
+    Raises:
+        ConfigurationError: a value is not a finite number above 0.
+    """
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ConfigurationError(f"{name} is {value!r}: give a number above 0")
 
 
 def check_whole(*, at_least: int = 1, **numbers: Any) -> None:
-    """Raise ConfigurationError for a value that is not an int of at least ``at_least``."""
+    """Check numbers by their names.
+
+    Raises:
+        ConfigurationError: a value is not an int of at least ``at_least``.
+    """
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
             raise ConfigurationError(f"{name} is {value!r}: give a whole number, at least {at_least}")
 
 
 def check_share(**numbers: Any) -> None:
-    """Raise ConfigurationError for a value that is not above 0 and at most 1."""
+    """Check numbers by their names.
+
+    Raises:
+        ConfigurationError: a value is not above 0 and at most 1.
+    """
     check_numbers(**numbers)
     for name, value in numbers.items():
         if value > 1:

@@ -30,7 +30,11 @@ ServiceMiddleware = Callable[[Any, Context, Endpoint], Awaitable[Any]]
 
 
 def checked(middleware: Iterable[Any]) -> tuple[Any, ...]:
-    """``middleware``, when all of it can be called. Raises ConfigurationError, which names what cannot."""
+    """``middleware`` as a tuple, when all of it can be called.
+
+    Raises:
+        ConfigurationError: it names the item that cannot be called.
+    """
     found = tuple(middleware)
     for number, wrap in enumerate(found):
         if isinstance(wrap, type):

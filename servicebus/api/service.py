@@ -26,14 +26,15 @@ class Service:
     Args:
         name: letters, digits, ``-`` and ``_``.
         version: of the contract, for people and tools.
-        middleware: wraps every handler, the first outermost.
+        middleware: wraps every handler; the first is outermost.
         around_sync: makes the context manager that each plain ``def`` handler runs in, in its thread.
-        shedding: refuse what has waited too long while the queue is standing. None, the default: whatever is in time
-            for its deadline is served, because a burst alone is no overload.
-        adaptive: let each worker find how many messages it had best hold at once, up to its concurrency. None, the
-            default: it holds as many as its concurrency says.
+        shedding: refuse messages that have waited too long while the queue is standing. None, the default: every
+            message that is in time for its deadline is served, because a burst alone is not an overload.
+        adaptive: let each worker find how many messages it should hold at once, up to its concurrency. None, the
+            default: it holds as many as its concurrency allows.
 
-    Raises ConfigurationError, which names the argument.
+    Raises:
+        ConfigurationError: an argument is not what it should be; the text names it.
     """
 
     def __init__(
@@ -75,7 +76,10 @@ class Service:
 
         A typed handler's first parameter is annotated with a Request; the operation is its tag. An untyped one gets and
         returns plain msgpack values. An optional second parameter gets the Context. A plain ``def`` runs in a thread.
-        The function is returned unchanged. Raises ConfigurationError for a second handler of the same operation.
+        The function is returned unchanged.
+
+        Raises:
+            ConfigurationError: the operation has a handler already, or the function cannot be a handler.
         """
         if target == "" or not (isinstance(target, str) or inspect.isroutine(target)):
             raise ConfigurationError(f"@service.handler takes a function or the name of an operation, not {target!r}")
@@ -89,7 +93,11 @@ class Service:
         return lambda function: self._add(self.events, name, function)
 
     def every(self, seconds: float) -> Callable[[Background], Background]:
-        """Run ``async def task(bus)`` in every serving process, ``seconds`` after each run ended. Errors are logged."""
+        """Run ``async def task(bus)`` in every serving process, ``seconds`` after each run ended. Errors are logged.
+
+        Raises:
+            ConfigurationError: ``seconds`` is not a number above 0.
+        """
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
             raise ConfigurationError(f"@service.every takes seconds, more than 0, not {seconds!r}")
 

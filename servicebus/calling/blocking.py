@@ -64,9 +64,13 @@ class SyncBus:
         self.close()
 
     def open(self) -> None:
-        """Open the bus on an event loop in a thread of its own. Raises as ``ServiceBus.open``.
+        """Open the bus on an event loop in a thread of its own.
 
         A thread does not survive a fork: a server that forks its workers opens the bus in each of them, not before.
+
+        Raises:
+            ConfigurationError: the bus is open already, was opened before a fork, or is set up wrongly.
+            Unavailable: there is no server.
         """
         self._check_process()
         with self._lock:
@@ -81,7 +85,11 @@ class SyncBus:
             self._thread = thread
 
     def close(self) -> None:
-        """Close what ``open`` has opened, and end its thread. Idempotent. Not for the thread of the bus's own loop."""
+        """Close the bus that ``open`` has opened, and end its thread. Idempotent.
+
+        Raises:
+            ConfigurationError: this is the thread of the bus's own event loop, or the child of a fork.
+        """
         self._check_process()
         if _running_loop() is not None and _running_loop() is self._bus.loop:
             raise ConfigurationError("bus.sync.close() waits for the bus's event loop: call it from another thread")
@@ -189,7 +197,7 @@ def _begin(
     outcome: Future[Result],
     name: str,
 ) -> None:
-    def over(task: asyncio.Task[Result]) -> None:
+    def ended(task: asyncio.Task[Result]) -> None:
         if task.cancelled():  # before it began, or later: the loop ends
             outcome.set_exception(SendUnknown(name, "the event loop of the bus was closed"))
         elif error := task.exception():
@@ -197,7 +205,7 @@ def _begin(
         else:
             outcome.set_result(task.result())
 
-    loop.create_task(work, context=context).add_done_callback(over)
+    loop.create_task(work, context=context).add_done_callback(ended)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

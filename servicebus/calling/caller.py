@@ -62,7 +62,8 @@ class Caller:
     def start(self, channel: str, request: Any, timeout: float) -> Call:
         """Send a request and enter its call in the correlation table.
 
-        The call's future gets the reply or the error. Whoever awaits it hands an error or a cancellation to ``forget``.
+        The call's future gets the reply or the error. The coroutine that awaits it hands an error or a cancellation to
+        ``forget``.
 
         Raises:
             ConfigurationError: a bad channel name or timeout.

@@ -16,7 +16,7 @@ IDS_PER_DRAW = 256
 
 def random_name(characters: int) -> str:
     """A name of letters and digits, with 5.9 random bits in each character."""
-    # "+" and "/" become letters: whoever replies recognizes a name of letters and digits at a glance.
+    # "+" and "/" become letters: a worker recognizes a reply channel of letters and digits at a glance.
     return base64.b64encode(os.urandom(-(-characters * 3 // 4)), b"AB").decode()[:characters]
 
 

@@ -19,7 +19,11 @@ def is_channel(name: str) -> bool:
 
 
 def checked_channel(name: object) -> str:
-    """``name``, when it is a legal channel name. Raises ConfigurationError, which quotes the rule."""
+    """``name``, when it is a legal channel name.
+
+    Raises:
+        ConfigurationError: it is not; the text quotes the rule.
+    """
     if isinstance(name, str) and is_channel(name):
         return name
     raise ConfigurationError(
@@ -28,14 +32,18 @@ def checked_channel(name: object) -> str:
 
 
 def checked_service(name: object) -> str:
-    """``name``, when it is a legal service name. Raises ConfigurationError, which quotes the rule."""
+    """``name``, when it is a legal service name.
+
+    Raises:
+        ConfigurationError: it is not; the text quotes the rule.
+    """
     if isinstance(name, str) and _SERVICE.match(name):
         return name
     raise ConfigurationError(f"{name!r} is no service name: letters, digits, '-' and '_', at most 40 characters")
 
 
 def request_channel(service: str) -> str:
-    """Where a service's workers take calls and one-way messages from."""
+    """The channel from which a service's workers take calls and one-way messages."""
     return f"{service}.request"
 
 

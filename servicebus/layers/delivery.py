@@ -12,7 +12,7 @@ class Options(NamedTuple):
 
     Attributes:
         needs_worker: refuse the frame with NoWorkers when no worker is registered with the list.
-        may_bundle: nobody waits for the outcome, so frames for one inbox may share one list element (see
+        may_bundle: the sender does not wait for the outcome, so frames for one inbox may share one list element (see
             ``protocol.bundles``), which is taken or refused as a whole.
         counted: the full name of a channel whose own capacity applies, "" for none. What a process has taken and not
             handed over yet counts too, so the readers of such a channel report what they hold.

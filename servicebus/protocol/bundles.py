@@ -1,7 +1,7 @@
 """Several frames in one list element of an inbox: docs/spec.md, section 5.
 
-Whoever answers many calls of one process at once has one element pushed, stored and popped for all of them. A frame
-goes in as bytes, so that one that cannot be read spoils no other.
+A worker that answers many calls of one process at once pushes one element for all of them. A frame goes in as bytes, so
+that a frame that cannot be read spoils no other.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from .codec import UNDECODABLE
 
 MARK = b"\x91"
 """How a bundle begins. No frame does."""
-MOST = 64
-"""Frames in a bundle: what is in one is handled in one go."""
+MAX_FRAMES = 64
+"""Frames in a bundle. The frames of one bundle are handled without a turn of the event loop, so they must be few."""
 
-_decode = msgspec.msgpack.Decoder(tuple[Annotated[list[bytes], msgspec.Meta(max_length=MOST)]]).decode
+_decode = msgspec.msgpack.Decoder(tuple[Annotated[list[bytes], msgspec.Meta(max_length=MAX_FRAMES)]]).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def bundle(frames: list[bytes]) -> bytes:
-    """``MOST`` frames at most, oldest first, as one element."""
+    """``MAX_FRAMES`` frames at most, oldest first, as one element."""
     return _encode((frames,))
 
 
 def bundles(frames: list[bytes]) -> list[bytes]:
-    """Frames as elements, each of ``MOST`` of them but for the last; a lone one is its own element."""
-    parts = (frames[at : at + MOST] for at in range(0, len(frames), MOST))
+    """Frames as elements, each of ``MAX_FRAMES`` of them but for the last; a lone one is its own element."""
+    parts = (frames[at : at + MAX_FRAMES] for at in range(0, len(frames), MAX_FRAMES))
     return [bundle(part) if len(part) > 1 else part[0] for part in parts]
 
 

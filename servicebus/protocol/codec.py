@@ -47,9 +47,19 @@ class MalformedFrame(Exception):
 
 
 def encode_frame(fence: int, expires: int, local: str, message: Any, limit: int, channel: str = "") -> bytes:
-    """One frame. Raises MessageTooLarge over ``limit`` bytes, TypeError or ValueError for what msgpack cannot hold.
+    """One frame.
 
-    ``channel`` is where it goes, which only a signature depends on.
+    Args:
+        fence: of the primary that will take it, 0 when that is not known.
+        expires: the instant after which it must not be delivered, in milliseconds.
+        local: the local name of a process-local channel, "" for others.
+        message: the envelope.
+        limit: bytes that the frame may have.
+        channel: where it goes, which only a signature depends on.
+
+    Raises:
+        MessageTooLarge: the frame is over the limit.
+        TypeError, ValueError: msgpack cannot hold the message.
     """
     frame = encode(OutgoingFrame(fence, expires, local, message))
     if len(frame) > limit:
@@ -58,7 +68,12 @@ def encode_frame(fence: int, expires: int, local: str, message: Any, limit: int,
 
 
 def encode_sent(fence: int, expires: int, local: str, message: Any, sent: int, limit: int, channel: str = "") -> bytes:
-    """One frame that says when it was sent. Raises as ``encode_frame``."""
+    """One frame that names the instant at which it was ``sent``. Arguments are those of ``encode_frame``.
+
+    Raises:
+        MessageTooLarge: the frame is over the limit.
+        TypeError, ValueError: msgpack cannot hold the message.
+    """
     frame = encode(OutgoingRequestFrame(fence, expires, local, message, sent))
     if len(frame) > limit:
         raise MessageTooLarge(len(frame), limit)
@@ -100,7 +115,7 @@ Restamp = Callable[[bytes, int, str], bytes]
 
 
 class Codec(Protocol):
-    """How frames are written and read. Chosen once for a bus: whoever signs does it all in another way."""
+    """How frames are written and read. Chosen once for a bus: a bus that signs reads and writes other frames."""
 
     def encode_frame(self, fence: int, expires: int, local: str, message: Any, limit: int, channel: str, /) -> bytes:
         """See ``encode_frame``."""

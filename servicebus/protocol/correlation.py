@@ -18,17 +18,18 @@ class Expiring(Protocol):
 
 CallT = TypeVar("CallT", bound=Expiring)
 
-SWEEP_AT_LEAST = 1024
+MIN_SWEEP = 1024
+"""Calls that ended, at least, between two sweeps of the slots: a sweep costs as much as all pending calls."""
 
 
 class Calls(Generic[CallT]):
     """Pending calls. Adding one costs a dict and a list entry, removing it the dict entry, however many there are.
 
     Deadlines are kept in slots of ``slot_ms``: a call is reported at its deadline or up to that much later. A slot may
-    still name calls that are over; they are swept out when they are most of what the slots name.
+    still name calls that have ended; they are swept out when they are most of what the slots name.
     """
 
-    __slots__ = ("_due", "_over", "_pending", "_slot_ms", "_slots", "_sweep_at", "limit")
+    __slots__ = ("_due", "_ended", "_pending", "_slot_ms", "_slots", "_sweep_at", "limit")
 
     def __init__(self, limit: int, slot_ms: int = 8) -> None:
         self.limit = limit
@@ -36,7 +37,7 @@ class Calls(Generic[CallT]):
         self._pending: dict[str, CallT] = {}
         self._slots: dict[int, list[str]] = {}
         self._due: list[int] = []
-        self._over, self._sweep_at = 0, SWEEP_AT_LEAST
+        self._ended, self._sweep_at = 0, MIN_SWEEP
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -46,7 +47,7 @@ class Calls(Generic[CallT]):
         return len(self._pending) >= self.limit
 
     def add(self, call: CallT) -> bool:
-        """Enter a call. True: ``next_due_ms`` may be an earlier one now."""
+        """Enter a call. Returns whether ``next_due_ms`` may have become earlier."""
         self._pending[call.id] = call
         number = call.deadline_ms // self._slot_ms
         slot = self._slots.get(number)
@@ -61,8 +62,8 @@ class Calls(Generic[CallT]):
         """Remove and return the pending call, None when there is none: a late, forged or second reply."""
         call = self._pending.pop(call_id, None)
         if call is not None:
-            self._over += 1
-            if self._over >= self._sweep_at:
+            self._ended += 1
+            if self._ended >= self._sweep_at:
                 self._sweep()
         return call
 
@@ -72,11 +73,11 @@ class Calls(Generic[CallT]):
         self._slots = {number: slot for number, slot in named.items() if slot}
         self._due = list(self._slots)
         heapify(self._due)
-        self._over, self._sweep_at = 0, 4 * len(pending) + SWEEP_AT_LEAST
+        self._ended, self._sweep_at = 0, 4 * len(pending) + MIN_SWEEP
 
     @property
     def next_due_ms(self) -> int | None:
-        """The instant to ask ``expired`` next, None when nothing can expire."""
+        """The instant at which to ask ``expired`` next, in milliseconds; None when nothing can expire."""
         return (self._due[0] + 1) * self._slot_ms if self._due else None
 
     def expired(self, now_ms: int) -> list[CallT]:

@@ -7,12 +7,14 @@ import math
 from ..errors import ConfigurationError
 
 MAX_TIMEOUT = 86_400.0
+"""Seconds: a day. A longer timeout is most likely a mistake in the unit."""
 
 
 def deadline_of(now_ms: int, timeout: float, outer_ms: int) -> int:
     """The instant ``timeout`` seconds from now, but no later than the outer deadline (0: there is none).
 
-    Raises ConfigurationError unless ``0 < timeout <= 86400``.
+    Raises:
+        ConfigurationError: ``timeout`` is not above 0 and at most 86400.
     """
     try:
         legal = 0 < timeout <= MAX_TIMEOUT

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 REPLY = "reply"
 ERROR = "error"
 CANCEL = "+cancel"
-"""The local name of a word that ends calls, and its type."""
+"""The local name of a cancel notice, and its type."""
 UNSIGNED = (b"\x94", b"\x95")
 """How a frame without a signature begins: an array of four or five."""
 SIGNED = b"\x98"
@@ -136,7 +136,7 @@ class RawFrame(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Cancellation(Struct, frozen=True, gc=False):
-    """The word of a caller that went away: nobody waits for the calls ``prefix`` + each of ``calls`` any more."""
+    """A cancel notice: the caller cancelled the calls whose reply channels are ``prefix`` + each of ``calls``."""
 
     type: str
     prefix: str
@@ -144,7 +144,7 @@ class Cancellation(Struct, frozen=True, gc=False):
 
 
 class CancellationFrame(Struct, frozen=True, array_like=True, gc=False):
-    """One element of an inbox with that word in it."""
+    """One element of an inbox with a cancel notice in it."""
 
     fence: int
     expires: int

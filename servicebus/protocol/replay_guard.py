@@ -9,17 +9,20 @@ from .envelope import UNSIGNED
 REMEMBERED = 1_000_000
 """Frames, of some 150 bytes of memory each."""
 SLOT_MS = 1024
+"""Milliseconds: frames that expire within one slot are forgotten together."""
 KEPT_MS = 2000
 """How much longer than its expiry a frame is remembered, for clocks that are set back a little."""
 MAC_BYTES = 16
+"""Bytes of a signature (docs/spec.md, section 10): 128 bits, which nobody can guess."""
 
 Verdict = Literal["new", "known", "full"]
 
 
 class Replays:
-    """What was taken, by MAC and expiry, in slots of ``SLOT_MS`` that are forgotten as a whole.
+    """Frames that were taken, by MAC and expiry, in slots of ``SLOT_MS`` that are forgotten as a whole.
 
-    Instants are those of the server's clock. It may be set back: what could have been forgotten counts as known.
+    Instants are on the server's clock. The clock may be set back, so a frame that could have been forgotten counts as
+    known.
     """
 
     __slots__ = ("_forgotten", "_size", "_slots", "_sweep_at", "limit")
@@ -33,10 +36,10 @@ class Replays:
         return self._size
 
     def take(self, frame: bytes, expires: int, now_ms: int) -> Verdict:
-        """Whether a frame that was verified is "new", and is remembered from now on.
+        """Whether a verified frame is "new"; if so it is remembered from now on.
 
-        Without a signature it always is, and is not remembered. "full": it cannot be remembered, so it must not run.
-        Nobody is told that it did not: another process may have taken it, and this be the copy.
+        A frame without a signature is always new, and is not remembered. "full": the frame cannot be remembered, so it
+        must not run. Its caller gets no answer: another process may have run the frame, and this may be the copy.
         """
         if frame.startswith(UNSIGNED):
             return "new"

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reply(msgspec.Struct, eq=False, gc=False):
-    """A reply on its way. Nobody waits for the outcome; a reply that the layer did not take is counted and logged."""
+    """A reply on its way. Its outcome is not awaited; a reply that the layer did not take is counted and logged."""
 
     channel: str
     frame: bytes

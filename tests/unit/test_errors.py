@@ -98,7 +98,7 @@ def test_an_error_without_a_code_cannot_be_declared() -> None:
         type("Mine", (ServiceError,), {})
 
 
-def test_a_declared_error_may_be_derived_from_another_and_has_the_fields_of_both() -> None:
+def test_a_derived_contract_error_has_the_fields_of_both() -> None:
     class Gone(shop.SoldOut, code="tests_gone"):
         since: str
 

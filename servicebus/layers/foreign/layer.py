@@ -123,7 +123,10 @@ class ForeignLayer:
         self._subscriptions.remove(group, channel)
 
     async def subscribers(self, group: str) -> list[str]:
-        """Return one name that stands for the whole group: what is pushed to it is sent to every member."""
+        """Return one name that stands for the whole group: what is pushed to it is sent to every member.
+
+        Cancelling is safe: nothing is asked of the foreign layer.
+        """
         self._subscriptions.check()
         return [GROUP + group]
 

@@ -33,7 +33,11 @@ class Subscriptions:
         self._refreshing: asyncio.Task[None] | None = None
 
     def check(self) -> None:
-        """Raise ConfigurationError on a layer without groups."""
+        """Refuse a layer without groups.
+
+        Raises:
+            ConfigurationError: the foreign layer has no groups, which events need.
+        """
         if "groups" not in getattr(self._foreign, "extensions", ()):
             raise ConfigurationError(
                 f"{type(self._foreign).__name__} has no groups, which events need: use a layer with that extension"

@@ -21,7 +21,7 @@ PLACES, TAKES = 4, 10 * MS
 CAN_DO = PLACES / TAKES
 OFFERED = 2 * CAN_DO
 WARM_UP, MEASURED = 1.0, 1.5
-MOST = 256
+MAX_HELD = 256
 
 
 def sharing(**options: Any) -> Service:
@@ -66,7 +66,7 @@ async def twice_the_load(url: str, service: Service) -> Seen:
             await asyncio.sleep(5 * MS)
 
     async with ServiceBus(url) as worker, ServiceBus(url) as bus:
-        async with worker.serving(service, concurrency=MOST) as serving:
+        async with worker.serving(service, concurrency=MAX_HELD) as serving:
             await offer(WARM_UP)
             took.clear()
             await offer(MEASURED)
@@ -75,31 +75,31 @@ async def twice_the_load(url: str, service: Service) -> Seen:
     return seen
 
 
-async def test_a_worker_that_adapts_does_as_much_as_a_fixed_one_and_its_callers_wait_for_a_fraction(
+async def test_an_adaptive_worker_does_as_much_with_a_fraction_of_the_wait(
     server: Server,
 ) -> None:
     """With a fixed credit the queue stands in the worker, where nobody sheds it."""
     fixed = await twice_the_load(server.url, sharing(shedding=Shedding()))
     adaptive = await twice_the_load(server.url, sharing(shedding=Shedding(), adaptive=Adaptive()))
-    assert (fixed.credit, PLACES <= adaptive.credit <= 8 * PLACES) == (MOST, True), adaptive
+    assert (fixed.credit, PLACES <= adaptive.credit <= 8 * PLACES) == (MAX_HELD, True), adaptive
     assert adaptive.goodput >= 0.85 * fixed.goodput, (adaptive, fixed)
     assert adaptive.p50 <= fixed.p50 / 4, (adaptive, fixed)
 
 
-async def test_work_that_keeps_the_event_loop_busy_is_found_to_be_done_one_by_one(url: str) -> None:
+async def test_work_that_keeps_the_event_loop_busy_is_done_one_by_one(url: str) -> None:
     service = Service("shop", adaptive=Adaptive())
 
     @service.handler("work")
     async def work(message: dict[str, Any]) -> None:
         time.sleep(4 * MS)  # noqa: ASYNC251 - this is the point
 
-    async with ServiceBus(url) as bus, bus.serving(service, concurrency=MOST) as serving:
+    async with ServiceBus(url) as bus, bus.serving(service, concurrency=MAX_HELD) as serving:
         for _ in range(8):
             await asyncio.gather(*(bus.call(CHANNEL, {"type": "work"}, timeout=10.0) for _ in range(50)))
         assert serving.credit[CHANNEL] <= 16
 
 
-async def test_what_was_asked_for_before_the_limit_was_lowered_still_comes_and_no_more_until_there_is_room(
+async def test_after_a_lower_limit_only_messages_asked_for_before_still_come(
     server: Server,
 ) -> None:
     service, go_on, started = Service("shop"), asyncio.Semaphore(0), list[int]()
@@ -144,7 +144,7 @@ async def test_what_fails_at_once_does_not_count_as_fast(url: str) -> None:
         assert serving.credit == {CHANNEL: 1}
 
 
-async def test_each_channel_has_a_credit_of_its_own_and_without_adaptive_it_is_the_concurrency(url: str) -> None:
+async def test_each_channel_has_its_own_credit_by_default_the_concurrency(url: str) -> None:
     for adaptive, least in ((Adaptive(least=3), 3), (None, 7)):
         service = Service("shop", adaptive=adaptive)
 
@@ -167,7 +167,7 @@ async def test_an_error_of_the_contract_is_work_like_any_other(server: Server) -
         await asyncio.sleep(TAKES)
         raise OutOfStock(available=0)
 
-    async with ServiceBus(server.url) as bus, bus.serving(service, concurrency=MOST) as serving:
+    async with ServiceBus(server.url) as bus, bus.serving(service, concurrency=MAX_HELD) as serving:
         assert serving.credit == {CHANNEL: 1}
 
         async def call() -> None:

@@ -229,7 +229,7 @@ async def test_struct_events_and_replies_of_any_shape_arrive(url: str) -> None:
     assert msgspec.convert(reply[3], Line) == Line("A", 1)
 
 
-async def test_a_message_to_a_process_local_channel_lies_in_the_inbox_of_its_process(url: str) -> None:
+async def test_a_message_to_a_process_local_channel_lies_in_its_inbox(url: str) -> None:
     layers = Layers(url)
     inbox = Reader(await layers.open(), "4f2a!")
     async with ServiceBus(url) as bus:

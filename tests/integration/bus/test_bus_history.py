@@ -18,7 +18,7 @@ from ...support.timing import MS
 
 
 def history(*events: tuple[Kind, int, float]) -> History:
-    """Calls with a deadline at 10, noted at the instants that are given."""
+    """Calls with a deadline at 10, recorded at the instants that are given."""
     found = History()
     found.events.extend(
         Event(kind, str(number), at, deadline=10.0 if kind == "invoke" else 0.0) for kind, number, at in events

@@ -39,7 +39,7 @@ from ...support.transport import (
     outcomes,
 )
 
-GRACE = 100 * MS
+LATENESS = 100 * MS
 """A call that is over is reported over by its deadline and this much."""
 
 
@@ -66,14 +66,14 @@ class Slow:
         return number
 
 
-async def test_a_call_that_was_not_taken_is_withdrawn_at_its_deadline_and_never_starts(url: str) -> None:
+async def test_a_call_that_no_worker_took_is_withdrawn_at_its_deadline(url: str) -> None:
     slow = Slow()
     async with calling(url, slow.service, concurrency=1) as bus:
         first = asyncio.create_task(bus.call(CHANNEL, Count(upto=1)))
         await eventually(lambda: slow.started == [1])
         with Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
             await bus.call(CHANNEL, Count(upto=2), timeout=0.1)
-        assert 0.1 <= watch.seconds < allowed(0.1 + GRACE)
+        assert 0.1 <= watch.seconds < allowed(0.1 + LATENESS)
         error = caught.value
         assert (error.channel, error.operation, error.stage) == (CHANNEL, "count", "queued")
         assert (error.executed, error.retryable) == ("no", False)
@@ -89,7 +89,7 @@ async def test_a_call_that_was_taken_may_have_run_when_its_deadline_passes(url: 
     async with calling(url, slow.service) as bus:
         with Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
             await bus.call(CHANNEL, Count(upto=1), timeout=0.1)
-        assert 0.1 <= watch.seconds < allowed(0.1 + GRACE)
+        assert 0.1 <= watch.seconds < allowed(0.1 + LATENESS)
         assert (caught.value.stage, caught.value.executed) == ("dispatched", "maybe")
         assert slow.started == [1]
         slow.go_on.set()
@@ -110,7 +110,7 @@ async def test_many_deadlines_at_once_are_each_met(url: str) -> None:
     async with calling(url, slow.service, concurrency=50) as bus:
         late = await asyncio.gather(*map(one, range(300)))
         assert min(late) >= 0
-        assert max(late) < allowed(GRACE)
+        assert max(late) < allowed(LATENESS)
         assert len(slow.started) >= 50
         slow.go_on.set()
 
@@ -134,7 +134,7 @@ async def test_the_deadline_of_a_handler_bounds_the_calls_that_it_makes(url: str
             await bus.call("outer.request", {"type": "nested"}, timeout=0.1)
         await eventually(lambda: len(seconds) == 2)
         slow.go_on.set()
-    assert seconds[0] < allowed(0.1 + GRACE)
+    assert seconds[0] < allowed(0.1 + LATENESS)
     assert seconds[1] < allowed(5 * MS), "nothing is sent when the deadline has passed"
     assert slow.started == [1]
 
@@ -152,7 +152,7 @@ async def test_a_message_that_expired_in_the_channel_is_never_started(url: str) 
     assert slow.started == [3]
 
 
-async def test_a_call_whose_deadline_passes_in_the_channel_is_answered_when_it_is_taken_too_late(
+async def test_a_worker_that_takes_a_call_too_late_answers_that_it_expired(
     server: Server,
 ) -> None:
     """The withdrawal fails, because the worker takes it at the same time: then the worker's word counts."""
@@ -166,7 +166,7 @@ async def test_a_call_whose_deadline_passes_in_the_channel_is_answered_when_it_i
         assert worker.counters.handled + worker.counters.expired_messages <= 20
 
 
-async def test_a_plain_handler_that_waits_for_a_thread_is_not_started_after_its_deadline(url: str) -> None:
+async def test_a_plain_handler_does_not_start_after_its_deadline(url: str) -> None:
     slow = Slow()
     async with calling(url, slow.service) as bus:
         calls = [bus.call(CHANNEL, {"type": "sleep", "n": number}, timeout=0.08) for number in range(60)]
@@ -179,7 +179,7 @@ async def test_a_plain_handler_that_waits_for_a_thread_is_not_started_after_its_
         assert outcome.executed == "maybe" or number not in slow.started
 
 
-async def test_a_plain_handler_that_was_not_started_is_reported_so_when_there_is_time(url: str) -> None:
+async def test_a_plain_handler_that_did_not_start_is_reported_as_such(url: str) -> None:
     slow = Slow()
     slow.seconds = 0.105
     async with calling(url, slow.service, timing=Timing(verdict_within=5.0)) as bus:
@@ -298,7 +298,7 @@ def reply(local: str, body: Any) -> bytes:
     return frame
 
 
-async def test_only_the_first_reply_counts_and_every_other_is_dropped_and_counted(url: str, by_hand: ByHand) -> None:
+async def test_only_the_first_reply_counts_and_others_are_dropped(url: str, by_hand: ByHand) -> None:
     async with ServiceBus(url) as bus:
         call = asyncio.create_task(bus.call(CHANNEL, Count()))
         inbox, local = await by_hand.taken()

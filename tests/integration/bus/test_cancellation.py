@@ -158,7 +158,7 @@ async def test_a_context_set_by_hand_does_not_hold_a_cancelled_call(url: str) ->
         await asyncio.gather(call, return_exceptions=True)
 
 
-async def test_cancelled_calls_of_plain_handlers_leave_nothing_in_the_threads_queue(url: str) -> None:
+async def test_cancelled_calls_of_plain_handlers_leave_no_work_for_threads(url: str) -> None:
     service, go_on = Service("shop"), threading.Event()
 
     @service.handler("wait")

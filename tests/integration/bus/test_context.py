@@ -64,7 +64,7 @@ async def test_the_deadline_of_a_nested_call_is_never_later_than_the_outer_one(u
     assert len({one["deadline_ms"] for one in seen}) == 1
 
 
-async def test_a_correlation_id_is_made_for_a_call_that_has_none_and_is_kept_below(url: str) -> None:
+async def test_a_call_without_a_correlation_id_gets_one_for_its_nested_calls(url: str) -> None:
     async with calling(url, chain("a", "b"), chain("b", "a")) as bus:
         first = (await bus.call("a.request", Step(depth=2)))["seen"]
         second = (await bus.call("a.request", Step()))["seen"]
@@ -205,7 +205,7 @@ async def test_what_remains_is_never_negative(url: str) -> None:
         assert 0.9 < remaining <= 1.0
 
 
-async def test_a_handler_runs_in_the_context_that_serves_and_not_in_that_of_whoever_sends(url: str) -> None:
+async def test_a_handler_runs_in_the_context_that_serves_not_the_senders(url: str) -> None:
     service = Service("shop")
 
     @service.handler("mark")

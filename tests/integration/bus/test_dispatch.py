@@ -153,7 +153,7 @@ async def test_a_field_that_the_contract_does_not_know_is_ignored(bus: ServiceBu
     }
 
 
-async def test_a_request_that_its_own_check_refuses_is_invalid_and_its_handler_does_not_run(bus: ServiceBus) -> None:
+async def test_a_request_that_fails_its_own_check_is_invalid_and_not_run(bus: ServiceBus) -> None:
     for body in ({"n": -1}, {"n": 0}):
         error = await error_of(bus, {"type": "checked", **body})
         assert isinstance(error, InvalidRequest)

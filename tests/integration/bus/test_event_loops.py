@@ -54,7 +54,7 @@ def test_its_loop_may_go_on_in_another_thread(server: Server) -> None:
         loop.close()
 
 
-def test_a_fork_uses_neither_the_connection_of_its_parent_nor_the_names_of_its_calls(server: Server) -> None:
+def test_a_fork_uses_neither_connections_nor_call_ids_of_its_parent(server: Server) -> None:
     code = f"""
 import asyncio, os, sys, servicebus
 

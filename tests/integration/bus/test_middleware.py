@@ -130,7 +130,7 @@ def refusing(error: Callable[[], Exception]) -> ServiceMiddleware:
     return refuse
 
 
-async def test_what_middleware_of_a_service_raises_reaches_the_caller_and_no_handler_runs(url: str) -> None:
+async def test_an_error_of_service_middleware_reaches_the_caller(url: str) -> None:
     notes: list[str] = []
     service = counting(notes, [refusing(lambda: RemoteError("teapot", "short", {"stout": True}))])
     async with calling(url, service) as bus:

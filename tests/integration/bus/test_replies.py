@@ -9,7 +9,7 @@ import pytest
 from servicebus import RemoteError, Service, ServiceBus, context
 
 
-async def test_the_log_names_the_operation_the_call_and_the_type_that_cannot_be_encoded(
+async def test_the_log_names_the_operation_call_and_type_of_a_bad_reply(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = Service("shop")

@@ -1,4 +1,4 @@
-"""How a service begins and ceases to be served: presence, drain, background tasks."""
+"""How serving begins and ends: presence, drain, background tasks."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ async def test_a_handler_that_outlasts_the_drain_is_given_up_and_its_caller_told
         draining.go_on.set()
 
 
-async def test_a_handler_that_does_not_heed_its_cancellation_is_abandoned(
-    url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_handler_that_ignores_its_cancellation_is_abandoned(url: str, caplog: pytest.LogCaptureFixture) -> None:
     started, release, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
     service = Service("shop")
 
@@ -124,7 +122,7 @@ async def test_a_handler_that_does_not_heed_its_cancellation_is_abandoned(
         await asyncio.sleep(0)
 
 
-async def test_under_load_nothing_that_was_taken_is_lost_when_workers_come_and_go(url: str) -> None:
+async def test_no_message_is_lost_under_load_when_workers_come_and_go(url: str) -> None:
     draining = Draining()
     outcomes: list[Any] = []
 

@@ -338,9 +338,7 @@ async def test_a_worker_that_is_to_keep_what_another_primary_took_handles_it(ser
         assert bus.counters.fenced_frames == 0
 
 
-async def test_what_does_not_decode_is_dropped_and_counted_and_the_next_is_served(
-    server: Server, by_hand: ByHand
-) -> None:
+async def test_a_frame_that_does_not_decode_is_dropped_and_counted(server: Server, by_hand: ByHand) -> None:
     junk = [b"", b"\xc1", b"\x94\x00", msgpack.packb([0, 1, ""]), msgpack.packb([0, 0, "", {"body": 1}]), b"x" * 70_000]
     server.run("RPUSH", f"asgi:{{{CHANNEL}}}", *junk)
     by_hand.push({"type": "echo", "body": 1, "reply_channel": by_hand.reply_channel})

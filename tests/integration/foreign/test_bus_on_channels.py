@@ -108,12 +108,12 @@ async def test_the_context_travels_through_nested_calls(url: str) -> None:
 
     @outer.handler("ask")
     async def ask(message: dict[str, Any], here: Context) -> Any:
-        return [here.caller, here.correlation_id, await here.bus.call("inner.request", {"type": "tell"})]
+        return [here.caller, here.correlation_id, await here.bus.call("inner.request", {"type": "describe"})]
 
     inner = Service("inner")
 
-    @inner.handler("tell")
-    async def tell(message: dict[str, Any], here: Context) -> Any:
+    @inner.handler("describe")
+    async def describe(message: dict[str, Any], here: Context) -> Any:
         return [here.caller, here.correlation_id, here.headers["tenant"], here.flag("new"), bool(here.deadline_ms)]
 
     async with calling(url, outer, inner) as bus:

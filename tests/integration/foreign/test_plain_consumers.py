@@ -34,7 +34,7 @@ class Stock(Request[Units], tag="stock"):
 
 
 class Desk(AsyncConsumer):  # type: ignore[misc] # channels has no types
-    """Asks the shop on behalf of whoever sends it something, and keeps what it hears."""
+    """Asks the shop on behalf of the sender of a message, and keeps what it hears."""
 
     heard: asyncio.Queue[dict[str, Any]]
 

@@ -15,7 +15,7 @@ from servicebus.layers.layer import Layer
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.connection.connection import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted
-from servicebus.protocol.bundles import MOST, bundle, unbundled
+from servicebus.protocol.bundles import MAX_FRAMES, bundle, unbundled
 from servicebus.testing.servers import Server
 
 from ...support.timing import PATIENT, eventually
@@ -161,7 +161,7 @@ async def test_a_caller_that_stood_still_hears_what_came_meanwhile_in_portions(s
         waiting = asyncio.create_task(bus.call(CHANNEL, {"type": "x"}))
         await eventually(lambda: len(server.frames(CHANNEL)) == 1)
         inbox, local = bus_route(msgpack.unpackb(server.frames(CHANNEL)[0])[3]["reply_channel"])
-        late = bundle([msgpack.packb([0, 2**62, local + "x", {"type": "reply"}])] * MOST)
+        late = bundle([msgpack.packb([0, 2**62, local + "x", {"type": "reply"}])] * MAX_FRAMES)
         mine = msgpack.packb([0, 2**62, local, {"type": "reply", "body": 1}])
         seen: list[int] = []
 
@@ -174,8 +174,8 @@ async def test_a_caller_that_stood_still_hears_what_came_meanwhile_in_portions(s
         server.run("RPUSH", f"asgi:{{{inbox}}}", *[late] * 100, mine)
         assert await waiting == 1
         looking.cancel()
-        assert bus.counters.late_replies == 100 * MOST
-        assert max(after - before for before, after in pairwise(seen)) <= ELEMENTS_AT_ONCE * MOST
+        assert bus.counters.late_replies == 100 * MAX_FRAMES
+        assert max(after - before for before, after in pairwise(seen)) <= ELEMENTS_AT_ONCE * MAX_FRAMES
 
 
 OURS, THEIRS, DEAD = 70_000, 80_000, 90_000
@@ -186,7 +186,7 @@ def frame_of(fence: int) -> bytes:
     return packed
 
 
-def test_frames_in_a_bundle_that_moved_with_its_slot_get_the_fence_of_this_primary() -> None:
+def test_frames_in_a_migrated_bundle_get_the_fence_of_this_primary() -> None:
     elements = [frame_of(THEIRS), bundle([frame_of(OURS), frame_of(THEIRS), frame_of(DEAD), b"\xc1"]), b"\x91\xc1"]
     found = adopted(elements, Greeting(1, OURS, 0.0), {OURS, THEIRS}.__contains__)
     frames = unbundled(found)

@@ -47,9 +47,7 @@ async def proxy(server: Server) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def test_a_one_way_message_cut_off_before_the_answer_is_unknown_and_sent_once(
-    server: Server, proxy: Proxy
-) -> None:
+async def test_a_one_way_message_whose_answer_is_lost_is_unknown_and_sent_once(server: Server, proxy: Proxy) -> None:
     async with ServiceBus(proxy.url) as bus:
         for number in range(20):
             proxy.cut_before_answer = b"EVALSHA\r\n$40\r\n" + SEND.sha
@@ -60,9 +58,7 @@ async def test_a_one_way_message_cut_off_before_the_answer_is_unknown_and_sent_o
     assert len(server.frames(CHANNEL)) == 20
 
 
-async def test_answers_cut_after_any_number_of_bytes_leave_every_caller_with_an_honest_outcome(
-    server: Server, proxy: Proxy
-) -> None:
+async def test_answers_cut_anywhere_leave_each_caller_an_honest_outcome(server: Server, proxy: Proxy) -> None:
     found = History()
     async with ServiceBus(proxy.url) as worker, worker.serving(found.service), ServiceBus(proxy.url) as bus:
         for start in range(0, 400, 20):
@@ -143,7 +139,7 @@ async def test_presence_and_events_survive_a_flushed_script_cache(server: Server
         await eventually(lambda: len(events) == 2)
 
 
-async def test_what_was_sent_while_the_server_was_away_for_a_moment_is_delivered_in_order(
+async def test_messages_sent_in_a_short_outage_are_delivered_in_order(
     own_server: Server,
 ) -> None:
     async with ServiceBus(own_server.url, timing=PATIENT) as bus:
@@ -169,14 +165,12 @@ async def test_a_server_that_stays_away_is_unavailable_and_nothing_was_executed(
                 await bus.send(CHANNEL, {"type": "run", "n": number})
         with Stopwatch() as watch, pytest.raises(Unavailable) as caught:
             await bus.call(CHANNEL, {"type": "run", "n": 2})
-        assert watch.seconds < allowed(50 * MS), "once it is known, nobody waits for it"
+        assert watch.seconds < allowed(50 * MS), "once the outage is known, calls do not wait"
         assert (caught.value.executed, caught.value.retryable) == ("no", True)
         assert "\n" not in str(caught.value)
 
 
-async def test_a_worker_that_died_silently_counts_no_more_once_its_registration_has_ended(
-    server: Server, proxy: Proxy
-) -> None:
+async def test_a_dead_worker_counts_until_its_registration_ends(server: Server, proxy: Proxy) -> None:
     async with ServiceBus(server.url) as bus, ServiceBus(proxy.url, presence_ttl=1.0) as worker:
         async with worker.serving(History().service, drain=0.1):
             await bus.call(CHANNEL, {"type": "run", "n": 0})

@@ -76,7 +76,7 @@ async def test_what_waits_for_a_connection_is_bounded(own_server: Server) -> Non
     await layers.close()
 
 
-async def test_a_sending_link_that_owes_an_answer_for_too_long_is_given_up(
+async def test_a_connection_without_an_answer_for_too_long_is_replaced(
     server: Server,
 ) -> None:
     async with proxied(server.path) as proxy, ServiceBus(proxy.url, timing=Timing(max_silence=0.3)) as bus:
@@ -102,7 +102,7 @@ async def test_a_service_that_cannot_register_in_time_is_not_served(server: Serv
         await serving.stop(drain=0)
 
 
-async def test_once_a_server_is_known_to_be_away_nothing_waits_and_all_goes_on_when_it_is_back(
+async def test_in_a_known_outage_nothing_waits_and_all_goes_on_after_it(
     own_server: Server,
 ) -> None:
     async with calling(own_server.url, counter()) as bus:
@@ -157,7 +157,7 @@ async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: 
     assert server.frames("c1") == []
 
 
-async def test_what_a_withdrawn_call_leaves_behind_makes_no_demands_on_what_is_sent_next(server: Server) -> None:
+async def test_a_withdrawn_call_leaves_no_demand_on_the_next_message(server: Server) -> None:
     async with ServiceBus(server.url) as bus:
         await bus.send(CHANNEL, Count())
         layer = bus.session.layer

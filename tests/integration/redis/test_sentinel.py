@@ -36,7 +36,7 @@ async def replaced(group: SentinelGroup, before: Server) -> None:
 
 
 @pytest.mark.row(18)
-async def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica_and_nothing_runs_twice(
+async def test_a_killed_primary_comes_back_as_a_replica(
     own_sentinel: SentinelGroup,
 ) -> None:
     load, first = Load(4), own_sentinel.primary
@@ -55,7 +55,7 @@ async def test_a_killed_primary_is_replaced_and_comes_back_as_a_replica_and_noth
 
 
 @pytest.mark.row(19)
-async def test_a_primary_that_stands_still_is_left_and_does_no_harm_when_it_goes_on(
+async def test_a_stopped_primary_is_left_and_does_no_harm_afterwards(
     watched: SentinelGroup,
 ) -> None:
     load, first = Load(4), watched.primary
@@ -74,7 +74,7 @@ async def test_a_primary_that_stands_still_is_left_and_does_no_harm_when_it_goes
 
 
 @pytest.mark.row(19)
-async def test_messages_that_a_promoted_replica_still_holds_are_dropped_and_not_run_twice(
+async def test_messages_that_a_promoted_replica_holds_do_not_run_twice(
     own_sentinel: SentinelGroup,
 ) -> None:
     first, replica = own_sentinel.primary, own_sentinel.replicas[0]

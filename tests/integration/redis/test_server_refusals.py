@@ -97,7 +97,7 @@ async def test_a_replica_is_no_server_to_talk_to(own_server: Server) -> None:
     assert "is a replica" in str(error)
 
 
-async def test_a_primary_that_becomes_a_replica_refuses_and_is_served_again_once_it_is_primary(
+async def test_a_primary_that_was_a_replica_for_a_while_is_used_again(
     own_server: Server,
 ) -> None:
     service = Service("shop")
@@ -309,7 +309,7 @@ async def test_two_prefixes_on_one_server_never_meet(server: Server) -> None:
         await layer.close()
 
 
-async def test_a_worker_that_died_silently_is_not_counted_for_longer_because_another_left(server: Server) -> None:
+async def test_a_leaving_worker_does_not_prolong_a_dead_workers_registration(server: Server) -> None:
     ends = server_ms(server) + 400
     server.run("ZADD", f"{KEY}:workers", ends, "died-silently")
     server.run("PEXPIRE", f"{KEY}:workers", 400)
@@ -327,9 +327,7 @@ def server_ms(server: Server) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-async def test_everything_pushed_in_several_ticks_is_sent_before_the_layer_closes(
-    server: Server, patient: None
-) -> None:
+async def test_frames_of_several_ticks_are_sent_before_the_layer_closes(server: Server, patient: None) -> None:
     async with proxied(server.path) as proxy:
         layer = RedisLayer(Address(port=proxy.port), "asgi", Limits())
         await layer.open()
@@ -342,7 +340,7 @@ async def test_everything_pushed_in_several_ticks_is_sent_before_the_layer_close
     assert await outcomes(deliveries) == {None: 150}
 
 
-async def test_one_process_uses_two_connections_and_one_for_each_channel_that_it_serves(server: Server) -> None:
+async def test_a_process_has_two_connections_and_one_for_each_served_channel(server: Server) -> None:
     service = Service("shop")
 
     @service.handler("echo")

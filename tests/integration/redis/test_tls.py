@@ -43,9 +43,7 @@ def url_of(proxy: Proxy, authority: Authority, host: str = "localhost") -> str:
     return f"rediss://{host}:{proxy.port}/0?ssl_ca_certs={authority.file}"
 
 
-async def test_bus_and_channels_layer_speak_tls_to_a_server_that_the_authority_vouches_for(
-    secured: Secured, authority: Authority
-) -> None:
+async def test_bus_and_channels_layer_speak_tls_to_a_certified_server(secured: Secured, authority: Authority) -> None:
     async with secured(authority.certify("localhost")) as proxy:
         url = url_of(proxy, authority)
         layers = [

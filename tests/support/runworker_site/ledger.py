@@ -12,7 +12,7 @@ service = Service("ledger")
 
 
 def write(line: str) -> None:
-    """One line, whole, whoever else writes."""
+    """Write one line in one piece, also while other processes write."""
     descriptor = os.open(os.environ["SITE_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, f"{line}\n".encode())

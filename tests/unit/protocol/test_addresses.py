@@ -72,7 +72,7 @@ def test_a_reply_channel_names_its_caller_its_inbox_and_its_call(service: str) -
     assert split_address(prefix + "cafe") == ("ab" * 16 + "!", f"response.{service}!cafe")
 
 
-def test_all_channels_of_a_process_share_its_inbox_under_local_names_of_their_own() -> None:
+def test_channels_of_a_process_share_its_inbox_under_local_names() -> None:
     names = ["response.orders.4f2a!c81d", "specific.4f2a!c81d", "specific.4f2a!", "4f2a!c81d"]
     routes = [split_address(name) for name in names]
     assert {inbox for inbox, _ in routes} == {"4f2a!"}

@@ -120,7 +120,7 @@ def test_a_call_that_was_cancelled_does_not_start() -> None:
     assert rules.decide(*frame_of(7, 100), 7, 50) is Decision.DROP_CANCELLED
 
 
-def test_a_message_that_may_have_run_elsewhere_is_remembered_when_it_starts() -> None:
+def test_a_message_that_may_have_run_before_is_remembered() -> None:
     rules = admission(keep_resurrected=True)
     rules.decide(*frame_of(8, 100), 7, 50)
     assert rules.resurrected == {"response.tests.4f2a!c1"}

@@ -13,7 +13,7 @@ def shed(ages: list[tuple[float, float]], config: Shedding | None = None) -> lis
     return [codel.sheds(age, now) for now, age in ages]
 
 
-def test_a_queue_that_stands_for_an_interval_is_shed_and_fresh_messages_are_served() -> None:
+def test_a_standing_queue_is_shed_and_fresh_messages_are_served() -> None:
     queue = [(1000.0 + ms, 50.0) for ms in range(0, 101, 10)]
     assert shed(queue) == [False] * 10 + [True]
     assert shed([*queue, (1110, 9.0), (1120, 11.0)])[-2:] == [False, True]

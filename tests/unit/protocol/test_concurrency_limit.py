@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from servicebus import ConfigurationError
 from servicebus.protocol.concurrency_limit import PROBE_AFTER, Adaptive, Limiter
 
-MOST = 256
-UNLIMITED = MOST
+MAX_HELD = 256
+UNLIMITED = MAX_HELD
 
 
 class Resource:
@@ -30,7 +30,7 @@ class Resource:
 
     def __init__(self, places: Callable[[float], int], takes: Callable[[float], float]) -> None:
         self.places, self.takes = places, takes
-        self.limiter = Limiter(Adaptive(), MOST)
+        self.limiter = Limiter(Adaptive(), MAX_HELD)
         self.limits = list[tuple[float, int]]()
         self._now, self._held = 0.0, 0
         self._waiting, self._busy = deque[tuple[float, int]](), list[tuple[float, float, int]]()
@@ -66,7 +66,7 @@ def test_the_limit_settles_a_little_above_the_places_of_the_resource(places: int
 
 def test_what_never_waits_gets_the_most_within_two_seconds() -> None:
     limits = Resource(always(UNLIMITED), always(0.02)).run(20.0).between(2.0, 20.0)
-    assert set(limits) == {MOST}
+    assert set(limits) == {MAX_HELD}
 
 
 @pytest.mark.parametrize("spread", [0.5, 1.0])
@@ -74,29 +74,29 @@ def test_durations_that_vary_are_no_queue(spread: float) -> None:
     random = Random(1)
     resource = Resource(always(UNLIMITED), lambda now: 0.02 * math.exp(random.gauss(0, spread)))
     limits = resource.run(30.0).between(3.0, 30.0)
-    assert sum(limits) / len(limits) > 0.9 * MOST
+    assert sum(limits) / len(limits) > 0.9 * MAX_HELD
 
 
-def test_work_that_takes_less_than_the_slack_is_not_held_back_by_the_queue_it_makes() -> None:
+def test_work_shorter_than_the_slack_is_not_limited_by_its_queue() -> None:
     limits = Resource(always(1), always(0.0001)).run(5.0).between(2.0, 5.0)
     assert min(limits) >= 50
 
 
-def test_a_resource_that_shrinks_is_followed_at_once_and_one_that_grows_too() -> None:
+def test_the_limit_follows_a_resource_that_shrinks_or_grows() -> None:
     resource = Resource(lambda now: 32 if now < 4.0 or now > 8.0 else 4, always(0.02)).run(12.0)
     assert min(resource.between(3.0, 4.0)) >= 32
     assert max(resource.between(6.0, 8.0)) <= 20
     assert min(resource.between(11.0, 12.0)) >= 32
 
 
-def test_work_that_takes_longer_for_good_is_no_queue_once_that_was_looked_at() -> None:
+def test_work_that_takes_longer_for_good_is_not_taken_for_a_queue() -> None:
     limits = Resource(always(UNLIMITED), lambda now: 0.02 if now < 5.0 else 0.1).run(40.0)
     assert min(limits.between(6.0, 15.0)) < 20, "it looks like a queue at first"
-    assert set(limits.between(30.0, 40.0)) == {MOST}
+    assert set(limits.between(30.0, 40.0)) == {MAX_HELD}
 
 
 def test_a_limit_that_is_not_reached_stays_as_it_is() -> None:
-    limiter, now = Limiter(Adaptive(), MOST), 0.0
+    limiter, now = Limiter(Adaptive(), MAX_HELD), 0.0
     for _ in range(1000):
         now += 0.02
         limiter.observe(0.02, limiter.limit, now)
@@ -105,7 +105,7 @@ def test_a_limit_that_is_not_reached_stays_as_it_is() -> None:
         for _ in range(3000):
             now += 0.02
             limiter.observe(latency, before // 2 - 1, now)
-    assert before == limiter.limit == MOST
+    assert before == limiter.limit == MAX_HELD
 
 
 @given(

@@ -42,7 +42,7 @@ def test_the_receiver_is_told_whenever_there_is_room_again() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20), st.integers(0, 20)), max_size=50))
-def test_whatever_the_limit_becomes_what_is_available_is_never_negative_and_what_was_asked_for_may_come(
+def test_available_credit_is_never_negative_whatever_the_limit(
     steps: list[tuple[int, int, int]],
 ) -> None:
     credit, asked = Credit(20), 0
@@ -55,7 +55,7 @@ def test_whatever_the_limit_becomes_what_is_available_is_never_negative_and_what
         assert credit.held <= credit.most
 
 
-def test_the_receiver_is_told_when_the_limit_is_raised_and_the_limit_has_bounds() -> None:
+def test_the_receiver_is_called_when_the_limit_is_raised() -> None:
     credit, told = Credit(10), []
     credit.take(4)
     credit.subscribe(lambda: told.append(credit.available))

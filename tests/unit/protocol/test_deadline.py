@@ -14,7 +14,7 @@ NOW = 1_700_000_000_000
 
 
 @given(st.floats(0, MAX_TIMEOUT, exclude_min=True))
-def test_a_deadline_is_never_earlier_than_its_timeout_nor_a_millisecond_later(timeout: float) -> None:
+def test_a_deadline_is_its_timeout_rounded_up_to_a_millisecond(timeout: float) -> None:
     ahead = deadline_of(NOW, timeout, 0) - NOW
     assert timeout * 1000 <= ahead < timeout * 1000 + 1.001
 

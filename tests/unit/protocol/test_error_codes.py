@@ -83,7 +83,7 @@ def test_a_refusal_crosses_the_wire_whole(sent: OutgoingError, expected: Service
 
 @pytest.mark.parametrize("code", sorted(RESERVED_CODES))
 @pytest.mark.parametrize("executed", ["yes", "maybe", "", "NO"])
-def test_a_code_of_the_bus_never_means_not_executed_unless_the_worker_says_so(code: str, executed: str) -> None:
+def test_only_the_worker_can_say_that_nothing_was_executed(code: str, executed: str) -> None:
     received = crossed(OutgoingError("error", code, executed))
     assert received.executed != "no"
 
@@ -103,7 +103,7 @@ def test_of_two_errors_with_one_code_the_one_beside_the_request_is_meant(contrac
 
 
 @pytest.mark.parametrize("details", [None, {}, {"sku": 1}, {"sku": "A", "available": "many"}, [1], "text"])
-def test_details_that_are_not_what_the_contract_says_make_a_plain_remote_error(details: Any) -> None:
+def test_details_that_break_the_contract_make_a_plain_remote_error(details: Any) -> None:
     received = crossed(OutgoingError("error", "sold_out", "yes", "none left", details), shop.Count)
     assert type(received) is RemoteError
     assert (received.code, received.message, received.details) == ("sold_out", "none left", details)

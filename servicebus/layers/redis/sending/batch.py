@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ....errors import ServiceBusError
-from ....protocol.bundles import MOST, bundles
+from ....protocol.bundles import MAX_FRAMES as FRAMES_PER_BUNDLE
+from ....protocol.bundles import bundles
 from ...delivery import Delivery
 
 MAX_FRAMES = 512
@@ -31,7 +32,7 @@ class Batch:
         self.channel = first.channel
         self.options = first.options
         # Frames in each list element.
-        self._per_element = MOST if first.options.may_bundle and first.channel.endswith("!") else 1
+        self._per_element = FRAMES_PER_BUNDLE if first.options.may_bundle and first.channel.endswith("!") else 1
         self.size = len(first.frame)
         self.deliveries: list[Delivery] = [first]
 
@@ -55,7 +56,7 @@ class Batch:
     @property
     def whole(self) -> int:
         """How many list elements there are."""
-        return len(self.deliveries) if self._per_element == 1 else -(-len(self.deliveries) // MOST)
+        return len(self.deliveries) if self._per_element == 1 else -(-len(self.deliveries) // FRAMES_PER_BUNDLE)
 
     def frames_in(self, elements: int) -> int:
         """How many of the frames are in the first ``elements`` list elements."""

@@ -30,7 +30,7 @@ def test_a_reply_says_not_when_it_was_sent_and_does_no_harm_twice() -> None:
     assert msgpack.unpackb(read([reply])[0])[:3] == [OURS, 1, "response.x!1"]
 
 
-def test_what_was_sent_before_this_server_started_may_have_been_handed_out_by_it() -> None:
+def test_frames_older_than_the_server_may_have_been_handed_out() -> None:
     frames = [frame(THEIRS, 5), frame(THEIRS, 6), frame(THEIRS)]
     found = adopted(frames, Greeting(1, OURS, 0.0, started_ms=5.0), {OURS, THEIRS}.__contains__)
     assert [msgpack.unpackb(one)[0] for one in found] == [THEIRS, OURS, THEIRS]
@@ -46,5 +46,5 @@ def test_the_order_of_frames_is_kept() -> None:
     assert [msgpack.unpackb(one)[4] for one in found] == [1, 2, 3]
 
 
-def test_a_promoted_replica_adopts_nothing_for_it_may_hold_what_its_primary_had_adopted() -> None:
+def test_a_promoted_replica_adopts_no_frames() -> None:
     assert read([frame(THEIRS)], promoted=True) == [frame(THEIRS)]
