@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
-from servicebus.layers.redis.receiving.receiver import MOST_AT_ONCE
+from servicebus.layers.redis.receiving.arming import MAX_PER_POP
 
 from ...support.compose.deployment import services
 from ...support.compose.running_compose import eventually
@@ -46,9 +46,9 @@ def test_the_server_keeps_nothing_on_disk_and_refuses_when_full(client: Any) -> 
 
 
 def test_the_largest_batch_that_a_reader_asks_for_gets_through(client: Any) -> None:
-    fill(client, MOST_AT_ONCE)
-    _, frames = client.blmpop(1, 1, KEY, direction="LEFT", count=MOST_AT_ONCE)
-    assert len(frames) == MOST_AT_ONCE
+    fill(client, MAX_PER_POP)
+    _, frames = client.blmpop(1, 1, KEY, direction="LEFT", count=MAX_PER_POP)
+    assert len(frames) == MAX_PER_POP
     assert sum(map(len, frames)) == 32 * MIB
 
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from servicebus import ServiceBus
-from servicebus.layers.redis.receiving.receiver import BLOCK, SILENCE
+from servicebus.layers.redis.receiving.receiver import BLOCK, POP_SILENCE
 from servicebus.testing.proxy import Proxy, proxied
 from servicebus.testing.servers import Server
 
@@ -78,7 +78,7 @@ async def test_a_slow_answer_that_keeps_arriving_is_not_a_dead_link(
         async with served(proxy.url, site(record)):
             took = await eventually(lambda: record.count("end") == LARGE, within=LONG)
     figures(24, f"{LARGE} messages of 60 KB in one answer, {SLOW:,} bytes a second: all ran after {took:.1f} s")
-    assert took > BLOCK + SILENCE, "or this test says nothing"
+    assert took > BLOCK + POP_SILENCE, "or this test says nothing"
     assert record.problems() == []
 
 

@@ -1,0 +1,100 @@
+"""When a reader arms its connection, which is to ask for more messages, and what an answer means. No I/O.
+
+A reader has at most one pop outstanding, and it asks for no more than its credit. It asks only where its channel lives,
+and a worker asks only when it could answer.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import hiredis
+
+from ..connection.connection import ConnectionLost
+
+MAX_PER_POP = 512
+"""List elements asked for at once: more would hold up the server and the event loop for milliseconds."""
+SMALL_POP = 4
+"""List elements: after so few the handlers are started before the reader asks for more, which serves a lone call
+sooner; after more it asks first, so that the server works meanwhile."""
+SLOT_PAUSE = 0.05
+"""Seconds before asking again while a slot of a Cluster is on its way to another node but still here."""
+DENIED_PAUSE = 1.0
+"""Seconds before asking again after NOPERM: the rights of this user may be extended, but not soon."""
+
+
+class Step(Enum):
+    """What a reader does next."""
+
+    ASK = "ask for as many messages as there is credit"
+    LEAVE = "drop this connection: the channel lives elsewhere now"
+    WAIT = "do nothing until something changes"
+
+
+class Facts(NamedTuple):
+    """What a reader knows when something has changed.
+
+    Attributes:
+        credit: messages that it may ask for.
+        is_stopping: it was told to stop.
+        is_asking: a pop is outstanding.
+        is_leaving: its connection is about to be dropped.
+        is_pausing: it waits after a refusal.
+        is_worker: its process answers calls.
+        has_home: the connection to the primary of its channel, on which answers leave, is there.
+        is_home: that is the primary it reads from.
+    """
+
+    credit: int
+    is_stopping: bool
+    is_asking: bool
+    is_leaving: bool
+    is_pausing: bool
+    is_worker: bool
+    has_home: bool
+    is_home: bool
+
+
+def next_step(facts: Facts) -> Step:
+    """What the reader does next."""
+    if facts.credit <= 0 or facts.is_stopping or facts.is_asking or facts.is_leaving or facts.is_pausing:
+        return Step.WAIT
+    if facts.has_home:
+        return Step.ASK if facts.is_home else Step.LEAVE
+    # A worker does not take what it could not answer.
+    return Step.WAIT if facts.is_worker else Step.ASK
+
+
+class Reaction(Enum):
+    """What a reader does with the answer to a pop."""
+
+    NOTHING = "the connection is gone; the next one starts anew"
+    ASK = "nothing was there: ask again"
+    DELIVER_FIRST = "a few messages: hand them over, then ask for more"
+    ASK_FIRST = "many messages: ask for more, then hand them over"
+    PAUSE_FOR_SLOT = "the slot is on its way to another node: ask again soon"
+    PAUSE_DENIED = "this user may not read the channel: ask again later"
+    LEAVE = "this connection is of no use any more"
+
+
+REACTIONS: tuple[tuple[str, Reaction], ...] = (
+    ("ASK", Reaction.PAUSE_FOR_SLOT),
+    ("TRYAGAIN", Reaction.PAUSE_FOR_SLOT),
+    ("NOPERM", Reaction.PAUSE_DENIED),
+    ("", Reaction.LEAVE),
+)
+"""How an error begins, and the reaction; the first match counts. UNBLOCKED, READONLY, MOVED and others match the last:
+the connection is of no use now, the next one may be."""
+
+
+def reaction(reply: Any) -> Reaction:
+    """What the answer to a pop means: an error, None after a timeout, or ``[list, elements]``."""
+    if isinstance(reply, ConnectionLost):
+        return Reaction.NOTHING
+    if isinstance(reply, hiredis.ReplyError):
+        text = str(reply)
+        return next(found for beginning, found in REACTIONS if text.startswith(beginning))
+    if reply is None or not reply[1]:
+        return Reaction.ASK
+    return Reaction.ASK_FIRST if len(reply[1]) > SMALL_POP else Reaction.DELIVER_FIRST
