@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from servicebus import Request, ServiceError
+from services.pricing.contract import UnknownSku
 from services.types import MAX_LINES, PRINTABLE, Identifier, Sku, Units
 
 CHANNEL = "orders.request"
@@ -75,7 +76,7 @@ class Return(Struct, frozen=True):
     credited: Decimal
 
 
-class RecordReturn(Request[Return], tag="record_return", idempotent=True):
+class RecordReturn(Request[Return], tag="record_return", idempotent=True, errors=(UnknownSku,)):
     """Restock returned goods and credit them at catalogue price. Once per ``return_id``.
 
     Raises UnknownSku, of pricing, with nothing recorded; Unfinished.

@@ -116,7 +116,8 @@ async def test_a_bus_of_its_own_ends_the_server_with_the_bus() -> None:
 
 
 OWNER = """
-import asyncio
+import asyncio, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts the tests in the background ignores it
 from servicebus.layers.redis.embedded import EmbeddedServer
 
 async def main():

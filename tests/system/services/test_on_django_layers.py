@@ -12,6 +12,7 @@ from channels.layers import channel_layers
 from django.test.utils import override_settings
 
 from servicebus import Service, ServiceBus
+from servicebus.contrib.asgi import as_asgi
 from services.inventory import contract as inventory
 from services.inventory.handlers import service as inventory_service
 from services.orders import contract as orders
@@ -56,8 +57,8 @@ async def served_by_the_bus(services: tuple[Service, ...]) -> AsyncIterator[None
 
 @asynccontextmanager
 async def served_by_runworker(services: tuple[Service, ...]) -> AsyncIterator[None]:
-    applications: dict[str, Any] = {service.request_channel: service for service in services}
-    applications |= {service.events_channel: service for service in services if service.events}
+    applications: dict[str, Any] = {service.request_channel: as_asgi(service) for service in services}
+    applications |= {service.events_channel: as_asgi(service) for service in services if service.events}
     async with runworker(channel_layers["default"], applications):
         yield
 

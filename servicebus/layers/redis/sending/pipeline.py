@@ -229,7 +229,6 @@ class Pipeline:
         connection, queue = self.link.connection, self._queue
         if connection is None or not len(queue) or self._scripts.is_loading:
             return
-        queue.close_batches()
         data: list[bytes] = []
         answers: list[Callable[[Any], None]] = []
         while len(queue) and connection.writable:

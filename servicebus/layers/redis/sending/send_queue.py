@@ -57,12 +57,12 @@ class SendQueue:
             self._waiting.appendleft(batch)
             self.waiting_bytes += batch.size
 
-    def close_batches(self) -> None:
-        """From now on deliveries begin new batches."""
-        self._open.clear()
-
     def take_next(self) -> Batch | Command:
-        """Take the oldest batch or command out. A batch may be empty when all its frames were removed."""
+        """Take the oldest batch or command out; deliveries that come after this begin new batches.
+
+        A batch may be empty when all its frames were removed.
+        """
+        self._open.clear()
         waiting = self._waiting.popleft()
         self.waiting_bytes -= len(waiting.data) if isinstance(waiting, Command) else waiting.size
         return waiting
