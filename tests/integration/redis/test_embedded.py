@@ -99,9 +99,9 @@ async def test_two_of_them_do_not_meet() -> None:
         admin.close()
 
 
-async def test_one_that_cannot_start_says_why_and_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servicebus.layers.redis.embedded.START_TIMEOUT", 0.3)
-    server = EmbeddedServer("--no-such-option", "1")
+async def test_one_that_cannot_start_says_why_and_leaves_nothing_behind() -> None:
+
+    server = EmbeddedServer("--no-such-option", "1", start_timeout=0.3)
     with pytest.raises(Unavailable, match="the embedded server did not start"):
         await server.start()
     assert not Path(server.url.removeprefix("unix://")).parent.exists()

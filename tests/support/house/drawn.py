@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from servicebus.layers.redis.receiving import arming
+from servicebus.layers.redis.sending import verdicts
+from servicebus.layers.redis.topology import parking
 from servicebus.protocol import admission, call_life
 
 ROOT = Path(__file__).parents[3]
@@ -69,7 +74,41 @@ def _answer(decision: Any) -> str:
     return 'an error, executed "no"' if decision.name.startswith("ANSWER") else "none"
 
 
-PARTS = {"rooms": rooms, "call": call_diagram, "admission": admission_table}
+def verdict_table() -> str:
+    """Return the table of what becomes of a batch."""
+    return _table(verdicts.Fate)
+
+
+def arming_table() -> str:
+    """Return the tables of what a reader does next, and of what it does with an answer."""
+    return f"{_table(arming.Step)}\n\n{_table(arming.Reaction)}"
+
+
+def parking_diagram() -> str:
+    """Return the state diagram of a channel whose slot moves, from the decision over all its inputs."""
+    rows = [("[*]", "PARKED", "not taken, or no primary")]
+    for is_overdue, answered, has_primary in product([False, True], repeat=3):
+        decision = parking.decide(is_overdue=is_overdue, answered=answered, has_primary=has_primary)
+        stays = decision in (parking.Decision.WAIT, parking.Decision.REFUSE_AND_WAIT)
+        words = ["overdue" if is_overdue else "in time", "answered" if answered else "not answered"]
+        words.append("has a primary" if has_primary else "no primary")
+        rows.append(("PARKED", "PARKED" if stays else "[*]", f"{', '.join(words)} / {decision.name}"))
+    return _mermaid(rows)
+
+
+def _table(kinds: type[Enum]) -> str:
+    lines = [f"| {kinds.__name__.lower()} | meaning |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {kind.name} | {kind.value} |" for kind in kinds)])
+
+
+PARTS = {
+    "verdicts": verdict_table,
+    "arming": arming_table,
+    "parking": parking_diagram,
+    "rooms": rooms,
+    "call": call_diagram,
+    "admission": admission_table,
+}
 """Each part by the name in its marks: ``<!-- drawn: NAME -->`` and ``<!-- end -->``."""
 
 

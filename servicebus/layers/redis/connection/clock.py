@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SLACK_MS = 1.0
+"""Milliseconds by which a round trip may be longer than twice the best one: the jitter of a loaded event loop."""
 
 
 class ServerClock:

@@ -26,6 +26,7 @@ Answer = Callable[[Any], None]
 
 MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
 HIGH_WATER = 1 << 20
+"""Bytes in the write buffer above which batches wait in the queue, where they can still be withdrawn."""
 
 # The stubs of hiredis say that a command has one part.
 pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
@@ -157,7 +158,11 @@ async def connect(
 ) -> Connection:
     """Open a connection and greet the server, ``within`` seconds.
 
-    Raises Unavailable when there is no server or it refuses, ConfigurationError when it is too old. Cancelling is safe.
+    Raises:
+        Unavailable: there is no server, or it refuses.
+        ConfigurationError: the server is too old.
+
+    Cancelling is safe: the connection is closed.
     """
     loop = asyncio.get_running_loop()
     connection = kind(on_lost, on_writable)
@@ -225,7 +230,7 @@ async def _all(connection: Connection, commands: list[tuple[bytes | str | int, .
 
 
 async def measure_offset(connection: Connection) -> float:
-    """The server's clock minus the loop's, in milliseconds, wrong by half the round trip at most."""
+    """The server's clock minus the loop's, in milliseconds; wrong by half a round trip at most. Cancelling is safe."""
     loop = asyncio.get_running_loop()
     before = loop.time()
     seconds, micros = await connection.execute("TIME")
@@ -259,8 +264,8 @@ def _not_greeted(error: Exception, address: Address) -> ServiceBusError:
 def _reason(error: BaseException, address: Address, within: float) -> str:
     if isinstance(error, TimeoutError):
         # A server without TLS waits for the rest of what it takes for a command.
-        doubt = ", if it speaks TLS at all" if address.tls else ""
-        return f"no answer within {within:.0f} s{doubt}"
+        hint = ", if it speaks TLS at all" if address.tls else ""
+        return f"no answer within {within:.0f} s{hint}"
     if isinstance(error, ConnectionLost):
         return "it closed the connection"
     if isinstance(error, ssl.SSLError):
@@ -271,7 +276,7 @@ def _reason(error: BaseException, address: Address, within: float) -> str:
 
 
 def into(future: asyncio.Future[Any]) -> Answer:
-    """An answer that completes ``future``, unless whoever waited for it has gone away."""
+    """An answer that completes ``future``, unless the waiter has gone away."""
 
     def answer(reply: Any) -> None:
         if not future.done():

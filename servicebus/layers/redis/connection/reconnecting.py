@@ -12,17 +12,27 @@ from ..topology.locator import Locator
 from .connection import Connection, ConnectionLost, connect
 
 FIRST_DELAY = 0.01
-LONGEST_PART = 0.2
-"""Of the time for an attempt to connect: the longest delay. Where a server may be replaced, both are short."""
+"""Seconds before the second attempt; doubled for each further one. A restarted server is found in a moment."""
+MAX_DELAY_SHARE = 0.2
+"""Share of the time for an attempt that the longest delay has. Where a server may be replaced, both are short."""
 
 logger = logging.getLogger(__name__)
 
 
 class Link:
-    """A connection that comes back.
+    """A reconnecting connection: when it is lost, it is opened again.
 
-    ``on_up(connection)`` is called with every new connection, ``on_down`` when it was lost, ``on_failed(error)`` when
-    an attempt to replace it failed, ``on_writable`` when it can take more again.
+    Args:
+        locator: the way to the server; asked before every attempt.
+        name: of the connection, as the server lists it.
+        on_up: called with every new connection.
+        on_down: called when the connection was lost.
+        on_failed: called with the error of an attempt that failed.
+        on_writable: called when the connection can take more again.
+        kind: the class of the connection.
+
+    Attributes:
+        connection: the connection, None while there is none.
     """
 
     def __init__(
@@ -44,7 +54,7 @@ class Link:
         self.connection: Connection | None = None
 
     async def open(self) -> None:
-        """The first connection. Raises Unavailable or ConfigurationError. Cancelling is safe."""
+        """Open the first connection. Raises as ``connect``. Cancelling is safe."""
         await self._connect()
 
     def start(self) -> None:
@@ -53,7 +63,10 @@ class Link:
             self._task = asyncio.get_running_loop().create_task(self._keep_trying(), name=f"reconnect {self._name}")
 
     async def close(self) -> None:
-        """End the connection and every attempt to replace it. Idempotent."""
+        """End the connection and every attempt to replace it. Idempotent.
+
+        Cancelling is safe, but may leave the connection open: close again.
+        """
         self._closed = True
         task, self._task = self._task, None
         if task is not None:
@@ -94,7 +107,7 @@ class Link:
             else:
                 break
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(delay * 2, LONGEST_PART * self.locator.connect_within)
+            delay = min(delay * 2, MAX_DELAY_SHARE * self.locator.connect_within)
         self._task = None
         if self.connection is None:
             self.start()

@@ -201,17 +201,17 @@ class Pipeline:
 
     @property
     def silent_for(self) -> float:
-        """Seconds for which the server has owed an answer and sent nothing."""
+        """Seconds for which an answer has been outstanding and the server has sent nothing."""
         connection = self.link.connection
         return self._loop.time() - connection.heard_at if connection and connection.outstanding else 0.0
 
     def abort(self) -> None:
-        """Drop the connection: the answers it owes are lost."""
+        """Drop the connection: outstanding answers are lost."""
         if self.link.connection is not None:
             self.link.connection.abort()
 
     def check_silence(self) -> None:
-        """Drop a connection that has owed an answer for too long. Called four times a second."""
+        """Drop a connection whose answer has been outstanding for too long. Called four times a second."""
         if self.silent_for > self._limits.timing.max_silence:
             self.abort()
 

@@ -14,6 +14,7 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_ur
 from ....errors import ConfigurationError
 
 DEFAULT_PORT = 6379
+"""The port of a Redis or Valkey server whose URL names none."""
 _SCHEME = re.compile(r"[a-zA-Z+]*")
 
 
@@ -39,7 +40,11 @@ class Address:
 
     @classmethod
     def from_url(cls, url: str) -> Address:
-        """Read ``redis://``, ``rediss://`` or ``unix://``. Raises ConfigurationError, which hides the password."""
+        """Read ``redis://``, ``rediss://`` or ``unix://``.
+
+        Raises:
+            ConfigurationError: the URL cannot be read. The text does not show the password.
+        """
         try:
             options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
             port = urlsplit(url).port
@@ -71,7 +76,8 @@ class Address:
 def tls_context(options: dict[str, Any]) -> ssl.SSLContext:
     """The TLS side of redis-py's connection options: ``ssl_ca_certs``, ``ssl_cert_reqs`` and so on.
 
-    Raises ConfigurationError when a file that they name cannot be used.
+    Raises:
+        ConfigurationError: a file that they name cannot be used.
     """
     try:
         return _tls_context(options)

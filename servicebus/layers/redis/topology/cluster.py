@@ -1,8 +1,6 @@
 """The primaries of a Cluster: a pipeline to each, and frames that follow their slot when it moves.
 
-Each script touches one slot. A frame that a node did not take, because its slot has moved or is moving, was certainly
-not pushed: it is parked, and with it everything that is sent to its channel meanwhile, until the slots have been read
-again and all that went to the old node has been answered. So order is kept, and nothing is sent twice.
+Each script touches one slot. What becomes of frames whose slot moves is decided in ``parking``.
 """
 
 from __future__ import annotations
@@ -14,8 +12,9 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from ....errors import Overloaded, ServiceBusError, Unavailable
+from ....errors import Overloaded, Unavailable
 from ....foundation.memo import MAX_ENTRIES
+from ....foundation.tasks import TaskSet
 from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ...layer import Sink
@@ -30,46 +29,19 @@ from ..sending.verdicts import Redirected
 from .address import Address
 from .locator import HURRIED_CONNECT_WITHIN, Fixed, Locator
 from .migrated_frames import adopted, runs
-from .primaries import IN_DOUBT, OnUp
+from .parking import Decision, Parked, Parking
+from .primaries import SUSPECT_AFTER, OnUp
 from .slot_map import SlotMap, SlotOwner
 from .target import ClusterTarget
 
-RETRY = 0.05
+RETRY_INTERVAL = 0.05
+"""Seconds between looks at the slots while frames or commands wait for one: a slot moves in about that time."""
 PING = b"*1\r\n$4\r\nPING\r\n"
-
-
-class Parked:
-    """Frames of one channel that wait for its slot: ``back`` from a node that did not take them, ``new`` since then."""
-
-    __slots__ = ("answered", "back", "new", "since", "size")
-
-    def __init__(self, since: float) -> None:
-        self.since, self.size = since, 0
-        self.answered = False
-        self.back: list[Delivery] = []
-        self.new: list[Delivery] = []
-
-    def add(self, delivery: Delivery) -> None:
-        """One that was sent just now."""
-        self.new.append(delivery)
-        self.size += len(delivery.frame)
-
-    def add_back(self, deliveries: list[Delivery]) -> None:
-        """Some that came back."""
-        self.back += deliveries
-        self.size += sum(len(delivery.frame) for delivery in deliveries)
-
-    def clear(self) -> None:
-        """Nothing waits any more."""
-        self.back, self.new, self.size = [], [], 0
-
-    def deliveries(self) -> list[Delivery]:
-        """All, in the order in which they were sent."""
-        return self.back + self.new
+"""A packed command whose answer comes behind the answers to everything that was sent before it."""
 
 
 class ClusterNodes:
-    """See ``Nodes``. Frames for a slot that nobody serves wait ``max_outage`` seconds at most."""
+    """See ``Nodes``. Frames for a slot without a primary wait ``max_outage`` seconds at most."""
 
     def __init__(
         self,
@@ -81,19 +53,27 @@ class ClusterNodes:
         kind: type[Connection] = Connection,
         restamp: Restamp = restamped,
     ) -> None:
-        self.clock, self._kind, self._restamp = ServerClock(), kind, restamp
-        self._target, self._name, self._keys, self._routes, self._on_up = target, name, keys, routes, on_up
-        self._max_outage = routes.limits.timing.max_outage
-        self._max_waiting_bytes = routes.limits.max_waiting_bytes
+        self.clock = ServerClock()
+        self._kind = kind
+        self._restamp = restamp
+        self._target = target
+        self._name = name
+        self._keys = keys
+        self._routes = routes
+        self._on_up = on_up
         self._loop = asyncio.get_running_loop()
         self._slots = SlotMap(target, self._remapped)
         self._pipelines: dict[Address, Pipeline] = {}
+        # The pipelines of the names used last, under the slots of now.
         self._known: dict[str, Pipeline] = {}
-        self._parked: dict[str, Parked] = {}
-        self._trouble: dict[str, float] = {}
+        self._parking = Parking(routes.limits.timing.max_outage, routes.limits.max_waiting_bytes)
+        # Runs while anything is parked.
         self._unparking: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._has_clock = self._closed = False
+        # Pipelines to nodes that are primaries no more, being closed.
+        self._closing = TaskSet()
+        # The clock was started, from the node whose clock counts or from another.
+        self._has_clock = False
+        self._closed = False
 
     async def open(self) -> None:
         try:
@@ -115,14 +95,13 @@ class ClusterNodes:
 
     async def close(self) -> None:
         self._closed = True
-        await asyncio.gather(self._slots.close(), *(one.close() for one in self.pipelines()), *self._closing)
+        await asyncio.gather(self._slots.close(), *(one.close() for one in self.pipelines()), self._closing.join())
         if self._unparking is not None:
             self._unparking.cancel()
             await asyncio.gather(self._unparking, return_exceptions=True)
         self._pipelines.clear()
-        parked, self._parked = self._parked, {}
-        for waiting in parked.values():
-            _refuse(waiting, _closed())
+        for delivery in self._parking.end_all():
+            delivery.settle(_closed())
 
     def pipelines(self) -> list[Pipeline]:
         return list(self._pipelines.values())
@@ -140,7 +119,7 @@ class ClusterNodes:
         return known
 
     def direct(self, name: str) -> Pipeline | None:
-        return None if name in self._parked else self.pipeline(name)
+        return None if name in self._parking else self.pipeline(name)
 
     def locator(self, name: str) -> Locator:
         return SlotOwner(self._slots, self._slot(name))
@@ -157,30 +136,26 @@ class ClusterNodes:
             sink(run, fence)
 
     def push(self, delivery: Delivery) -> None:
-        waiting = self._parked.get(delivery.channel) if self._parked else None
+        waiting = self._parking.get(delivery.channel) if self._parking else None
         pipeline = self.pipeline(delivery.channel) if waiting is None else None
         if pipeline is not None:
             pipeline.push(delivery)
         elif self._closed:
             delivery.settle(_closed())
-        elif sum(one.size for one in self._parked.values()) >= self._max_waiting_bytes:
-            delivery.settle(Overloaded(delivery.channel, f"{self._max_waiting_bytes} bytes wait for their slots"))
+        elif self._parking.is_full:
+            delivery.settle(Overloaded(delivery.channel, f"{self._parking.max_bytes} bytes wait for their slots"))
         else:
             (waiting or self._park(delivery.channel, None)).add(delivery)
 
     def remove(self, delivery: Delivery) -> bool:
-        waiting = self._parked.get(delivery.channel)
-        if waiting is not None:
-            for deliveries in (waiting.back, waiting.new):
-                if delivery in deliveries:
-                    deliveries.remove(delivery)
-                    waiting.size -= len(delivery.frame)
-                    return True
+        waiting = self._parking.get(delivery.channel)
+        if waiting is not None and waiting.remove(delivery):
+            return True
         pipeline = self.pipeline(delivery.channel)
         return pipeline is not None and pipeline.remove(delivery)
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
-        give_up = self._loop.time() + self._max_outage
+        give_up = self._loop.time() + self._routes.limits.timing.max_outage
         while True:
             pipeline = self.pipeline(name)
             try:
@@ -191,7 +166,7 @@ class ClusterNodes:
                 if self._loop.time() > give_up:
                     raise
             self._slots.invalidate()
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(RETRY_INTERVAL)
 
     def write(self, name: str, data: bytes, answer: Callable[[Any], None]) -> None:
         pipeline = self.pipeline(name)
@@ -208,7 +183,7 @@ class ClusterNodes:
     def check_health(self) -> None:
         for pipeline in self.pipelines():
             pipeline.check_silence()
-            if pipeline.silent_for > IN_DOUBT:
+            if pipeline.silent_for > SUSPECT_AFTER:
                 self._slots.invalidate()
 
     def _is_primary(self, fence: int) -> bool:
@@ -232,15 +207,15 @@ class ClusterNodes:
                 pipeline.start()
         gone = [self._pipelines.pop(address) for address in self._pipelines.keys() - primaries]
         for channel, pipeline in list(known.items()):
-            # What its old node has not answered yet may come back, and goes before what is sent now.
-            if self.pipeline(channel) is not pipeline and channel not in self._parked:
+            # Frames that the old node has not answered yet may come back, and then go before what is sent now.
+            if self.pipeline(channel) is not pipeline and channel not in self._parking:
                 self._park(channel, pipeline)
         for pipeline in gone:
             for delivery in pipeline.take_unsent():
                 self._send_again(delivery)
-            if pipeline.silent_for > IN_DOUBT:
-                pipeline.abort()  # it hangs: waiting for its answers would hold up what has a primary again
-            self._own(pipeline.close())
+            if pipeline.silent_for > SUSPECT_AFTER:
+                pipeline.abort()  # the node hangs, and would hold up channels that have a primary again
+            self._closing.spawn(pipeline.close())
 
     def _new(self, address: Address) -> Pipeline:
         locator = Fixed(address, HURRIED_CONNECT_WITHIN, self._slots.invalidate)
@@ -253,22 +228,17 @@ class ClusterNodes:
             self.clock.start(connection.greeting.offset_ms)
         self._on_up(pipeline, connection)
 
-    def _own(self, work: Any) -> None:
-        task = self._loop.create_task(work)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
     def _redirected(self, pipeline: Pipeline, channel: str, deliveries: list[Delivery]) -> None:
         if self._closed:
             for delivery in deliveries:
                 delivery.settle(_closed())
             return
-        waiting = self._parked.get(channel) or self._park(channel, pipeline)
+        waiting = self._parking.get(channel) or self._park(channel, pipeline)
         waiting.add_back(deliveries)
 
     def _park(self, channel: str, pipeline: Pipeline | None) -> Parked:
-        """From now on everything for ``channel`` waits, until what is on its way in ``pipeline`` has been answered."""
-        waiting = self._parked[channel] = Parked(self._in_trouble_since(channel))
+        """Let everything for ``channel`` wait until ``pipeline`` has answered what is on its way there."""
+        waiting = self._parking.park(channel, self._loop.time())
 
         def answered(_: object) -> None:
             waiting.answered = True
@@ -283,50 +253,40 @@ class ClusterNodes:
             self._unparking = self._loop.create_task(self._unpark_all(), name="unpark frames")
         return waiting
 
-    def _in_trouble_since(self, channel: str) -> float:
-        """Nodes may send a frame from one to the other: its wait is that of its channel, all in all."""
-        now = self._loop.time()
-        if len(self._trouble) >= MAX_ENTRIES or now - self._trouble.get(channel, now) > 2 * self._max_outage:
-            self._trouble = {
-                name: since for name, since in self._trouble.items() if now - since <= 2 * self._max_outage
-            }
-        return self._trouble.setdefault(channel, now)
-
     async def _unpark_all(self) -> None:
-        while self._parked:
+        while self._parking:
             self._slots.invalidate()
-            await asyncio.sleep(RETRY)
-            for channel, waiting in list(self._parked.items()):
-                self._unpark(channel, waiting)
+            await asyncio.sleep(RETRY_INTERVAL)
+            for channel in self._parking.channels():
+                self._unpark(channel)
         self._unparking = None
 
-    def _unpark(self, channel: str, waiting: Parked) -> None:
-        if self._loop.time() - waiting.since > self._max_outage:
-            # While its old node owes answers the channel stays parked, or what is sent next could be overtaken.
-            if waiting.answered:
-                del self._parked[channel]
-            _refuse(waiting, Unavailable(f"no primary of the cluster takes {channel!r} at present"))
-        elif not waiting.answered:
-            return
-        elif (pipeline := self.pipeline(channel)) is not None:
-            del self._parked[channel]
-            for delivery in waiting.deliveries():
-                self._send_again(delivery)
-            pipeline.write(PING, partial(self._answered, channel))
+    def _unpark(self, channel: str) -> None:
+        """Do what is decided about a parked channel."""
+        pipeline = self.pipeline(channel)
+        match self._parking.decide(channel, self._loop.time(), has_primary=pipeline is not None):
+            case Decision.RELEASE if pipeline is not None:
+                for delivery in self._parking.end(channel):
+                    self._send_again(delivery)
+                pipeline.write(PING, partial(self._answered, channel))
+            case Decision.REFUSE:
+                _refuse(channel, self._parking.end(channel))
+            case Decision.REFUSE_AND_WAIT:
+                waiting = self._parking.get(channel)
+                _refuse(channel, waiting.take() if waiting is not None else [])
 
     def _answered(self, channel: str, reply: object) -> None:
-        """What was sent again had its answer before this one. If it did not come back, the next move is a new one."""
-        if channel not in self._parked and not isinstance(reply, Exception):
-            self._trouble.pop(channel, None)
+        """What was sent again had its answer before this one, and did not come back."""
+        if not isinstance(reply, Exception):
+            self._parking.settled(channel)
 
     def _send_again(self, delivery: Delivery) -> None:
         delivery.frame = self._restamp(delivery.frame, self.fence_of(delivery.channel), delivery.channel)
         self.push(delivery)
 
 
-def _refuse(waiting: Parked, error: ServiceBusError) -> None:
-    deliveries = waiting.deliveries()
-    waiting.clear()
+def _refuse(channel: str, deliveries: list[Delivery]) -> None:
+    error = Unavailable(f"no primary of the cluster takes {channel!r} at present")
     for delivery in deliveries:
         delivery.settle(error)
 

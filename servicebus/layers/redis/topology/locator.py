@@ -17,11 +17,15 @@ from .address import Address
 from .target import SentinelTarget
 
 ASK_TIMEOUT = 0.5
-PATIENT, HURRIED_CONNECT_WITHIN = 5.0, 1.0
+"""Seconds for one question about a topology: while it runs, messages wait. A busy server answers within that."""
+CONNECT_WITHIN = 5.0
+"""Seconds for an attempt to connect to a server that stays where it is, over any network."""
+HURRIED_CONNECT_WITHIN = 1.0
+"""Seconds for an attempt to connect where a server that hangs may have been replaced by another."""
 
 
 def asking_options() -> dict[str, Any]:
-    """How redis-py asks for a topology: once, with short timeouts. Whoever wants to know asks again."""
+    """How redis-py asks for a topology: once, with short timeouts. The caller asks again when that failed."""
     return {
         "socket_timeout": ASK_TIMEOUT,
         "socket_connect_timeout": ASK_TIMEOUT,
@@ -30,7 +34,10 @@ def asking_options() -> dict[str, Any]:
 
 
 async def ended(asking: asyncio.Task[Any] | None) -> None:
-    """Let a question to redis-py come to its end: a connection that is cancelled while it opens stays open."""
+    """Wait for a question to redis-py: a connection that is cancelled while it opens would stay open.
+
+    Cancelling is safe, but may leave that connection open.
+    """
     if asking is not None:
         _, late = await asyncio.wait({asking}, timeout=2 * ASK_TIMEOUT)
         for task in late:
@@ -48,24 +55,33 @@ class Locator(Protocol):
     connect_within: float
 
     async def find(self) -> Address:
-        """Where it is now. Raises Unavailable when nobody knows. Cancelling is safe."""
+        """Where the server is now. Cancelling is safe.
+
+        Raises:
+            Unavailable: nothing here knows.
+        """
+        ...
 
     def invalidate(self) -> None:
-        """It was not there, or is no primary any more."""
+        """The server was not there, or is not a primary any more."""
+        ...
 
 
 class Fixed:
-    """A server that stays where it is; ``on_doubt`` hears when it does not seem to."""
+    """A server that stays where it is; ``on_invalid`` is called when it does not seem to."""
 
     def __init__(
-        self, address: Address, connect_within: float = PATIENT, on_doubt: Callable[[], None] = lambda: None
+        self, address: Address, connect_within: float = CONNECT_WITHIN, on_invalid: Callable[[], None] = lambda: None
     ) -> None:
-        self._address, self.connect_within, self.invalidate = address, connect_within, on_doubt
+        self._address = address
+        self.connect_within = connect_within
+        self.invalidate = on_invalid
 
     def __str__(self) -> str:
         return str(self._address)
 
     async def find(self) -> Address:
+        """Where the server is. Cancelling is safe."""
         return self._address
 
 
@@ -85,6 +101,11 @@ class AskSentinel:
         return str(self._target)
 
     async def find(self) -> Address:
+        """Ask the Sentinels. Cancelling is safe: the question goes on, for those who asked at the same time.
+
+        Raises:
+            Unavailable: no Sentinel answers, or none knows a healthy primary.
+        """
         if self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(self._ask())
             self._asking.add_done_callback(self._answered)
@@ -94,7 +115,7 @@ class AskSentinel:
         """Nothing is remembered: the next ``find`` asks."""
 
     async def close(self) -> None:
-        """Disconnect from the sentinels."""
+        """Disconnect from the Sentinels. Cancelling is safe, but may leave a connection open."""
         await ended(self._asking)
         await self._sentinel.aclose()
 
@@ -106,10 +127,10 @@ class AskSentinel:
             name = self._target.master
             raise Unavailable(f"no sentinel of {asked} answers and knows a healthy primary {name!r}") from error
         except (RedisError, OSError) as error:
-            raise Unavailable(f"a sentinel did not say where {self._target.master!r} is: {error}") from error
+            raise Unavailable(f"a sentinel did not name the address of {self._target.master!r}: {error}") from error
         return replace(self._target.primary, host=str(host), port=int(port))
 
     def _answered(self, task: asyncio.Task[Address]) -> None:
         self._asking = None
         if not task.cancelled():
-            task.exception()  # retrieved: whoever asked may have gone away
+            task.exception()  # retrieved: those who asked may have gone away

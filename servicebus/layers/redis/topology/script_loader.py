@@ -22,7 +22,13 @@ Place = tuple[str, int]
 
 
 async def load_scripts(target: Target) -> list[str]:
-    """Load them all; where. Raises Unavailable, which names the server, for the first that does not take them.
+    """Load all scripts on every server that a target leads to, replicas included.
+
+    Returns:
+        The servers.
+
+    Raises:
+        Unavailable: a server did not take the scripts; the text names it.
 
     Cancelling is safe: some servers may have them.
     """
@@ -32,7 +38,7 @@ async def load_scripts(target: Target) -> list[str]:
         login = target.nodes[0] if isinstance(target, ClusterTarget) else target.primary
         return [await _load(login, place) for place in await _places(target)]
     except (RedisError, RedisClusterException, OSError) as error:
-        raise Unavailable(f"{target} does not say which servers it has: {error}") from error
+        raise Unavailable(f"{target} did not name its servers: {error}") from error
 
 
 async def _places(target: SentinelTarget | ClusterTarget) -> list[Place]:

@@ -15,14 +15,14 @@ from .address import Address
 from .locator import HURRIED_CONNECT_WITHIN, asking_options, ended
 from .target import ClusterTarget
 
-AGAIN = 0.1
-"""Seconds between two readings, at least."""
+READ_INTERVAL = 0.1
+"""Seconds between two readings, at least: a reading opens a connection to each node."""
 
 logger = logging.getLogger(__name__)
 
 
 class SlotMap:
-    """Slot to primary. Read at first, and again whenever somebody doubts it; ``on_change`` hears of a new one."""
+    """Slot to primary. Read at first, and again when it was invalidated; ``on_change`` is called for a new one."""
 
     def __init__(self, target: ClusterTarget, on_change: Callable[[], None]) -> None:
         self._target, self._on_change = target, on_change
@@ -42,19 +42,23 @@ class SlotMap:
         return self._owners.get(slot)
 
     async def read(self) -> None:
-        """Read it now. Raises Unavailable when no node answers. Cancelling is safe: ``close`` waits for the end."""
+        """Read the slots now. Cancelling is safe: ``close`` waits for the end of the reading.
+
+        Raises:
+            Unavailable: no node answers.
+        """
         if self._reading is None:
             self._start(0.0)
         assert self._reading is not None
         await asyncio.shield(self._reading)
 
     def invalidate(self) -> None:
-        """Something was not where it should be: read it again soon. Whoever doubts after that asks again."""
+        """A channel was not where it should be: read the slots again soon. One reading at a time."""
         if self._reading is None and not self._closed:
-            self._start(max(0.0, self._read_at + AGAIN - asyncio.get_running_loop().time()))
+            self._start(max(0.0, self._read_at + READ_INTERVAL - asyncio.get_running_loop().time()))
 
     async def close(self) -> None:
-        """Stop reading. Idempotent."""
+        """Stop reading. Idempotent. Cancelling is safe, but may leave a connection open."""
         self._closed = True
         await ended(self._reading)
 
@@ -104,9 +108,14 @@ class SlotOwner:
         self.invalidate = slots.invalidate
 
     def __str__(self) -> str:
-        return f"slot {self._slot}, {self._slots.owner(self._slot) or 'which nobody holds'}"
+        return f"slot {self._slot}, {self._slots.owner(self._slot) or 'without a primary'}"
 
     async def find(self) -> Address:
+        """The primary of the slot. Cancelling is safe.
+
+        Raises:
+            Unavailable: the slot has no primary.
+        """
         owner = self._slots.owner(self._slot)
         if owner is None:
             raise Unavailable(f"no primary of the cluster holds slot {self._slot}")

@@ -9,6 +9,7 @@ from ....errors import ConfigurationError
 from .address import Address, without_password
 
 SENTINEL_PORT = 26379
+"""The port of a Sentinel whose URL names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ def target_from_url(url: str) -> Target:
     """Read ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://`` (or ``rediss+``).
 
     ``redis+sentinel://[user:password@]host:port,host:port/master[/db]``, with ``sentinel_username`` and
-    ``sentinel_password`` in the query; ``redis+cluster://[user:password@]host:port,host:port``. Raises
-    ConfigurationError, which hides the password.
+    ``sentinel_password`` in the query; ``redis+cluster://[user:password@]host:port,host:port``.
+
+    Raises:
+        ConfigurationError: the URL cannot be read. The text does not show the password.
     """
     scheme, _, rest = url.partition("://")
     plain, plus, kind = scheme.partition("+")

@@ -1,0 +1,99 @@
+"""What a Redis layer keeps alive: connections, registrations, subscriptions, and the reading of the server's clock."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..limits import Limits
+from .connection.connection import Connection, pack
+from .receiving.receiver import Receiver
+from .schema.keys import Keys
+from .schema.scripts import REGISTER
+from .sending.pipeline import Pipeline
+from .topology.primaries import Nodes
+
+CHECK_INTERVAL = 0.25
+"""Seconds between looks at connections: a dead one is noticed at most so much later than it could be."""
+HEARTBEATS_PER_TTL = 3
+"""Heartbeats while a registration holds, so that one may be lost."""
+
+
+class Maintenance:
+    """Repeats what a server may lose, and drops connections that are dead. It belongs to one event loop.
+
+    Attributes:
+        receivers: the readers of this layer; those that have stopped are removed at the next check.
+        subscriptions: group and channel of each subscription, once for each time that it was added.
+    """
+
+    def __init__(self, nodes: Nodes, keys: Keys, limits: Limits) -> None:
+        self._nodes = nodes
+        self._keys = keys
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self.receivers: list[Receiver] = []
+        self.subscriptions: list[tuple[str, str]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Check and repeat from now on."""
+        self._task = self._loop.create_task(self._run(), name="maintain the redis layer")
+
+    async def stop(self) -> None:
+        """Check and repeat no more. Idempotent. Cancelling is safe: the task is cancelled already."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
+        """The command that adds a channel to a group, or keeps it there."""
+        return REGISTER.command((self._keys.group(group),), channel, int(self._limits.expiry * 1000))
+
+    def connected(self, pipeline: Pipeline, connection: Connection) -> None:
+        """A restarted server has lost the subscriptions: repeat them before anything is published."""
+        for group, channel in self.subscriptions:
+            if self._nodes.pipeline(group) is pipeline:
+                connection.write(pack(self.subscription(group, channel)), pipeline.on_heartbeat_reply)
+
+    def wake_receivers(self) -> None:
+        """Let readers that wait for a connection to answer on look again."""
+        for receiver in self.receivers:
+            receiver.wake()
+
+    async def _run(self) -> None:
+        every = min(self._limits.presence_ttl, self._limits.expiry) / HEARTBEATS_PER_TTL
+        due = self._loop.time() + every
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            self._nodes.check_health()
+            self.receivers = [receiver for receiver in self.receivers if not receiver.stopped]
+            for receiver in self.receivers:
+                receiver.check_silence()
+            # By the clock and not by counting intervals: a loop that stalls has fewer of them.
+            if self._loop.time() >= due:
+                due = self._loop.time() + every
+                self._heartbeat()
+
+    def _heartbeat(self) -> None:
+        """Send everything at once and wait for no answer: on a slow link the answers take their time."""
+        self._ask_time()
+        for receiver in self.receivers:
+            if receiver.worker_id:
+                self._repeat(receiver.channel, receiver.register())
+        for group, channel in self.subscriptions:
+            self._repeat(group, self.subscription(group, channel))
+
+    def _repeat(self, name: str, command: tuple[bytes | str | int, ...]) -> None:
+        pipeline = self._nodes.pipeline(name)
+        if pipeline is not None:
+            pipeline.write(pack(command), pipeline.on_heartbeat_reply)
+
+    def _ask_time(self) -> None:
+        asked = self._loop.time()
+
+        def answer(reply: Any) -> None:
+            if isinstance(reply, list):
+                self._nodes.clock.sample(asked * 1000, self._loop.time() * 1000, reply)
+
+        self._nodes.ask_time(pack((b"TIME",)), answer)
