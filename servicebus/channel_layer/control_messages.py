@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..protocol.codec import MalformedFrame
+from ..protocol.codec import UNDECODABLE, MalformedFrame
 
 FAN_OUT = "*"
 """``*<group>`` is the local name of a message for the members of a group."""
@@ -58,5 +58,5 @@ def read_control_message(frame: bytes) -> ControlMessage:
     """
     try:
         return _decode(frame).message
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise MalformedFrame(str(error)) from error
