@@ -127,8 +127,11 @@ def test_the_environment_names_a_service_in_capitals(
         (["--caller", "a b"], "'a b' is no service name"),
         (["load"], "memory:// ends with this process: give --url redis://host:6379/0"),
         (["load", "--url", "redis://127.0.0.1:1"], "the scripts could not be loaded at redis://127.0.0.1:1"),
-        (["load", "--url", "redis+sentinel://127.0.0.1:1/shop"], "'shop' by redis://127.0.0.1:1 does not say"),
-        (["load", "--url", "redis+cluster://127.0.0.1:1"], "redis://127.0.0.1:1 does not say which servers it has"),
+        (
+            ["load", "--url", "redis+sentinel://127.0.0.1:1/shop"],
+            "'shop' by redis://127.0.0.1:1 did not name its servers",
+        ),
+        (["load", "--url", "redis+cluster://127.0.0.1:1"], "redis://127.0.0.1:1 did not name its servers"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(
