@@ -69,6 +69,7 @@ def python(code: str, *arguments: str, timeout: float = PROGRAM_WITHIN, **env: s
         command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=os.environ | env, check=False
     )
     # That a step of a loop took long on a busy machine is nobody's fault.
-    said = [line for line in ended.stderr.splitlines(keepends=True) if not line.startswith("Executing <")]
+    slow_step = ("Executing <", "WARNING:asyncio:Executing <")
+    said = [line for line in ended.stderr.splitlines(keepends=True) if not line.startswith(slow_step)]
     ended.stderr = "".join(said)
     return ended
