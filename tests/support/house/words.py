@@ -85,21 +85,20 @@ def words_in(path: str, text: str, banned: GivenUp) -> Iterator[Finding]:
 def names_in(source: Source, banned: GivenUp) -> Iterator[Finding]:
     """Yield the places of a file where something gets a name that was given up."""
     for node in ast.walk(source.tree):
-        for name in _named(node):
+        for name, line in _named(node):
             if name.removeprefix("_") in banned.names:
-                line = getattr(node, "lineno", 1)
                 yield _finding(source.path, line, name.removeprefix("_"), banned.names)
 
 
-def _named(node: ast.AST) -> Iterable[str]:
+def _named(node: ast.AST) -> Iterable[tuple[str, int]]:
     """Return the lasting names that a node gives: local variables and parameters may be named freely."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        return [node.name]
+        return [(node.name, node.lineno)]
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-        return [node.attr]
+        return [(node.attr, node.lineno)]
     if isinstance(node, ast.Module):
         targets = [target for statement in node.body for target in _targets(statement)]
-        return [target.id for target in targets if isinstance(target, ast.Name)]
+        return [(target.id, target.lineno) for target in targets if isinstance(target, ast.Name)]
     return []
 
 
