@@ -24,7 +24,7 @@ MODULE_LINES = 400
 """Lines of a module, at most."""
 
 LOOSE_MODULES = 8
-"""Modules at the top of the package, at most, ``__init__`` and ``__main__`` among them; the others belong in a room."""
+"""Modules at the top of the package, at most; not counting ``__init__`` and ``__main__``. Others go into a room."""
 
 
 class ClassSize(NamedTuple):

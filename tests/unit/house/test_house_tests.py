@@ -6,19 +6,18 @@ import pytest
 
 from ...support.house import naming
 from ...support.house.source import held, parse, sources
-from . import pending
 
 
 def test_test_names_are_short() -> None:
-    assert not held(naming.long_names(sources("tests")), pending.TEST_NAMES)
+    assert not held(naming.long_names(sources("tests")))
 
 
 def test_names_of_test_files_are_unique() -> None:
-    assert not held(naming.repeated_file_names(sources("tests")), ())
+    assert not held(naming.repeated_file_names(sources("tests")))
 
 
 def test_nothing_is_imported_from_a_test_module() -> None:
-    assert not held(naming.imported_tests(sources("tests")), pending.TEST_IMPORTS)
+    assert not held(naming.imported_tests(sources("tests")))
 
 
 def test_a_long_test_name_is_found() -> None:
@@ -46,4 +45,4 @@ def test_two_test_files_of_one_name_are_found() -> None:
     ],
 )
 def test_an_import_from_a_test_module_is_found(line: str, is_found: bool) -> None:
-    assert bool(held(naming.imported_tests([parse("tests/test_two.py", line)]), ())) is is_found
+    assert bool(held(naming.imported_tests([parse("tests/test_two.py", line)]))) is is_found
