@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ...errors import ConfigurationError, Unavailable
-from .connection.connection import connect
+from .connection.handshake import connect
 from .guard import start_guarded
 from .topology.address import Address
 

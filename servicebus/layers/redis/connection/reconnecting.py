@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from ....errors import ConfigurationError, Unavailable
 from ..topology.locator import Locator
-from .connection import Connection, ConnectionLost, connect
+from .connection import Connection, ConnectionLost
+from .handshake import connect
 
 FIRST_DELAY = 0.01
 """Seconds before the second attempt; doubled for each further one. A restarted server is found in a moment."""
@@ -19,8 +20,8 @@ MAX_DELAY_SHARE = 0.2
 logger = logging.getLogger(__name__)
 
 
-class Link:
-    """A reconnecting connection: when it is lost, it is opened again.
+class ReconnectingConnection:
+    """A connection that is opened again when it is lost.
 
     Args:
         locator: the way to the server; asked before every attempt.
@@ -46,8 +47,12 @@ class Link:
         on_writable: Callable[[], None] = lambda: None,
         kind: type[Connection] = Connection,
     ) -> None:
-        self.locator, self._name = locator, name
-        self._on_up, self._on_down, self._on_failed, self._on_writable = on_up, on_down, on_failed, on_writable
+        self.locator = locator
+        self._name = name
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_failed = on_failed
+        self._on_writable = on_writable
         self._kind = kind
         self._task: asyncio.Task[None] | None = None
         self._closed = False

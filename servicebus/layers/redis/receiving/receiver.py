@@ -16,7 +16,7 @@ from ....foundation.tasks import Once
 from ....protocol.credit import Budget
 from ...layer import Sink
 from ..connection.connection import Connection, ConnectionLost, pack
-from ..connection.reconnecting import Link
+from ..connection.reconnecting import ReconnectingConnection
 from ..schema.keys import Keys
 from ..schema.scripts import REGISTER
 from ..sending.pipeline import Pipeline
@@ -88,7 +88,7 @@ class Receiver:
         # Set once the reader was connected, and registered if it is a worker.
         self._ready = asyncio.Event()
         self._stop_once = Once(self._stop)
-        self._link = Link(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
+        self._link = ReconnectingConnection(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
         self._link.start()
 
     def register(self) -> tuple[bytes | str | int, ...]:

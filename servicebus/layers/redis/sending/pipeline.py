@@ -21,7 +21,7 @@ from ....errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceB
 from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ..connection.connection import Connection, ConnectionLost, NeverSent, into, pack
-from ..connection.reconnecting import Link
+from ..connection.reconnecting import ReconnectingConnection
 from ..topology.locator import Locator
 from .batch import Batch, Command
 from .outage import Outage
@@ -81,7 +81,7 @@ class Pipeline:
         self._outage = Outage(routes.limits.timing.max_outage, self._refuse_waiting)
         self._flush_scheduled = False
         self.fence = 0
-        self.link = Link(
+        self.link = ReconnectingConnection(
             locator,
             name,
             on_up=self._up,

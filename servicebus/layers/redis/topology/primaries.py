@@ -12,7 +12,7 @@ from ...delivery import Delivery
 from ...layer import Sink
 from ..connection.clock import ServerClock
 from ..connection.connection import Connection, Greeting
-from ..connection.reconnecting import Link
+from ..connection.reconnecting import ReconnectingConnection
 from ..sending.pipeline import Pipeline
 from ..sending.push_commands import Routes
 from .address import Address
@@ -113,7 +113,7 @@ class SentinelWatch:
     An old primary that hangs, or that only this process reaches, cannot report its replacement.
     """
 
-    def __init__(self, sentinel: AskSentinel, link: Link) -> None:
+    def __init__(self, sentinel: AskSentinel, link: ReconnectingConnection) -> None:
         self._sentinel = sentinel
         self._link = link
         # One question at a time.

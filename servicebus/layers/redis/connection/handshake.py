@@ -1,0 +1,219 @@
+"""The handshake of a connection: who the server is, whether it fits, its fence, its clock, and its scripts.
+
+What the answers mean is decided by functions without I/O; ``connect`` opens the connection and asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import ssl
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import hiredis
+
+from ....errors import ConfigurationError, ServiceBusError, Unavailable
+from ..schema import scripts
+from ..topology.address import Address
+from .connection import Connection, ConnectionLost, Greeting
+
+MINIMUM_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
+"""Major and minor version, without a unit, of the oldest server of each kind that has the commands of this layer."""
+DEFAULT_CONNECT_WITHIN = 5.0
+"""Seconds for an attempt to connect: longer than a lost packet delays it, shorter than a user waits."""
+
+
+class Hello(NamedTuple):
+    """What HELLO answers.
+
+    Attributes:
+        server: the kind of the server, ``redis`` or ``valkey``.
+        version: of the server.
+        client_id: the ID that the server gave the connection.
+    """
+
+    server: str
+    version: str
+    client_id: int
+
+
+class Info(NamedTuple):
+    """What INFO answers.
+
+    Attributes:
+        is_replica: the server follows a primary.
+        fence: the first 32 bits of the server's ``run_id``; 0 when it has none.
+        promoted: the server was a replica once.
+        uptime: seconds for which the server has been running, rounded down.
+    """
+
+    is_replica: bool
+    fence: int
+    promoted: bool
+    uptime: int
+
+
+def read_hello(reply: Any) -> Hello | None:
+    """Read the reply to HELLO: names and values in alternation. None when it comes from another kind of server."""
+    facts = dict(zip(reply[::2], reply[1::2], strict=False)) if isinstance(reply, list) else {}
+    if not {b"server", b"version", b"id"} <= facts.keys():
+        return None
+    return Hello(facts[b"server"].decode(), facts[b"version"].decode(), facts[b"id"])
+
+
+def read_info(reply: bytes) -> Info:
+    """Read the sections ``server`` and ``replication`` of the reply to INFO."""
+    run_id = re.search(rb"run_id:([0-9a-f]{8})", reply)
+    uptime = re.search(rb"uptime_in_seconds:(\d+)", reply)
+    return Info(
+        is_replica=b"role:slave" in reply,
+        fence=int(run_id[1], 16) if run_id else 0,
+        # A server that was never a replica has only zeros as the ID of the history before its promotion.
+        promoted=not re.search(rb"master_replid2:0+\r", reply),
+        uptime=int(uptime[1]) if uptime else 0,
+    )
+
+
+def is_too_old(server: str, version: str) -> bool:
+    """Whether a server lacks commands of this layer. A server of an unknown kind is judged as Redis."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return numbers < MINIMUM_VERSIONS.get(server, MINIMUM_VERSIONS["redis"])
+
+
+def printable(name: str) -> str:
+    """The name of a connection as a server takes it, which is printable ASCII: sites may allow more in channels."""
+    return re.sub("[^!-~]", "?", name)
+
+
+def refused_handshake(error: Exception, address: Address) -> ServiceBusError:
+    """The error for a server that answered the handshake with an error."""
+    text = str(error)
+    if "unknown command" in text:
+        return ConfigurationError(f"the server at {address} is too old: servicebus needs Redis 7.0 or Valkey 7.2")
+    denied = text.startswith(("WRONGPASS", "NOAUTH", "NOPERM"))
+    return Unavailable(f"the server at {address} refused: {text}", retryable=not denied)
+
+
+def failure_reason(error: BaseException, address: Address, within: float) -> str:
+    """Why there is no connection, in a few words.
+
+    Args:
+        error: of the attempt.
+        address: of the server.
+        within: seconds that the attempt could take.
+    """
+    if isinstance(error, TimeoutError):
+        # A server without TLS takes the beginning of TLS for half a command, and waits for the rest.
+        hint = ", if it speaks TLS at all" if address.tls else ""
+        return f"no answer within {within:.0f} s{hint}"
+    if isinstance(error, ConnectionLost):
+        return "it closed the connection"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error)
+
+
+async def connect(
+    address: Address,
+    name: str,
+    on_lost: Callable[[], None],
+    on_writable: Callable[[], None] = lambda: None,
+    within: float = DEFAULT_CONNECT_WITHIN,
+    kind: type[Connection] = Connection,
+) -> Connection:
+    """Open a connection and do the handshake. Cancelling is safe: the connection is closed.
+
+    Args:
+        address: of the server.
+        name: of the connection, as the server lists it.
+        on_lost: called when the connection has ended, also when the handshake failed.
+        on_writable: called when the connection can take more again.
+        within: seconds that all of it may take.
+        kind: the class of the connection.
+
+    Raises:
+        Unavailable: there is no server, or it refuses.
+        ConfigurationError: the server is too old.
+    """
+    connection = kind(on_lost, on_writable)
+    connection.address = address
+    try:
+        async with asyncio.timeout(within):
+            await _open(connection, address)
+            connection.greeted(await _greet(connection, address, name))
+    except (OSError, TimeoutError, ConnectionLost) as error:
+        connection.abort()
+        raise Unavailable(f"no server at {address}: {failure_reason(error, address, within)}") from error
+    except hiredis.ReplyError as error:
+        connection.abort()
+        raise refused_handshake(error, address) from error
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+async def _open(connection: Connection, address: Address) -> None:
+    loop = asyncio.get_running_loop()
+    if address.path:
+        await loop.create_unix_connection(lambda: connection, address.path)
+    else:
+        host = address.host if address.tls else None
+        await loop.create_connection(
+            lambda: connection, address.host, address.port, ssl=address.tls, server_hostname=host
+        )
+
+
+async def _greet(connection: Connection, address: Address, name: str) -> Greeting:
+    credentials = ("AUTH", address.username or "default", address.password) if address.password else ()
+    commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", printable(name))]
+    commands += [("SELECT", address.db)] if address.db else []
+    commands += [("INFO", "server", "replication"), ("SCRIPT", "EXISTS", *(script.sha for script in scripts.ALL))]
+    answers = await _all(connection, commands)
+    hello = read_hello(answers[0])
+    if hello is None:
+        raise Unavailable(f"what answers at {address} is not a Redis or Valkey server")
+    if is_too_old(hello.server, hello.version):
+        raise ConfigurationError(
+            f"{hello.server} {hello.version} at {address} is too old: "
+            "servicebus needs Redis 7.0 or Valkey 7.2, or newer"
+        )
+    info = read_info(answers[-2])
+    if info.is_replica:
+        raise Unavailable(f"{address} is a replica, not a primary")
+    await _load_scripts(connection, answers[-1])
+    offset_ms = await measure_offset(connection)
+    now_ms = asyncio.get_running_loop().time() * 1000 + offset_ms
+    return Greeting(hello.client_id, info.fence, offset_ms, info.promoted, now_ms - 1000 * info.uptime)
+
+
+async def _load_scripts(connection: Connection, known: list[int]) -> None:
+    """Load the scripts that are missing. A user without the right to load goes on when the server has them all."""
+    missing = [script.source for script, there in zip(scripts.ALL, known, strict=True) if not there]
+    try:
+        await _all(connection, [("SCRIPT", "LOAD", source) for source in missing])
+    except hiredis.ReplyError as error:
+        if str(error).startswith("NOPERM"):
+            raise Unavailable(f"{scripts.MISSING} ({connection.address})") from error
+        raise
+
+
+async def _all(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:
+    """The answers, when all of them have come. Raises the first error among them."""
+    answers = await asyncio.gather(*(connection.execute(*command) for command in commands), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
+
+
+async def measure_offset(connection: Connection) -> float:
+    """The server's clock minus the loop's, in milliseconds; wrong by half a round trip at most. Cancelling is safe."""
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    seconds, micros = await connection.execute("TIME")
+    return int(seconds) * 1000 + int(micros) / 1000 - (before + loop.time()) * 500
