@@ -20,11 +20,9 @@ from ..limits import Limits
 from .connection.connection import Connection
 from .maintenance import Maintenance
 from .receiving.receiver import Receiver
+from .receiving.registration import Registration
 from .schema.keys import Keys
-from .schema.scripts import (
-    LEAVE,
-    MEMBERS,
-)
+from .schema.scripts import LEAVE, MEMBERS
 from .sending.pipeline import Pipeline
 from .sending.push_commands import Routes
 from .sending.withdrawal import withdraw
@@ -112,14 +110,15 @@ class RedisLayer:
 
     def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"
-        receiver = Receiver(self.nodes, name, self.keys, channel, sink, credit, worker_id, self._presence_ms)
+        registration = Registration(self.keys, channel, worker_id, self._presence_ms)
+        receiver = Receiver(self.nodes, name, self.keys, channel, sink, credit, registration)
         self._maintenance.receivers.append(receiver)
         return receiver
 
     async def leave(self, channel: str, worker_id: str) -> None:
         for receiver in self._maintenance.receivers:
-            if receiver.worker_id == worker_id and receiver.channel == channel:
-                receiver.worker_id = ""
+            if receiver.registration.worker_id == worker_id and receiver.channel == channel:
+                receiver.registration.end()
         try:
             async with asyncio.timeout(self.limits.timing.max_outage):
                 await self.nodes.execute(channel, *LEAVE.command((self.keys.workers(channel),), worker_id))

@@ -79,8 +79,8 @@ class Maintenance:
         """Send everything at once and wait for no answer: on a slow link the answers take their time."""
         self._ask_time()
         for receiver in self.receivers:
-            if receiver.worker_id:
-                self._repeat(receiver.channel, receiver.register())
+            if receiver.registration.is_worker:
+                self._repeat(receiver.channel, receiver.registration.command())
         for group, channel in self.subscriptions:
             self._repeat(group, self.subscription(group, channel))
 

@@ -7,7 +7,6 @@ from ...support.house.source import held, parse, sources
 
 EXCEPTIONS: dict[str, str] = {
     "servicebus.bus.ServiceBus": "ADR 11",
-    "servicebus.layers.redis.receiving.receiver.Receiver": "ADR 11",
     "servicebus.layers.redis.sending.pipeline.Pipeline": "ADR 11",
     "servicebus.layers.redis.topology.cluster.ClusterNodes": "ADR 11",
 }

@@ -34,6 +34,7 @@ class ReconnectingConnection:
 
     Attributes:
         connection: the connection, None while there is none.
+        leaving: the connection that ``leave`` was called for last. Nothing should be asked for on it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ReconnectingConnection:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self.connection: Connection | None = None
+        self.leaving: Connection | None = None
 
     async def open(self) -> None:
         """Open the first connection. Raises as ``connect``. Cancelling is safe."""
@@ -80,6 +82,12 @@ class ReconnectingConnection:
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.abort()
+
+    def leave(self, connection: Connection, after: float) -> None:
+        """Drop a connection that is of no use, ``after`` seconds from now. A second call for it does nothing."""
+        if connection is not self.leaving:
+            self.leaving = connection
+            asyncio.get_running_loop().call_later(after, connection.abort)
 
     async def _connect(self) -> None:
         address, within = await self.locator.find(), self.locator.connect_within

@@ -1,6 +1,7 @@
-"""The receiving side: one blocking reader per channel, on a connection of its own.
+"""The receiving side: one blocking reader per channel, each on a connection that nothing else uses.
 
-A reader is never cancelled: it stops by flag, CLIENT UNBLOCK ends its pop, and what its last pop brought is delivered.
+A reader is never cancelled. To stop, it asks for nothing more, CLIENT UNBLOCK ends its outstanding pop, and the
+messages of that pop are delivered.
 """
 
 from __future__ import annotations
@@ -10,33 +11,30 @@ import contextlib
 import logging
 from typing import Any
 
-import hiredis
-
 from ....foundation.tasks import Once
 from ....protocol.credit import Budget
 from ...layer import Sink
-from ..connection.connection import Connection, ConnectionLost, pack
+from ..connection.connection import Connection, pack
 from ..connection.reconnecting import ReconnectingConnection
 from ..schema.keys import Keys
-from ..schema.scripts import REGISTER
-from ..sending.pipeline import Pipeline
-from ..sending.verdicts import REDIRECTIONS
 from ..topology.primaries import Nodes
 from .arming import DENIED_PAUSE, MAX_PER_POP, SLOT_PAUSE, Facts, Reaction, Step, next_step, reaction
 from .pause import Pause
+from .registration import Registration
+from .unblock import unblock
 
 BLOCK = 1.0
-"""Seconds for which a pop blocks on the server: short enough to notice a dead link, long enough to cost little."""
+"""Seconds for which a pop blocks on the server: a dead connection is noticed soon, and idle readers cost little."""
 POP_SILENCE = 0.45
-"""Seconds beyond ``BLOCK`` without an answer after which the link counts as dead."""
+"""Seconds beyond ``BLOCK`` without an answer after which the connection counts as dead: a busy server takes less."""
 FIRST_UNBLOCK = 0.01
-"""Seconds between the first two attempts to end a pop; doubled each time."""
+"""Seconds between the first two attempts to end a pop: a few round trips. Doubled each time."""
 LEAVE_AFTER = 0.05
 """Seconds before a connection that is of no use is dropped: its replacement would fail as well if it came at once."""
 
 BLOCK_TEXT = str(BLOCK).encode()
 COUNTS = [b"$%d\r\n%d\r\n" % (len(str(count)), count) for count in range(MAX_PER_POP + 1)]
-"""How the last argument of a pop is packed, by its value: the rest of the command is packed once."""
+"""The last argument of a pop in packed form, by its value: the rest of the command is packed once."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,53 +49,37 @@ class Receiver:
         channel: a channel, or the inbox of a process.
         sink: takes what comes.
         credit: how much may be asked for.
-        worker_id: registers the reader as a worker before it first reads; "" for a reader that is not one.
-        presence_ms: how long a registration holds, in milliseconds.
+        registration: registers the reader as a worker before it first reads, if it is one.
+
+    Attributes:
+        channel: a channel, or the inbox of a process.
+        registration: of the reader as a worker.
     """
 
     def __init__(
-        self,
-        nodes: Nodes,
-        name: str,
-        keys: Keys,
-        channel: str,
-        sink: Sink,
-        credit: Budget,
-        worker_id: str,
-        presence_ms: int,
+        self, nodes: Nodes, name: str, keys: Keys, channel: str, sink: Sink, credit: Budget, registration: Registration
     ) -> None:
         self.channel = channel
-        # Emptied when the worker leaves: from then on it is not registered again.
-        self.worker_id = worker_id
+        self.registration = registration
         self._nodes = nodes
-        self._keys = keys
         self._sink = sink
         self._credit = credit
-        self._presence_ms = presence_ms
         # The command of a pop without its last argument.
         self._pop = pack((b"BLMPOP", BLOCK_TEXT, b"1", keys.messages(channel), b"LEFT", b"COUNT", 0))[: -len(COUNTS[0])]
         self._loop = asyncio.get_running_loop()
         # A look at whether to ask for more is planned for the next tick.
         self._scheduled = False
         self._pause = Pause(self.wake)
-        # The connection that is about to be dropped.
-        self._left: Connection | None = None
         # Set while no pop is outstanding.
         self._idle = asyncio.Event()
         self._idle.set()
-        # Set once the reader was connected, and registered if it is a worker.
-        self._ready = asyncio.Event()
         self._stop_once = Once(self._stop)
         self._link = ReconnectingConnection(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
         self._link.start()
 
-    def register(self) -> tuple[bytes | str | int, ...]:
-        """The command that registers this reader as a worker, or keeps it registered."""
-        return REGISTER.command((self._keys.workers(self.channel),), self.worker_id.encode(), self._presence_ms)
-
     async def ready(self) -> None:
         """Return once the reader was connected, and registered if it is a worker. Cancelling is safe."""
-        await self._ready.wait()
+        await self.registration.done()
 
     @property
     def stopped(self) -> bool:
@@ -109,11 +91,10 @@ class Receiver:
         await self._stop_once()
 
     def interrupt(self) -> None:
-        """End the outstanding pop. What it may have brought all the same goes to the sink."""
+        """End the outstanding pop. Messages that it brings nevertheless go to the sink."""
         connection = self._link.connection
-        unblocker = self._unblocker()
-        if connection is not None and unblocker is not None and not self._idle.is_set():
-            unblocker.write(pack((b"CLIENT", b"UNBLOCK", connection.greeting.client_id)), _ignored)
+        if connection is not None and not self._idle.is_set():
+            unblock(self._nodes, self.channel, connection)
 
     def check_silence(self) -> None:
         """Drop a connection whose pop has outlived its own timeout without an answer. Called four times a second."""
@@ -130,9 +111,9 @@ class Receiver:
     async def _stop(self) -> None:
         self._pause.cancel()
         wait = FIRST_UNBLOCK
-        # check_silence bounds this: it aborts a pop that is not answered, which is an answer too.
+        # check_silence bounds this loop: it drops a connection whose pop is not answered, and that ends the pop.
         while not self._idle.is_set():
-            # The pop was sent on another connection, and may reach the server after the command that is to end it.
+            # Repeated: the pop goes on another connection, and may reach the server after a CLIENT UNBLOCK.
             self.interrupt()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -142,19 +123,8 @@ class Receiver:
 
     def _up(self, connection: Connection) -> None:
         self._pause.cancel()
-        if self.worker_id:
-            connection.write(pack(self.register()), self._registered)
-        else:
-            self._ready.set()
+        self.registration.connected(connection)
         self._arm(connection)
-
-    def _registered(self, reply: Any) -> None:
-        if isinstance(reply, hiredis.ReplyError):
-            # The pop behind this command gets the same answer, and finds a slot that has moved.
-            level = logging.INFO if str(reply).startswith(REDIRECTIONS) else logging.ERROR
-            logger.log(level, "cannot register with %s: %s", self.channel, reply)
-        elif not isinstance(reply, ConnectionLost):
-            self._ready.set()
 
     def wake(self) -> None:
         """Look in the next tick whether to ask for more: there is credit again, or a connection to answer on."""
@@ -176,9 +146,9 @@ class Receiver:
             count,
             self._stop_once.task is not None,
             not self._idle.is_set(),
-            connection is self._left,
+            connection is self._link.leaving,
             self._pause.is_running,
-            bool(self.worker_id),
+            self.registration.is_worker,
             home is not None and home.link.connection is not None,
             home is not None and home.fence == connection.greeting.fence,
         )
@@ -188,7 +158,7 @@ class Receiver:
             self._credit.expect(count)
             connection.write(self._pop + COUNTS[count], self._answered)
         elif step is Step.LEAVE:
-            self._leave(connection)
+            self._link.leave(connection, LEAVE_AFTER)
 
     def _answered(self, reply: Any) -> None:
         """Do what the answer to a pop means."""
@@ -214,21 +184,4 @@ class Receiver:
                 self._pause.begin(DENIED_PAUSE)
             case Reaction.LEAVE:
                 logger.warning("cannot receive from %s: %s", self.channel, reply)
-                self._leave(connection)
-
-    def _leave(self, connection: Connection) -> None:
-        """Drop a connection soon, and take nothing on it until then: it would be lost."""
-        if connection is not self._left:
-            self._left = connection
-            self._loop.call_later(LEAVE_AFTER, connection.abort)
-
-    def _unblocker(self) -> Pipeline | None:
-        """The connection to the same server that commands go on: IDs of clients are the server's own."""
-        pipeline, connection = self._nodes.pipeline(self.channel), self._link.connection
-        if pipeline is None or connection is None or pipeline.fence != connection.greeting.fence:
-            return None
-        return pipeline
-
-
-def _ignored(reply: object) -> None:
-    """Nothing depends on this answer."""
+                self._link.leave(connection, LEAVE_AFTER)
