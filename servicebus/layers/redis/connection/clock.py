@@ -1,4 +1,4 @@
-"""The server's clock, as far as it can be told from here."""
+"""The server's clock, estimated from round trips."""
 
 from __future__ import annotations
 
@@ -7,22 +7,34 @@ SLACK_MS = 1.0
 
 
 class ServerClock:
-    """``offset_ms`` added to the loop's clock, in milliseconds, is the server's: wrong by half a round trip at most.
+    """Estimates the server's clock. The estimate is wrong by half a round trip at most.
 
-    A sample with a long round trip says little, so it only counts when the ones before it were no better; what counts
-    as good is relaxed with every sample that is not, so that a link that became slow is believed in the end.
+    A sample with a long round trip is inexact, so it is ignored when an earlier sample had a much shorter one. Each
+    sample that is ignored doubles the round trip that is accepted, so that samples count again on a link that has
+    become slow.
+
+    Attributes:
+        offset_ms: milliseconds that, added to the clock of the event loop in milliseconds, give the server's clock.
     """
 
     def __init__(self) -> None:
         self.offset_ms = 0.0
+        # The round trip, in milliseconds, that new samples are compared with; 0 before the first sample.
         self._best_ms = 0.0
 
     def start(self, offset_ms: float) -> None:
-        """A new connection measured this."""
-        self.offset_ms, self._best_ms = offset_ms, 0.0
+        """Begin anew with the offset that a new connection has measured."""
+        self.offset_ms = offset_ms
+        self._best_ms = 0.0
 
     def sample(self, asked_ms: float, heard_ms: float, time: list[bytes]) -> None:
-        """The server's TIME, asked for and heard of at these instants of the loop's clock."""
+        """Take one reading of the server's clock.
+
+        Args:
+            asked_ms: the instant of the request, on the clock of the event loop, in milliseconds.
+            heard_ms: the instant of the answer, on the same clock.
+            time: the answer to TIME: seconds and microseconds.
+        """
         round_trip = heard_ms - asked_ms
         if self._best_ms and round_trip > 2 * self._best_ms + SLACK_MS:
             self._best_ms *= 2

@@ -22,7 +22,7 @@ from .connection import Connection, ConnectionLost, Greeting
 MINIMUM_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 """Major and minor version, without a unit, of the oldest server of each kind that has the commands of this layer."""
 DEFAULT_CONNECT_WITHIN = 5.0
-"""Seconds for an attempt to connect: longer than a lost packet delays it, shorter than a user waits."""
+"""Seconds for an attempt to connect when the caller gives no bound: time to open TCP and TLS on a slow network."""
 
 
 class Hello(NamedTuple):

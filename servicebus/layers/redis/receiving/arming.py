@@ -1,7 +1,7 @@
 """When a reader arms its connection, which is to ask for more messages, and what an answer means. No I/O.
 
-A reader has at most one pop outstanding, and it asks for no more than its credit. It asks only where its channel lives,
-and a worker asks only when it could answer.
+A reader has at most one pop outstanding, and it asks for no more than its credit. It asks only the primary that holds
+its channel. A worker asks only while it has a connection to send its answers on.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import hiredis
 from ..connection.connection import ConnectionLost
 
 MAX_PER_POP = 512
-"""List elements asked for at once: more would hold up the server and the event loop for milliseconds."""
+"""List elements that one pop asks for, at most: more would occupy the server and the event loop for milliseconds."""
 SMALL_POP = 4
-"""List elements: after so few the handlers are started before the reader asks for more, which serves a lone call
-sooner; after more it asks first, so that the server works meanwhile."""
+"""List elements of a small answer, at most. After a small answer the handlers start before the reader asks for more,
+which serves a lone call sooner; after a larger one the reader asks first, so that the server works meanwhile."""
 SLOT_PAUSE = 0.05
-"""Seconds before asking again while a slot of a Cluster is on its way to another node but still here."""
+"""Seconds before a reader asks again while a slot of a Cluster moves but is still here: messages wait no longer."""
 DENIED_PAUSE = 1.0
-"""Seconds before asking again after NOPERM: the rights of this user may be extended, but not soon."""
+"""Seconds before a reader asks again after NOPERM: somebody has to extend the rights of the user first."""
 
 
 class Step(Enum):

@@ -1,4 +1,4 @@
-"""A pause of a reader after a refusal: nothing is asked for until it ends, whatever else would be a reason to."""
+"""The pause of a reader after a refusal: the reader asks for nothing until the pause ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable
 
 
 class Pause:
-    """At most one pause at a time; ``on_end`` is called when one has run out."""
+    """At most one pause at a time.
+
+    Args:
+        on_end: called when a pause has run out.
+    """
 
     __slots__ = ("_on_end", "_timer")
 

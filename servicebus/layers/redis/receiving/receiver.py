@@ -26,7 +26,7 @@ from .unblock import unblock
 BLOCK = 1.0
 """Seconds for which a pop blocks on the server: a dead connection is noticed soon, and idle readers cost little."""
 POP_SILENCE = 0.45
-"""Seconds beyond ``BLOCK`` without an answer after which the connection counts as dead: a busy server takes less."""
+"""Seconds beyond ``BLOCK`` after which a connection without an answer counts as dead: the answer has to travel."""
 FIRST_UNBLOCK = 0.01
 """Seconds between the first two attempts to end a pop: a few round trips. Doubled each time."""
 LEAVE_AFTER = 0.05
