@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import msgspec
@@ -42,7 +42,7 @@ class Declined(ServiceError, code="tests_desk_declined"):
 class Desk:
     """The service, how often each of its handlers was started, and how many work now."""
 
-    def __init__(self, *middleware: ServiceMiddleware, seconds: Sequence[float] = ()) -> None:
+    def __init__(self, *middleware: ServiceMiddleware, seconds: Iterable[float] = ()) -> None:
         self.started: Counter[str] = Counter()
         self.running = 0
         self.service = Service("desk", middleware=middleware)
