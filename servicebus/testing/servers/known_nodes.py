@@ -55,6 +55,10 @@ def _parse_node(parts: list[str]) -> KnownNode:
     return KnownNode(parts[0], frozenset(parts[2].split(",")) - {"myself"}, int(parts[6]), slots)
 
 
-def primaries_of(known: list[KnownNode]) -> frozenset[tuple[str, tuple[tuple[int, int], ...]]]:
-    """Return the ID and the slots of each primary with slots. In an agreed cluster all nodes have the same set."""
-    return frozenset((node.id, node.slots) for node in known if node.slots and node.is_primary)
+def primaries_of(known: list[KnownNode]) -> frozenset[tuple[str, int, tuple[tuple[int, int], ...]]]:
+    """Return the ID, epoch and slots of each primary with slots. In an agreed cluster all nodes have the same set.
+
+    A slot that moves while two nodes differ about an epoch may move back by itself: its new primary chooses the next
+    epoch that it knows of, and another node may have that one already.
+    """
+    return frozenset((node.id, node.epoch, node.slots) for node in known if node.slots and node.is_primary)

@@ -36,4 +36,4 @@ def test_every_reported_node_is_read_back(reported: list[tuple[KnownNode, bool, 
 @given(st.lists(nodes, max_size=5))
 def test_only_primaries_with_slots_count_for_agreement(reported: list[KnownNode]) -> None:
     serving = {node.id for node in reported if node.is_primary and any(node.has(slot) for slot, _ in node.slots)}
-    assert {id for id, _ in primaries_of(reported)} == serving
+    assert {id for id, _, _ in primaries_of(reported)} == serving
