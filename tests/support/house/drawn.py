@@ -87,11 +87,13 @@ def arming_table() -> str:
 def parking_diagram() -> str:
     """Return the state diagram of a channel whose slot moves, from the decision over all its inputs."""
     rows = [("[*]", "PARKED", "not taken, or no primary")]
-    for is_overdue, answered, has_primary in product([False, True], repeat=3):
-        decision = parking.decide(is_overdue=is_overdue, answered=answered, has_primary=has_primary)
-        stays = decision in (parking.Decision.WAIT, parking.Decision.REFUSE_AND_WAIT)
+    for is_overdue, answered, has_primary, is_proven in product([False, True], repeat=4):
+        decision = parking.decide(
+            is_overdue=is_overdue, answered=answered, has_primary=has_primary, is_proven=is_proven
+        )
+        stays = decision not in (parking.Decision.RELEASE, parking.Decision.REFUSE)
         words = ["overdue" if is_overdue else "in time", "answered" if answered else "not answered"]
-        words.append("has a primary" if has_primary else "no primary")
+        words += ["has a primary" if has_primary else "no primary", "which is proven" if is_proven else "not proven"]
         rows.append(("PARKED", "PARKED" if stays else "[*]", f"{', '.join(words)} / {decision.name}"))
     return _mermaid(rows)
 

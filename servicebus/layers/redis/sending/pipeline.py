@@ -33,6 +33,9 @@ from .verdicts import Fate, Redirected, not_loaded, refusal, verdict
 LEAVE_AFTER = 0.05
 """Seconds before a server that became a replica is left: the answers behind its first READONLY still count."""
 
+PING = pack((b"PING",))
+"""A packed command whose answer comes behind the answers to everything that was sent before it."""
+
 logger = logging.getLogger(__name__)
 
 OnUp = Callable[["Pipeline", Connection], None]
@@ -140,6 +143,26 @@ class Pipeline:
             self._queue.add_command(Command(data, answer))
         else:
             self.link.connection.write(data, answer)
+
+    def when_answered(self, done: Callable[[], None]) -> None:
+        """Call ``done`` when the server has answered all that was pushed so far, or the connection was lost.
+
+        What waits for the next connection by then has not been sent, and can be taken back by ``take_unsent``.
+        """
+
+        def answered(_: Any) -> None:
+            if self._scripts.is_loading and self.link.connection is not None:
+                self.when_answered(done)  # something that was pushed before is sent again when the scripts are loaded
+            else:
+                done()
+
+        self._flush()
+        if self.link.connection is None:
+            done()
+        elif len(self._queue) or self._scripts.is_loading:
+            self._queue.add_command(Command(PING, answered))
+        else:
+            self.link.connection.write(PING, answered)
 
     async def execute(self, *command: bytes | str | int, name: str = "") -> Any:
         """Run one command behind everything pushed so far.

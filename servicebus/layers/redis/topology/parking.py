@@ -1,8 +1,10 @@
 """Frames that wait while the slot of their channel moves to another primary. No I/O; instants are given.
 
 A frame that a node did not take was certainly not pushed. It is parked, and with it everything that is sent to its
-channel meanwhile, until the slots have been read again and the old node has answered all that it got. So order is kept,
-and nothing is sent twice.
+channel meanwhile, until the slots have been read again and the old node has answered all that it got. Then the oldest
+frame goes to the new primary alone. Only when that primary has taken it do the others follow: a primary that does not
+have the slot yet could refuse the first frames and, a moment later, take those behind them. So order is kept, and
+nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ class Parked:
 
     Attributes:
         since: the instant since which the channel has been in trouble, in seconds.
-        size: bytes of all frames.
-        answered: the old node has answered all that it got, so no more frames come back.
-        back: frames that the old node did not take, oldest first.
+        size: bytes of all frames that wait here.
+        answered: the node that was asked last has answered all that it got, so no more frames come back.
+        back: frames that a node did not take, oldest first.
         new: frames that were sent since, oldest first.
+        trial: the frame that was sent ahead of the others, None while none is on its way.
+        taken_by: the primary that took a frame which was sent ahead, or refused it as the holder of the slot may.
     """
 
-    __slots__ = ("answered", "back", "new", "since", "size")
+    __slots__ = ("answered", "back", "new", "since", "size", "taken_by", "trial")
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -32,6 +36,13 @@ class Parked:
         self.answered = False
         self.back: list[Delivery] = []
         self.new: list[Delivery] = []
+        self.trial: Delivery | None = None
+        self.taken_by: object | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame waits here."""
+        return not self.back and not self.new
 
     def add(self, delivery: Delivery) -> None:
         """Park a frame that was sent just now."""
@@ -40,7 +51,11 @@ class Parked:
 
     def add_back(self, deliveries: list[Delivery]) -> None:
         """Park frames that came back from a node, in their order."""
-        self.back += deliveries
+        if self.trial is not None and any(delivery is self.trial for delivery in deliveries):
+            self.trial = None
+            self.back[:0] = deliveries
+        else:
+            self.back += deliveries
         self.size += sum(len(delivery.frame) for delivery in deliveries)
 
     def remove(self, delivery: Delivery) -> bool:
@@ -52,6 +67,20 @@ class Parked:
                 return True
         return False
 
+    def take_trial(self) -> Delivery:
+        """Take the oldest frame out, to send it ahead of the others."""
+        delivery = self.trial = (self.back or self.new).pop(0)
+        self.size -= len(delivery.frame)
+        self.answered = False
+        return delivery
+
+    def trial_ended(self, primary: object) -> None:
+        """Note that ``primary`` has answered. A frame that did not come back until now was taken, or refused."""
+        self.answered = True
+        if self.trial is not None:
+            self.trial = None
+            self.taken_by = primary
+
     def take(self) -> list[Delivery]:
         """Take all frames out, in the order in which they were sent."""
         deliveries = self.back + self.new
@@ -62,25 +91,27 @@ class Parked:
 class Decision(Enum):
     """What becomes of the parked frames of a channel."""
 
-    WAIT = "the old node has not answered yet, or the slot has no primary"
+    WAIT = "a node has not answered yet, or the slot has no primary"
+    TRY = "send the oldest frame to the primary of the slot; the others wait until it was taken"
     RELEASE = "send them to the primary of the slot, and park no more"
     REFUSE = "they waited too long: refuse them, and park no more"
-    REFUSE_AND_WAIT = (
-        "they waited too long: refuse them; what comes waits for the old node's answers, or it could overtake"
-    )
+    REFUSE_AND_WAIT = "they waited too long: refuse them; what comes waits for a node's answers, or it could overtake"
 
 
-def decide(*, is_overdue: bool, answered: bool, has_primary: bool) -> Decision:
+def decide(*, is_overdue: bool, answered: bool, has_primary: bool, is_proven: bool) -> Decision:
     """The decision about one channel.
 
     Args:
         is_overdue: its frames have waited for longer than an outage may last.
-        answered: the old node has answered all that it got.
+        answered: the node that was asked last has answered all that it got.
         has_primary: the slot has a primary now.
+        is_proven: that primary took a frame of this channel already, or no frame waits.
     """
     if is_overdue:
         return Decision.REFUSE if answered else Decision.REFUSE_AND_WAIT
-    return Decision.RELEASE if answered and has_primary else Decision.WAIT
+    if not (answered and has_primary):
+        return Decision.WAIT
+    return Decision.RELEASE if is_proven else Decision.TRY
 
 
 class Parking:
@@ -89,58 +120,52 @@ class Parking:
     Args:
         max_outage: seconds that frames may wait.
         max_bytes: bytes of frames that may be parked; from then on nothing is taken.
+
+    Attributes:
+        parked: the parked frames of each parked channel. Only this class changes it.
     """
 
     def __init__(self, max_outage: float, max_bytes: int) -> None:
         self._max_outage = max_outage
         self.max_bytes = max_bytes
-        self._parked: dict[str, Parked] = {}
+        self.parked: dict[str, Parked] = {}
         # Since when channels have been in trouble. Nodes may send a frame from one to the other: the wait of a frame is
         # that of its channel, all in all.
         self._trouble: dict[str, float] = {}
 
-    def __len__(self) -> int:
-        return len(self._parked)
-
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._parked
-
-    def get(self, channel: str) -> Parked | None:
-        """The parked frames of a channel, None when it is not parked."""
-        return self._parked.get(channel)
-
-    def channels(self) -> list[str]:
-        """The parked channels."""
-        return list(self._parked)
-
     @property
     def is_full(self) -> bool:
         """Whether so many bytes wait that nothing more is taken."""
-        return sum(waiting.size for waiting in self._parked.values()) >= self.max_bytes
+        return sum(waiting.size for waiting in self.parked.values()) >= self.max_bytes
 
     def park(self, channel: str, now: float) -> Parked:
         """Park a channel from now on."""
-        found = self._parked[channel] = Parked(self._in_trouble_since(channel, now))
+        found = self.parked[channel] = Parked(self._in_trouble_since(channel, now))
         return found
 
-    def decide(self, channel: str, now: float, *, has_primary: bool) -> Decision:
-        """The decision about a parked channel."""
-        waiting = self._parked[channel]
-        is_overdue = now - waiting.since > self._max_outage
-        return decide(is_overdue=is_overdue, answered=waiting.answered, has_primary=has_primary)
+    def decide(self, channel: str, now: float, primary: object | None) -> Decision:
+        """The decision about a parked channel, whose slot has this primary now."""
+        waiting = self.parked[channel]
+        return decide(
+            is_overdue=now - waiting.since > self._max_outage,
+            answered=waiting.answered,
+            has_primary=primary is not None,
+            is_proven=waiting.taken_by is primary or waiting.is_empty,
+        )
 
     def end(self, channel: str) -> list[Delivery]:
         """Park a channel no more, and take its frames out, in order."""
-        return self._parked.pop(channel).take()
+        return self.parked.pop(channel).take()
 
     def end_all(self) -> list[Delivery]:
         """Park nothing any more, and take all frames out."""
-        parked, self._parked = self._parked, {}
-        return [delivery for waiting in parked.values() for delivery in waiting.take()]
+        parked = list(self.parked.values())
+        self.parked.clear()
+        return [delivery for waiting in parked for delivery in waiting.take()]
 
     def settled(self, channel: str) -> None:
         """The new primary has taken what was released: if the channel moves again, its wait begins anew."""
-        if channel not in self._parked:
+        if channel not in self.parked:
             self._trouble.pop(channel, None)
 
     def _in_trouble_since(self, channel: str, now: float) -> float:
