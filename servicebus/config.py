@@ -48,11 +48,14 @@ class Timing:
     Attributes:
         max_outage: how long messages wait for a lost connection before they are refused.
         max_silence: how long a server may owe the answer to a command before its connection is replaced.
+        ask_within: how long one question about a topology, to a Sentinel or a node of a Cluster, may take: meanwhile
+            messages wait, and another one is asked afterwards.
         verdict_within: how long a call whose deadline has passed waits for its worker to say "not started".
     """
 
     max_outage: float = 1.0
     max_silence: float = 5.0
+    ask_within: float = 0.5
     verdict_within: float = 0.01
 
 

@@ -15,7 +15,6 @@ import pytest
 
 from servicebus.config import Timing
 from servicebus.layers.memory import hubs
-from servicebus.layers.redis.topology import locator
 from servicebus.testing.servers import Cluster, SentinelGroup, Server
 
 from .support.spares import Spares
@@ -130,9 +129,8 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> Timing:
+def patient() -> Timing:
     """Senders wait for as long as servers may take on a busy machine. Tests check that time on its own."""
-    monkeypatch.setattr(locator, "ASK_TIMEOUT", 10.0)
     return PATIENT
 
 

@@ -98,5 +98,5 @@ def allowed(seconds: float) -> float:
     return seconds + HOPS * LAG.worst + (OTHERS_TAKE if is_busy() else 0.0)
 
 
-PATIENT = Timing(max_outage=20.0)
-"""Senders wait out an outage for as long as a busy machine may take to start a server again."""
+PATIENT = Timing(max_outage=20.0, ask_within=10.0)
+"""Senders wait out an outage, and for the answers about a topology, for as long as a busy machine may take."""

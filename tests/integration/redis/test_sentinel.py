@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from servicebus import NoWorkers, Service, ServiceBus, Unavailable
+from servicebus.config import Timing
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.servers import SentinelGroup, Server
 from servicebus.testing.servers.server import follows
@@ -210,13 +211,13 @@ async def test_a_thousand_calls_at_once_need_two_connections_to_the_primary(sent
     [("redis+sentinel://:wrong@{}?sentinel_password=two", "WRONGPASS"), ("redis+sentinel://{}", "no sentinel")],
 )
 async def test_passwords_of_servers_and_of_sentinels_are_needed(
-    guarded: SentinelGroup, url: str, complaint: str, patient: None
+    guarded: SentinelGroup, url: str, complaint: str, patient: Timing
 ) -> None:
     where = f"127.0.0.1:{guarded.sentinels[0].port}/mymaster"
-    async with ServiceBus(guarded.url) as bus:
+    async with ServiceBus(guarded.url, timing=patient) as bus:
         await bus.send(CHANNEL, {"type": "run"})
     with pytest.raises(Unavailable, match=complaint) as caught:
-        async with ServiceBus(url.format(where)):
+        async with ServiceBus(url.format(where), timing=patient):
             pass
     assert "wrong" not in str(caught.value)
 

@@ -12,6 +12,7 @@ import hiredis
 import pytest
 
 from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, ServiceBus, Unavailable
+from servicebus.config import Timing
 from servicebus.layers.limits import Limits
 from servicebus.layers.redis.layer import RedisLayer
 from servicebus.layers.redis.topology.address import Address
@@ -327,9 +328,9 @@ def server_ms(server: Server) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-async def test_frames_of_several_ticks_are_sent_before_the_layer_closes(server: Server, patient: None) -> None:
+async def test_frames_of_several_ticks_are_sent_before_the_layer_closes(server: Server, patient: Timing) -> None:
     async with proxied(server.path) as proxy:
-        layer = RedisLayer(Address(port=proxy.port), "asgi", Limits())
+        layer = RedisLayer(Address(port=proxy.port), "asgi", Limits(timing=patient))
         await layer.open()
         proxy.delay = MS
         deliveries = []

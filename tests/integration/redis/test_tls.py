@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from servicebus import Service, ServiceBus, Unavailable
+from servicebus.config import Timing
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.proxy import Proxy, proxied
 from servicebus.testing.servers import Cluster, Server
@@ -110,12 +111,14 @@ def commands(server: Server) -> dict[str, str]:
     return {name: calls.get(f"cmdstat_{name}", "") for name in ("hello", "auth", "evalsha", "script|load", "rpush")}
 
 
-async def test_a_cluster_is_spoken_to_under_tls_by_whichever_node_is_named(authority: Authority, patient: None) -> None:
+async def test_a_cluster_is_spoken_to_under_tls_by_whichever_node_is_named(
+    authority: Authority, patient: Timing
+) -> None:
     with Cluster() as cluster:
         async with in_front_of(cluster, authority.certify("localhost")) as ports:
             url = f"rediss+cluster://localhost:{ports[1]}?ssl_ca_certs={authority.file}&ssl_check_hostname=false"
             services = [echoing(f"shop{number}") for number in range(6)]
-            async with calling(url, *services) as bus:
+            async with calling(url, *services, timing=patient) as bus:
                 for service in services:
                     assert await bus.call(service.request_channel, {"type": "echo"}) == {"type": "echo"}
 

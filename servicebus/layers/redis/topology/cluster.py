@@ -49,7 +49,7 @@ class ClusterNodes:
         self._name = name
         self._routes = routes
         self._on_up = on_up
-        self._pipelines = ClusterPipelines(target, keys, self._new, self._moved)
+        self._pipelines = ClusterPipelines(target, keys, self._new, self._moved, routes.limits.timing.ask_within)
         self._slots = self._pipelines.slots
         self._unparking = Unparking(routes.limits, self._pipelines.of, self._slots.invalidate, restamp)
         self._parked = self._unparking.parked

@@ -29,13 +29,19 @@ class ClusterPipelines:
         new: makes the pipeline to a node.
         on_moved: called when slots have moved, or primaries were replaced. Afterwards the pipelines that it got are
             closed.
+        ask_within: seconds for one question about the slots.
 
     Attributes:
         slots: which primary has which slot.
     """
 
     def __init__(
-        self, target: ClusterTarget, keys: Keys, new: Callable[[Address], Pipeline], on_moved: OnMoved
+        self,
+        target: ClusterTarget,
+        keys: Keys,
+        new: Callable[[Address], Pipeline],
+        on_moved: OnMoved,
+        ask_within: float,
     ) -> None:
         self._target = target
         self._keys = keys
@@ -46,7 +52,7 @@ class ClusterPipelines:
         self._known: dict[str, Pipeline] = {}
         # Pipelines to nodes that are not primaries any more, being closed.
         self._closing = TaskSet()
-        self.slots = SlotMap(target, self._remapped)
+        self.slots = SlotMap(target, self._remapped, ask_within)
 
     async def open(self) -> None:
         """Connect to the primaries; those that cannot be reached are tried again in the background.

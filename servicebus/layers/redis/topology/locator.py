@@ -12,34 +12,39 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from ....config import DEFAULT_TIMING
 from ....errors import Unavailable
 from .address import Address
 from .target import SentinelTarget
 
-ASK_TIMEOUT = 0.5
-"""Seconds for one question about a topology: while it runs, messages wait. A busy server answers within that."""
 CONNECT_WITHIN = 5.0
 """Seconds for an attempt to connect to a server that stays where it is, over any network."""
 HURRIED_CONNECT_WITHIN = 1.0
 """Seconds for an attempt to connect where a server that hangs may have been replaced by another."""
 
 
-def asking_options() -> dict[str, Any]:
-    """How redis-py asks for a topology: once, with short timeouts. The caller asks again when that failed."""
+def asking_options(within: float = DEFAULT_TIMING.ask_within) -> dict[str, Any]:
+    """How redis-py asks for a topology: once, with short timeouts. The caller asks again when that failed.
+
+    Args:
+        within: seconds to connect, and seconds to answer.
+    """
     return {
-        "socket_timeout": ASK_TIMEOUT,
-        "socket_connect_timeout": ASK_TIMEOUT,
+        "socket_timeout": within,
+        "socket_connect_timeout": within,
         "retry": Retry(NoBackoff(), 0),
     }
 
 
-async def ended(asking: asyncio.Task[Any] | None) -> None:
+async def ended(asking: asyncio.Task[Any] | None, within: float) -> None:
     """Wait for a question to redis-py: a connection that is cancelled while it opens would stay open.
+
+    The question may take ``within`` seconds to connect and as many to be answered.
 
     Cancelling is safe, but may leave that connection open.
     """
     if asking is not None:
-        _, late = await asyncio.wait({asking}, timeout=2 * ASK_TIMEOUT)
+        _, late = await asyncio.wait({asking}, timeout=2 * within)
         for task in late:
             task.cancel()
         await asyncio.wait({asking})
@@ -90,11 +95,12 @@ class AskSentinel:
 
     connect_within = HURRIED_CONNECT_WITHIN
 
-    def __init__(self, target: SentinelTarget) -> None:
+    def __init__(self, target: SentinelTarget, ask_within: float = DEFAULT_TIMING.ask_within) -> None:
         self._target = target
+        self._ask_within = ask_within
         first = target.sentinels[0]
         where = [(sentinel.host, sentinel.port) for sentinel in target.sentinels]
-        self._sentinel = Sentinel(where, sentinel_kwargs=first.client_options() | asking_options())  # type: ignore[no-untyped-call]
+        self._sentinel = Sentinel(where, sentinel_kwargs=first.client_options() | asking_options(ask_within))  # type: ignore[no-untyped-call]
         self._asking: asyncio.Task[Address] | None = None
 
     def __str__(self) -> str:
@@ -116,7 +122,7 @@ class AskSentinel:
 
     async def close(self) -> None:
         """Disconnect from the Sentinels. Cancelling is safe, but may leave a connection open."""
-        await ended(self._asking)
+        await ended(self._asking, self._ask_within)
         await self._sentinel.aclose()
 
     async def _ask(self) -> Address:

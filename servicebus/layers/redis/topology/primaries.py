@@ -159,7 +159,9 @@ class OneNode:
     ) -> None:
         self.clock = ServerClock()
         self._on_up = on_up
-        self._sentinel = AskSentinel(target) if isinstance(target, SentinelTarget) else None
+        self._sentinel = (
+            AskSentinel(target, routes.limits.timing.ask_within) if isinstance(target, SentinelTarget) else None
+        )
         self._locator: Locator = self._sentinel or Fixed(target if isinstance(target, Address) else target.primary)
         self._only = Pipeline(self._locator, name, routes, self._up, kind=kind, restamp=restamp)
         self._watch = SentinelWatch(self._sentinel, self._only.link) if self._sentinel is not None else None

@@ -10,6 +10,7 @@ from dataclasses import replace
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
+from ....config import DEFAULT_TIMING
 from ....errors import Unavailable
 from .address import Address
 from .locator import HURRIED_CONNECT_WITHIN, asking_options, ended
@@ -24,8 +25,12 @@ logger = logging.getLogger(__name__)
 class SlotMap:
     """Slot to primary. Read at first, and again when it was invalidated; ``on_change`` is called for a new one."""
 
-    def __init__(self, target: ClusterTarget, on_change: Callable[[], None]) -> None:
-        self._target, self._on_change = target, on_change
+    def __init__(
+        self, target: ClusterTarget, on_change: Callable[[], None], ask_within: float = DEFAULT_TIMING.ask_within
+    ) -> None:
+        self._target = target
+        self._on_change = on_change
+        self._ask_within = ask_within
         self._owners: dict[int, Address] = {}
         self._reading: asyncio.Task[None] | None = None
         self._read_at = 0.0
@@ -60,7 +65,7 @@ class SlotMap:
     async def close(self) -> None:
         """Stop reading. Idempotent. Cancelling is safe, but may leave a connection open."""
         self._closed = True
-        await ended(self._reading)
+        await ended(self._reading, self._ask_within)
 
     def _start(self, delay: float) -> None:
         self._reading = asyncio.get_running_loop().create_task(self._read(delay), name="read the slots")
@@ -78,7 +83,7 @@ class SlotMap:
         self._read_at = asyncio.get_running_loop().time()
         seeds = [ClusterNode(node.host, node.port) for node in {*self.primaries, *self._target.nodes}]
         first = self._target.nodes[0]
-        options = first.client_options() | asking_options()
+        options = first.client_options() | asking_options(self._ask_within)
         asked = RedisCluster(startup_nodes=seeds, require_full_coverage=False, **options)
         nodes = asked.nodes_manager
         try:
