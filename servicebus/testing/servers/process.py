@@ -12,7 +12,7 @@ from ...layers.redis.guard import start_guarded
 from ..waiting import wait_until
 
 END_WITHIN = 10.0
-"""Seconds within which a killed process must be gone, also on a busy machine."""
+"""Seconds within which a killed process must be gone, and a paused one must stand, also on a busy machine."""
 GONE = "XZ"
 """States of proc(5) of a process that has ended: dead, or waiting to be reaped."""
 STOPPED = "T"
@@ -85,8 +85,15 @@ class Controlled:
         self._started.kill(number)
 
     def pause(self) -> None:
-        """Stop the server process (SIGSTOP): its connections stay open, and no command is answered."""
-        self._started.signal(signal.SIGSTOP)
+        """Stop the server process (SIGSTOP) and wait until it stands. Its connections stay open.
+
+        Raises:
+            TimeoutError: the process still runs after 10 s.
+        """
+        process = self._started
+        process.signal(signal.SIGSTOP)
+        # On a busy machine the process runs on for a while, and takes commands that it then does not answer.
+        wait_until(lambda: state_of(process.pid) in GONE + STOPPED, END_WITHIN, "the server stands still")
 
     def resume(self) -> None:
         """Let a paused server process continue (SIGCONT)."""
