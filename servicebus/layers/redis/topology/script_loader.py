@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -16,6 +15,7 @@ from ....errors import Unavailable
 from ..schema.scripts import ALL
 from .address import Address
 from .locator import asking_options
+from .slot_map import asked
 from .target import ClusterTarget, SentinelTarget, Target
 
 Place = tuple[str, int]
@@ -57,13 +57,8 @@ async def _of_sentinels(target: SentinelTarget) -> list[Place]:
 
 
 async def _of_cluster(target: ClusterTarget) -> list[Place]:
-    seeds = [ClusterNode(node.host, node.port) for node in target.nodes]
-    cluster = RedisCluster(startup_nodes=seeds, **target.nodes[0].client_options(), **asking_options())
-    try:
-        await cluster.initialize()
-        return [(node.host, int(node.port)) for node in cluster.get_nodes()]
-    finally:
-        await cluster.aclose()
+    async with asked(target) as nodes:
+        return [(node.host, int(node.port)) for node in nodes.nodes_cache.values()]
 
 
 async def _load(login: Address, place: Place) -> str:

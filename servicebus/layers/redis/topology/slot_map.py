@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
@@ -20,6 +22,35 @@ READ_INTERVAL = 0.1
 """Seconds between two readings, at least: a reading opens a connection to each node."""
 
 logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def asked(
+    target: ClusterTarget, primaries: Iterable[Address] = (), within: float = DEFAULT_TIMING.ask_within
+) -> AsyncIterator[Any]:
+    """For the duration of a block, redis-py's ``NodesManager``, which has just read the nodes and slots of a Cluster.
+
+    Args:
+        target: nodes of the Cluster.
+        primaries: further nodes to ask.
+        within: seconds to connect to a node, and seconds for its answer.
+
+    Raises:
+        RedisError, RedisClusterException, OSError: no node answers, or not as a node of a Cluster does.
+
+    Cancelling is safe: the connections are closed.
+    """
+    seeds = [ClusterNode(node.host, node.port) for node in {*primaries, *target.nodes}]
+    options = target.nodes[0].client_options() | asking_options(within)
+    nodes = RedisCluster(startup_nodes=seeds, require_full_coverage=False, **options).nodes_manager
+    # A node that is not in the answer is dropped by redis-py, which closes its connection only some time later.
+    connected = list(nodes.startup_nodes.values())
+    try:
+        await nodes.initialize()
+        yield nodes
+    finally:
+        connected += nodes.nodes_cache.values()
+        await asyncio.gather(*(node.disconnect() for node in connected), return_exceptions=True)
 
 
 class SlotMap:
@@ -81,22 +112,16 @@ class SlotMap:
         if self._closed:
             return
         self._read_at = asyncio.get_running_loop().time()
-        seeds = [ClusterNode(node.host, node.port) for node in {*self.primaries, *self._target.nodes}]
         first = self._target.nodes[0]
-        options = first.client_options() | asking_options(self._ask_within)
-        asked = RedisCluster(startup_nodes=seeds, require_full_coverage=False, **options)
-        nodes = asked.nodes_manager
         try:
-            await nodes.initialize()
-            owners = {
-                slot: replace(first, host=holders[0].host, port=int(holders[0].port))
-                for slot, holders in nodes.slots_cache.items()
-                if holders
-            }
+            async with asked(self._target, self.primaries, self._ask_within) as nodes:
+                owners = {
+                    slot: replace(first, host=holders[0].host, port=int(holders[0].port))
+                    for slot, holders in nodes.slots_cache.items()
+                    if holders
+                }
         except (RedisError, RedisClusterException, OSError) as error:
             raise _unread(self._target, error) from error
-        finally:
-            await asyncio.gather(nodes.aclose("startup_nodes"), nodes.aclose("nodes_cache"), return_exceptions=True)
         self.readings += 1
         if owners != self._owners and not self._closed:
             self._owners = owners
