@@ -1,4 +1,4 @@
-"""The bus: what users hold. It opens a session, calls, sends, publishes and serves."""
+"""``ServiceBus``, the bus that users open: it keeps a session, and calls, sends, publishes and serves by it."""
 
 from __future__ import annotations
 

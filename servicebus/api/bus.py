@@ -1,4 +1,4 @@
-"""The bus as handlers, middleware and background tasks see it. ``servicebus.ServiceBus`` is the one that users open."""
+"""A protocol: the bus as handlers, middleware and background tasks see it. Users open ``servicebus.ServiceBus``."""
 
 from __future__ import annotations
 

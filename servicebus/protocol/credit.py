@@ -1,4 +1,7 @@
-"""Credit: how many messages a worker may still take. It is taken before a message is received."""
+"""The credit of a worker: how many more messages it may receive. It is taken before a message is received.
+
+It counts whole messages. It says nothing of the parts of one reply.
+"""
 
 from __future__ import annotations
 
