@@ -82,19 +82,22 @@ class Inbox:
 
     def _deliver(self, elements: list[bytes], fence: int) -> None:
         replies: list[ReplyFrame] = []
-        for frame in unbundled(elements):
-            try:
-                parsed = self._decode(frame, LARGEST_MESSAGE)
-            except MalformedFrame as error:
-                self._counters.rejected_frames += 1
-                logger.warning("a reply was dropped: %s", error)
-                continue
-            if parsed.local == CANCEL:
-                self._on_cancel_notice(frame)
-            else:
-                replies.append(parsed)
-        self._on_replies(replies)
-        self._credit.release(len(elements))
+        try:
+            for frame in unbundled(elements):
+                try:
+                    parsed = self._decode(frame, LARGEST_MESSAGE)
+                except MalformedFrame as error:
+                    self._counters.rejected_frames += 1
+                    logger.warning("a reply was dropped: %s", error)
+                    continue
+                if parsed.local == CANCEL:
+                    self._on_cancel_notice(frame)
+                else:
+                    replies.append(parsed)
+        finally:
+            # Whatever one frame does: the others are read, and the inbox takes more.
+            self._on_replies(replies)
+            self._credit.release(len(elements))
 
     def _on_cancel_notice(self, frame: bytes) -> None:
         try:

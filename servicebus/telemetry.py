@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -84,9 +87,10 @@ class ReceivedMessage(Protocol):
 class Observer(Protocol):
     """Watches the messages of one bus. ``ServiceBus(observer=...)``; without one, nothing is called.
 
-    Every method runs on the event loop of the bus, in the middle of its work: it must return at once and must not
-    raise. A message that was sent is settled exactly once, and one that was started is finished exactly once. The same
-    object is passed to both, so an observer may keep what it needs between them, keyed by ``id(message)``.
+    Every method runs on the event loop of the bus, in the middle of its work: it must return at once. What it raises is
+    logged, once for each method, and disturbs no message. A message that was sent is settled exactly once, and one that
+    was started is finished exactly once. The same object is passed to both, so an observer may keep what it needs
+    between them, keyed by ``id(message)``.
     """
 
     def sent(self, message: SentMessage) -> None:
@@ -104,3 +108,32 @@ class Observer(Protocol):
     def finished(self, channel: str, message: ReceivedMessage, error_code: str) -> None:
         """The handling ended: "" when the handler returned, else the code of the error (docs/spec.md, section 6)."""
         ...
+
+
+class GuardedObserver:
+    """An observer whose exceptions reach nobody: an error in a measurement must not fail or lose a message."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        # The methods that have raised. Each is logged once: they may be called a thousand times a second.
+        self._failed: set[str] = set()
+
+    def sent(self, message: SentMessage) -> None:
+        self._call("sent", message)
+
+    def settled(self, message: SentMessage, error: BaseException | None) -> None:
+        self._call("settled", message, error)
+
+    def started(self, channel: str, message: ReceivedMessage) -> None:
+        self._call("started", channel, message)
+
+    def finished(self, channel: str, message: ReceivedMessage, error_code: str) -> None:
+        self._call("finished", channel, message, error_code)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        try:
+            getattr(self._observer, name)(*arguments)
+        except Exception:
+            if name not in self._failed:
+                self._failed.add(name)
+                logger.exception("the observer's %s() failed; what it raises from now on is not logged", name)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..config import DEFAULT_MAX_MESSAGE_SIZE, DEFAULT_TIMING, BusConfig, Timing
 from ..protocol.codec import PLAIN, Codec
-from ..telemetry import Counters, Observer
+from ..telemetry import Counters, GuardedObserver, Observer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,5 +41,5 @@ class Wire:
             expiry_ms=int(config.expiry * 1000),
             on_failover=config.on_failover,
             timing=config.timing,
-            observer=observer,
+            observer=GuardedObserver(observer) if observer is not None else None,
         )

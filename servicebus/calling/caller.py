@@ -99,7 +99,11 @@ class Caller:
         wire.counters.calls += 1
         if wire.observer is not None:
             wire.observer.sent(call)
-        layer.push(call)
+        try:
+            layer.push(call)
+        except BaseException:
+            self._calls.pop(call.id)  # nobody will wait for it
+            raise
         return call
 
     def forget(self, call: Call) -> None:

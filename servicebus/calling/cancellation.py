@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 
 from ..api.wire import Wire
 from ..errors import ServiceBusError
@@ -20,6 +20,8 @@ NOTIFY_WITHIN = 1.0
 """Seconds for telling the workers. After that the handler has most likely ended by itself."""
 CALLS_PER_NOTICE = 1000
 """Calls named in one notice: 20 KB, which any server and any worker takes."""
+
+logger = logging.getLogger(__name__)
 
 
 class AbandonedCalls:
@@ -54,10 +56,14 @@ class AbandonedCalls:
             event = Event.WITHDRAWN if id(call) in withdrawn else Event.NOT_WITHDRAWN
             if call.advance(event) is Action.NOTIFY_WORKERS:
                 dispatched.setdefault(call.channel, []).append(self._inbox.unique_part(call.id))
-        with contextlib.suppress(TimeoutError, ServiceBusError):
+        try:
             async with asyncio.timeout(NOTIFY_WITHIN):
                 for channel, unique in dispatched.items():
                     await self._notify_workers(channel, unique)
+        except (TimeoutError, ServiceBusError) as error:
+            logger.info("workers were not told that callers went away: %s", error)
+        except Exception:
+            logger.exception("workers were not told that callers went away")
 
     async def _notify_workers(self, channel: str, unique: list[str]) -> None:
         """Tell every worker of the channel: one of them has these calls, and nothing here knows which."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 
 from ..foundation.tasks import TaskSet
 from ..layers.layer import Layer
@@ -15,20 +15,26 @@ WITHDRAW_WITHIN = 0.04
 """Seconds for taking requests back. With ``Timing.verdict_within`` and the 8 ms slots of the correlation table this
 keeps every caller within 60 ms of its deadline, also when the server does not answer."""
 
+logger = logging.getLogger(__name__)
+
 
 async def withdraw(layer: Layer, calls: list[Call]) -> set[int]:
     """Try to take the requests of calls back from their channels.
 
     Returns:
         The ``id()`` of every call whose request was taken back, so that no worker will ever start it. Empty when the
-        layer does not answer in time.
+        layer does not answer in time, or fails: the calls end all the same.
 
     Cancelling is safe: requests may or may not have been taken back.
     """
-    with contextlib.suppress(TimeoutError):
+    try:
         async with asyncio.timeout(WITHDRAW_WITHIN):
             return set(map(id, await layer.withdraw(*calls)))
-    return set()
+    except TimeoutError:
+        return set()
+    except Exception:
+        logger.exception("%d requests could not be withdrawn", len(calls))
+        return set()
 
 
 class Deadlines:
@@ -76,11 +82,13 @@ class Deadlines:
         due = self._loop.time()
         for call in calls:
             call.advance(Event.DEADLINE)
-        withdrawn = await withdraw(self._layer, calls)
-        for call in calls:
-            if id(call) in withdrawn:
-                call.advance(Event.WITHDRAWN)
-        if len(withdrawn) < len(calls):
-            await asyncio.sleep(due + self._verdict_within - self._loop.time())
-        for call in calls:
-            call.advance(Event.NOT_WITHDRAWN)
+        try:
+            withdrawn = await withdraw(self._layer, calls)
+            for call in calls:
+                if id(call) in withdrawn:
+                    call.advance(Event.WITHDRAWN)
+            if len(withdrawn) < len(calls):
+                await asyncio.sleep(due + self._verdict_within - self._loop.time())
+        finally:
+            for call in calls:
+                call.advance(Event.NOT_WITHDRAWN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from ...errors import Unavailable
 from ...protocol.credit import Budget
@@ -11,6 +12,8 @@ from ..layer import Ability, Sink
 from ..limits import CapacityOf, Limits
 from .consumer import MemoryConsumer
 from .hub import Hub
+
+logger = logging.getLogger(__name__)
 
 
 class MemoryLayer:
@@ -60,7 +63,10 @@ class MemoryLayer:
         touched: set[str] = set()
         deliveries, self._outbox = self._outbox, []
         for delivery in deliveries:
-            delivery.settle(self._hub.put(delivery, self._capacity(delivery.channel), expires, now))
+            try:
+                delivery.settle(self._hub.put(delivery, self._capacity(delivery.channel), expires, now))
+            except Exception:
+                logger.exception("a delivery to %s could not take its outcome", delivery.channel)
             touched.add(delivery.channel)
         for channel in touched:
             for reader in self._hub.readers(channel):

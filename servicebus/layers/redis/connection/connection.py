@@ -7,6 +7,7 @@ does not disturb the order, because each answer goes to a callback, and the call
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ import hiredis
 from ..topology.address import Address
 
 Answer = Callable[[Any], None]
-"""Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It must not raise."""
+"""Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It should not raise. When it does, it is given a
+``ConnectionLost``, so that whatever waits for it ends, and the connection is dropped."""
 
 HIGH_WATER = 1 << 20
 """Bytes in the write buffer above which batches wait in the queue, where they can still be withdrawn."""
@@ -26,6 +28,8 @@ HIGH_WATER = 1 << 20
 pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 _INCOMPLETE = object()
+
+logger = logging.getLogger(__name__)
 
 
 class ConnectionLost(Exception):
@@ -89,8 +93,7 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes, *answers: Answer) -> None:
         """Send packed commands, one answer each. On a lost connection the answers are NeverSent, at once."""
         if self._transport is None:
-            for answer in answers:
-                answer(NeverSent())
+            self._lose(answers, NeverSent())
         else:
             self._write(data, answers)
 
@@ -138,7 +141,13 @@ class Connection(asyncio.Protocol):
             reader.feed(data)
             reply = reader.gets()
             while reply is not _INCOMPLETE:
-                answers.popleft()(reply)
+                answer = answers.popleft()
+                try:
+                    answer(reply)
+                except Exception:
+                    logger.exception("an answer of the server could not be used: the connection is dropped")
+                    self._lose((answer,), ConnectionLost())
+                    self.abort()
                 reply = reader.gets()
         except (hiredis.ProtocolError, IndexError):
             # Not RESP, or an answer without a command (a server that refuses clients sends one at once): start over.
@@ -147,9 +156,16 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         answers, self._answers = self._answers, deque()
-        for answer in answers:
-            answer(ConnectionLost())
+        self._lose(answers, ConnectionLost())
         self._on_lost()
+
+    def _lose(self, answers: Iterable[Answer], error: ConnectionLost) -> None:
+        """Give each answer an error instead of a reply. One that raises does not keep the others from theirs."""
+        for answer in answers:
+            try:
+                answer(error)
+            except Exception:
+                logger.exception("the loss of a connection could not be reported")
 
     def pause_writing(self) -> None:
         self.writable = False

@@ -151,6 +151,9 @@ async def connect(
     except hiredis.ReplyError as error:
         connection.abort()
         raise refused_handshake(error, address) from error
+    except (TypeError, ValueError, LookupError, AttributeError) as error:  # an answer of another type than it has
+        connection.abort()
+        raise Unavailable(f"what answers at {address} does not answer as Redis or Valkey do: {error}") from error
     except BaseException:
         connection.abort()
         raise

@@ -75,7 +75,7 @@ class Reaction(Enum):
     ASK_FIRST = "many messages: ask for more, then hand them over"
     PAUSE_FOR_SLOT = "the slot is on its way to another node: ask again soon"
     PAUSE_DENIED = "this user may not read the channel: ask again later"
-    LEAVE = "this connection is of no use any more"
+    LEAVE = "this connection is of no use any more, or its answer is none that a pop has"
 
 
 REACTIONS: tuple[tuple[str, Reaction], ...] = (
@@ -95,6 +95,14 @@ def reaction(reply: Any) -> Reaction:
     if isinstance(reply, hiredis.ReplyError):
         text = str(reply)
         return next(found for beginning, found in REACTIONS if text.startswith(beginning))
-    if reply is None or not reply[1]:
+    if reply is None:
+        return Reaction.ASK
+    if type(reply) is not list or len(reply) != 2 or not _are_frames(reply[1]):
+        return Reaction.LEAVE
+    if not reply[1]:
         return Reaction.ASK
     return Reaction.ASK_FIRST if len(reply[1]) > SMALL_POP else Reaction.DELIVER_FIRST
+
+
+def _are_frames(elements: Any) -> bool:
+    return type(elements) is list and {*map(type, elements)} <= {bytes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ MAX_FRAMES = 512
 """Frames of one script call: a script with more would keep the server from its other clients."""
 MAX_BYTES = 256 * 1024
 """Bytes of one script call, for the same reason. A larger frame goes alone."""
+
+logger = logging.getLogger(__name__)
 
 
 class Batch:
@@ -65,7 +68,10 @@ class Batch:
     def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
         """Give the deliveries from ``first`` on their outcome."""
         for delivery in self.deliveries[first:]:
-            delivery.settle(error)
+            try:
+                delivery.settle(error)
+            except Exception:
+                logger.exception("a delivery to %s could not take its outcome", self.channel)
 
 
 class Command(NamedTuple):

@@ -290,6 +290,10 @@ class Pipeline:
         match fate:
             case Fate.UNKNOWN:
                 batch.settle(SendUnknown(batch.channel))
+            case Fate.UNEXPECTED:
+                logger.error("the server answered a batch with %.200r: the connection is dropped", reply)
+                batch.settle(SendUnknown(batch.channel, "the connection got out of step"))
+                self.abort()
             case Fate.NO_WORKERS:
                 batch.settle(NoWorkers(batch.channel))
             case Fate.PARTLY_TAKEN:

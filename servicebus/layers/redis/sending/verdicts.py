@@ -33,6 +33,7 @@ class Fate(Enum):
     REDIRECTED = "another node of the Cluster should be asked, now or soon"
     REFUSED = "the server refused the command"
     UNKNOWN = "the connection was lost before the answer came"
+    UNEXPECTED = "the answer is none that the script gives, so the answers may have lost their order"
 
 
 class Verdict(NamedTuple):
@@ -53,9 +54,18 @@ def verdict(reply: Any, whole: int) -> Verdict:
         return Verdict(Fate.UNKNOWN)
     if isinstance(reply, hiredis.ReplyError):
         return Verdict(_fate_of(str(reply)))
+    if type(reply) is not int or not NO_WORKERS_REPLY <= reply <= whole:
+        return Verdict(Fate.UNEXPECTED)
     if reply == NO_WORKERS_REPLY:
         return Verdict(Fate.NO_WORKERS)
     return Verdict(Fate.TAKEN) if reply == whole else Verdict(Fate.PARTLY_TAKEN, reply)
+
+
+def removed(reply: Any, asked: int) -> list[bool]:
+    """Which of ``asked`` frames a withdrawal has removed. An answer that the script does not give removed none."""
+    if not isinstance(reply, list) or len(reply) != asked or not all(type(one) is int for one in reply):
+        return [False] * asked
+    return [one == 1 for one in reply]
 
 
 def _fate_of(error: str) -> Fate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from itertools import compress
 
 from ....errors import ServiceBusError
 from ....protocol.codec import MAX_FRAME, decode_raw
@@ -11,6 +12,7 @@ from ...delivery import Delivery
 from ..schema.keys import Keys
 from ..schema.scripts import WITHDRAW
 from ..topology.primaries import Nodes
+from .verdicts import removed
 
 FRAMES_PER_WITHDRAWAL = 1000
 """Frames taken back by one script call: each costs the server a search of the list."""
@@ -37,8 +39,8 @@ async def withdraw(nodes: Nodes, keys: Keys, deliveries: Sequence[Delivery]) -> 
                 some = waiting[at : at + FRAMES_PER_WITHDRAWAL]
                 frames = (delivery.frame for delivery in some)
                 command = WITHDRAW.command((keys.messages(channel),), *frames)
-                removed = await nodes.execute(channel, *command)
-                taken_back += [delivery for delivery, gone in zip(some, removed, strict=True) if gone]
+                answer = await nodes.execute(channel, *command)
+                taken_back += compress(some, removed(answer, len(some)))
     return taken_back
 
 

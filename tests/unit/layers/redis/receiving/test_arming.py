@@ -62,3 +62,11 @@ def test_after_a_few_messages_the_handlers_start_first(count: int) -> None:
 @given(st.text())
 def test_every_error_has_a_reaction(text: str) -> None:
     assert reaction(hiredis.ReplyError(text)) in Reaction
+
+
+@given(st.recursive(st.none() | st.integers() | st.binary() | st.text(), lambda inner: st.lists(inner, max_size=4)))
+def test_only_a_list_of_frames_is_delivered(reply: Any) -> None:
+    found = reaction(reply)
+    assert found in Reaction
+    if found in (Reaction.DELIVER_FIRST, Reaction.ASK_FIRST):
+        assert {type(frame) for frame in reply[1]} == {bytes}

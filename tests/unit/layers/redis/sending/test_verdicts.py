@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus.layers.redis.connection.connection import ConnectionLost, NeverSent
-from servicebus.layers.redis.sending.verdicts import FINAL, REDIRECTIONS, Fate, Redirected, refusal, verdict
+from servicebus.layers.redis.sending.verdicts import FINAL, REDIRECTIONS, Fate, Redirected, refusal, removed, verdict
 
 WHOLE = 5
 
@@ -52,3 +52,28 @@ def test_every_error_is_a_refusal_that_was_not_executed(text: str) -> None:
 def test_what_waiting_does_not_cure_is_not_retryable(word: str) -> None:
     assert not refusal(hiredis.ReplyError(f"{word} no")).retryable
     assert refusal(hiredis.ReplyError("LOADING the dataset")).retryable
+
+
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.text() | st.builds(hiredis.ReplyError),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=8,
+)
+"""Whatever an answer may be."""
+
+
+@given(ANYTHING)
+def test_an_answer_that_the_script_does_not_give_promises_nothing(reply: Any) -> None:
+    found = verdict(reply, WHOLE)
+    if not isinstance(reply, hiredis.ReplyError) and reply not in range(-1, WHOLE + 1):
+        assert found.fate is Fate.UNEXPECTED
+    assert 0 <= found.elements <= WHOLE
+
+
+@given(ANYTHING | st.lists(st.sampled_from([0, 1])), st.integers(min_value=0, max_value=4))
+def test_only_an_answer_of_the_right_form_takes_frames_back(reply: Any, asked: int) -> None:
+    flags = removed(reply, asked)
+    assert len(flags) == asked
+    if any(flags):
+        assert [one == 1 for one in reply] == flags
+        assert {type(one) for one in reply} == {int}
