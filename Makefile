@@ -31,7 +31,7 @@ test: .venv/.installed
 
 # In asyncio's debug mode: a coroutine that nothing awaits, and a call from the wrong thread, fail their test.
 unit: .venv/.installed
-	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n 2 tests/unit
+	@PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit
 
 # In a virtual environment of its own, made anew when the dependencies change.
 newest:

@@ -24,12 +24,24 @@ hypothesis.settings.register_profile("default", deadline=None, max_examples=100)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+HOUSE = "tests/unit/house/"
+"""Where the tests of the rules of the house are."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one process has to run when several share the tests: a file, and all that leaves or reads a history."""
+    """What one process has to run when several share the tests: a file, the rules of the house, and all histories.
+
+    Tests of the rules share the parsed sources; tests that leave or read a history share it.
+    """
     for item in items:
-        has_history = "histories" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("histories" if has_history else item.nodeid.partition("::")[0]))
+        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    file = item.nodeid.partition("::")[0]
+    if "histories" in getattr(item, "fixturenames", ()):
+        return "histories"
+    return HOUSE if file.startswith(HOUSE) else file
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Set
 
-from .source import Finding, Function, Source, inside, public_classes, public_functions
+from .source import Finding, Function, Source, inside, nodes, public_classes, public_functions
 
 REFERS = re.compile(r"See\s+``\w+(\.\w+)*``")
 """A class docstring that leaves the contract of its methods to the protocol that it implements."""
@@ -61,7 +61,7 @@ def error_classes(files: Iterable[Source]) -> set[str]:
     bases = {
         node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         for source in files
-        for node in ast.walk(source.tree)
+        for node in nodes(source)
         if isinstance(node, ast.ClassDef)
     }
     found, grown = {"ServiceBusError"}, 0

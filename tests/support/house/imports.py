@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from .source import Finding, Source
+from .source import Finding, Source, nodes
 
 Graph = Mapping[str, Mapping[str, int]]
 """For each module, the modules that it imports, with the line of one such import."""
@@ -33,7 +33,7 @@ def _longest_known(name: str, known: Mapping[str, Source]) -> str:
 
 def _imported(source: Source) -> Iterator[tuple[str, int]]:
     package = source.module if source.is_package else source.module.rpartition(".")[0]
-    for node in ast.walk(source.tree):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node.lineno

@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from .source import Finding, Source, type_of_function
+from .source import Finding, Source, nodes, type_of_function
 
 NAME_LENGTH = 70
 """Characters of a test's name, at most, ``test_`` among them."""
@@ -14,7 +14,7 @@ NAME_LENGTH = 70
 
 def long_names(files: Iterable[Source]) -> Iterator[Finding]:
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, type_of_function) and node.name.startswith("test_") and len(node.name) > NAME_LENGTH:
                 what = (
                     f"{node.name} has {len(node.name)} characters (at most {NAME_LENGTH}); say it in a plain sentence"
@@ -36,7 +36,7 @@ def repeated_file_names(files: Iterable[Source]) -> Iterator[Finding]:
 def imported_tests(files: Iterable[Source]) -> Iterator[Finding]:
     """Yield the imports of test modules: what two tests share belongs in tests/support."""
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
-from .source import Finding, Source, is_overload, type_of_function
+from .source import Finding, Source, is_overload, nodes, type_of_function
 
 CLASS_LINES = 150
 """Lines of a class, at most: a longer one holds two things."""
@@ -48,7 +48,7 @@ class ClassSize(NamedTuple):
 
 def class_sizes(files: Iterable[Source]) -> Iterator[ClassSize]:
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, ast.ClassDef):
                 yield _class_size(source, node)
 
@@ -77,7 +77,7 @@ def big_classes(files: Iterable[Source], exceptions: Container[str] = ()) -> Ite
 
 def long_functions(files: Iterable[Source]) -> Iterator[Finding]:
     for source in files:
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, type_of_function):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 if lines > FUNCTION_LINES:

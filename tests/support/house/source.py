@@ -55,6 +55,16 @@ def parse(path: str, text: str) -> Source:
     return Source(path, text, ast.parse(text, path))
 
 
+def nodes(source: Source) -> tuple[ast.AST, ...]:
+    """Return all nodes of a file's tree, in the order of ``ast.walk``. Several checks share one walk."""
+    return _nodes(source.tree)
+
+
+@cache
+def _nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree))
+
+
 @cache
 def sources(folder: str) -> tuple[Source, ...]:
     """Return the Python files below a folder of the project, sorted by path; migrations are left out."""

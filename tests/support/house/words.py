@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
-from .source import ROOT, Finding, Source, sources
+from .source import ROOT, Finding, Source, nodes, sources
 
 GLOSSARY = "docs/glossary.md"
 """The file with both tables, relative to the root of the project."""
@@ -84,7 +85,7 @@ def words_in(path: str, text: str, banned: GivenUp) -> Iterator[Finding]:
 
 def names_in(source: Source, banned: GivenUp) -> Iterator[Finding]:
     """Yield the places of a file where something gets a name that was given up."""
-    for node in ast.walk(source.tree):
+    for node in nodes(source):
         for name, line in _named(node):
             if name.removeprefix("_") in banned.names:
                 yield _finding(source.path, line, name.removeprefix("_"), banned.names)
@@ -112,14 +113,16 @@ def _finding(path: str, line: int, word: str, instead: Mapping[str, str]) -> Fin
     return Finding(path, line, f'uses "{word}", which was given up; write instead: {instead[word]}')
 
 
-def all_findings() -> Iterator[Finding]:
-    """Yield each use, in the whole project, of a word that was given up."""
+@cache
+def all_findings() -> tuple[Finding, ...]:
+    """Return each use, in the whole project, of a word that was given up."""
     banned = given_up()
+    found: list[Finding] = []
     for source in code():
-        yield from words_in(source.path, source.text, banned)
-        yield from names_in(source, banned)
+        found += [*words_in(source.path, source.text, banned), *names_in(source, banned)]
     for path, text in prose():
-        yield from words_in(path, text, banned)
+        found += words_in(path, text, banned)
+    return tuple(found)
 
 
 def forms(term: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus.errors import SendUnknown, ServiceBusError
@@ -152,7 +152,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(STEPS, max_size=40))
 def test_frames_are_taken_in_order_however_a_slot_moves(steps: list[tuple[Any, ...]]) -> None:
     """A slot may come to a primary that has just refused a frame, with others on their way to it."""
