@@ -20,6 +20,7 @@ from servicebus.testing.servers import Cluster, SentinelGroup, Server
 from .support.spares import Spares
 from .support.timing import LAG, PATIENT, eventually_sync
 
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("default", deadline=None, max_examples=100)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
