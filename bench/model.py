@@ -86,14 +86,19 @@ def bounds(costs: Costs, point: Point, cores: float = float("inf")) -> Bounds:
     worker += point.handler_us
     total = client + worker + server
     stations = {
-        "client": 1e6 / client,
-        "workers": point.workers * 1e6 / worker,
-        "server": 1e6 / server,
-        "cores": cores * 1e6 / total,
-        "in flight": point.in_flight * 1e6 / total,
+        "client": _per_second(client),
+        "workers": point.workers * _per_second(worker),
+        "server": _per_second(server),
+        "cores": cores * _per_second(total),
+        "in flight": point.in_flight * _per_second(total),
     }
     bottleneck = min(stations, key=lambda name: stations[name])
-    return Bounds(1e6 / total, stations[bottleneck], bottleneck)
+    return Bounds(_per_second(total), stations[bottleneck], bottleneck)
+
+
+def _per_second(microseconds: float) -> float:
+    """Calls per second of what needs so long for one. A measurement that is too short for the clock found 0."""
+    return 1e6 / microseconds if microseconds else float("inf")
 
 
 def check(costs: Costs, points: Sequence[Point], cores: float) -> Iterator[tuple[Point, Bounds, bool]]:

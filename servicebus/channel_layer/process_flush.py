@@ -17,6 +17,8 @@ from .shard import Shard
 
 FLUSHED_WITHIN = 0.5
 """Seconds that ``flush`` waits for the other processes. A process that hangs must not make ``flush`` hang."""
+OWN_FLUSHED_WITHIN = 5.0
+"""Seconds that ``flush`` waits for this process: it is not hanging, but may be slow on a busy machine."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +29,21 @@ class FlushRound:
 
     Attributes:
         missing: the inboxes of the processes that have not answered.
+        own: the inbox of this process.
         done: set when all have answered.
+        own_done: set when this process has answered.
     """
 
     missing: set[str]
+    own: str
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    own_done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def on_answer(self, inbox: str) -> None:
         """The process with this inbox has dropped what it held."""
         self.missing.discard(inbox)
+        if inbox == self.own:
+            self.own_done.set()
         if not self.missing:
             self.done.set()
 
@@ -72,7 +80,9 @@ class ProcessFlush:
         self._rounds: dict[str, FlushRound] = {}
 
     async def flush(self) -> None:
-        """Have every process drop what it holds, and wait for their answers, for ``FLUSHED_WITHIN`` seconds at most.
+        """Have every process drop what it holds, and wait for their answers.
+
+        It waits ``FLUSHED_WITHIN`` seconds at most for the others, ``OWN_FLUSHED_WITHIN`` seconds for this process.
 
         Cancelling is safe: some processes may have dropped what they held. Raises Unavailable or SendUnknown.
         """
@@ -82,17 +92,24 @@ class ProcessFlush:
         elif not self._reader.is_read:
             return
         inboxes.add(self._inbox)
-        token, waiting = uuid.uuid4().hex, FlushRound(set(inboxes))
+        token, waiting = uuid.uuid4().hex, FlushRound(set(inboxes), self._inbox)
         self._rounds[token] = waiting
         try:
-            async with asyncio.timeout(FLUSHED_WITHIN):
-                message = ControlMessage(FLUSH, token, self._inbox)
-                await asyncio.gather(*(self._send_control(inbox, message) for inbox in inboxes))
-                await waiting.done.wait()
+            await self._wait_for_answers(waiting, ControlMessage(FLUSH, token, self._inbox))
         except TimeoutError:
             logger.info("flush: %d processes did not answer", len(waiting.missing))
         finally:
             del self._rounds[token]
+
+    async def _wait_for_answers(self, waiting: FlushRound, message: ControlMessage) -> None:
+        async with asyncio.timeout(OWN_FLUSHED_WITHIN):
+            try:
+                async with asyncio.timeout(FLUSHED_WITHIN):
+                    await asyncio.gather(*(self._send_control(inbox, message) for inbox in list(waiting.missing)))
+                    await waiting.done.wait()
+            except TimeoutError:
+                await waiting.own_done.wait()
+                raise
 
     def on_flush(self, message: ControlMessage) -> None:
         """A process, perhaps this one, flushes: drop what this process holds, and answer."""

@@ -33,6 +33,12 @@ def test_a_cost_is_never_negative_however_noisy_the_points() -> None:
     assert fitted((4.0, 5.0), (0.01, 8.0)) == Cost(8.0, 0.0)
 
 
+def test_a_cost_too_small_to_be_measured_bounds_nothing() -> None:
+    found = bounds(COSTS | {"server": Cost(0.0, 0.0)}, point())
+    assert (found.bottleneck, found.high) == ("client", 1e6 / 7)
+    assert bounds(dict.fromkeys(COSTS, Cost(0.0, 0.0)), point()).high == float("inf")
+
+
 def test_a_single_call_in_flight_has_one_possible_throughput() -> None:
     found = bounds(COSTS, point(in_flight=1, commands=4.0))
     assert found.low == found.high == 1e6 / (7 + 36 + 5 + 32 + 1.5 + 56)
