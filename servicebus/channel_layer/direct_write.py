@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from ..layers.redis.connection.connection import Answer, Connection, Greeting
+from ..layers.redis.connection.connection import Answer, Connection
+from ..layers.redis.connection.greeting import Greeting
 
 MAX_DIRECT_WRITE = 16_384
 """Bytes. So little always fits into the socket's buffer when everything before has been answered."""

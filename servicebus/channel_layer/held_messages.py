@@ -41,6 +41,8 @@ class HeldMessages:
         Cancelling is not safe: messages that were popped are lost.
         """
         list_key, held = self._keys.messages(channel), self._keys.counts(channel)
+        if (asked := self._nodes.pipeline(channel)) is not None:
+            asked.verify()
         frames: list[bytes] = await self._nodes.execute(
             channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
         )

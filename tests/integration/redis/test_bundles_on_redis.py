@@ -13,7 +13,7 @@ from servicebus import ChannelFull, Service, ServiceBus
 from servicebus.inbox import ELEMENTS_AT_ONCE
 from servicebus.layers.layer import Layer
 from servicebus.layers.redis import RedisChannelLayer
-from servicebus.layers.redis.connection.connection import Greeting
+from servicebus.layers.redis.connection.greeting import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted
 from servicebus.protocol.bundles import MAX_FRAMES, bundle, unbundled
 from servicebus.testing.servers import Server

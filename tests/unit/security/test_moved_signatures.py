@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 
 from servicebus.errors import LARGEST_MESSAGE
-from servicebus.layers.redis.connection.connection import Greeting
+from servicebus.layers.redis.connection.greeting import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted, runs
 from servicebus.protocol.codec import encode_sent
 from servicebus.security.signing import SigningCodec

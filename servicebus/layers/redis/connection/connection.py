@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import hiredis
 
 from ..topology.address import Address
+from .greeting import Greeting, read_info
 
 Answer = Callable[[Any], None]
 """Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It should not raise. When it does, it is given a
@@ -26,6 +27,10 @@ HIGH_WATER = 1 << 20
 
 # The stubs of hiredis say that a command has one part.
 pack: Callable[[tuple[bytes | str | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+
+VERIFY_AFTER = 0.005
+"""Seconds after which a server may have been replaced and promoted again: on one machine that takes a few more."""
+ASK_REPLICATION = pack((b"INFO", b"replication"))
 
 _INCOMPLETE = object()
 
@@ -40,25 +45,6 @@ class NeverSent(ConnectionLost):
     """There was no connection to send the command on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
-    """The facts about a server that its answers to the handshake gave.
-
-    Attributes:
-        client_id: the ID that the server gave this connection; CLIENT UNBLOCK takes it.
-        fence: of the primary: the beginning of its ``run_id``, which changes with every start.
-        offset_ms: milliseconds that, added to the clock of the event loop, give the clock of the server.
-        promoted: the server was a replica once. It may hold frames that its primary had handed out already.
-        started_ms: an instant on the server's clock, in milliseconds, at which the server had started for certain.
-    """
-
-    client_id: int
-    fence: int
-    offset_ms: float
-    promoted: bool = False
-    started_ms: float = 0.0
-
-
 class Connection(asyncio.Protocol):
     """One connection, for the event loop that opened it.
 
@@ -68,6 +54,7 @@ class Connection(asyncio.Protocol):
         writable: whether the write buffer holds less than ``HIGH_WATER`` bytes.
         heard_at: the instant, on the clock of the event loop, of the last data from the server, or of the first
             command after a time without outstanding answers.
+        on_promoted: called when the server was promoted anew under the connection, or forgot that it ever was.
     """
 
     greeting: Greeting
@@ -84,6 +71,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.writable = True
         self.heard_at = self._loop.time()
+        self.on_promoted: Callable[[Connection], None] = _nothing
+        # When the greeting was known to be true, on the clock of the event loop.
+        self._verified_at = self.heard_at
 
     @property
     def outstanding(self) -> int:
@@ -123,6 +113,32 @@ class Connection(asyncio.Protocol):
     def greeted(self, greeting: Greeting) -> None:
         """Take the result of the handshake: the connection is in use from now on."""
         self.greeting = greeting
+
+    def verify(self) -> None:
+        """Ask which promotion of the server this is, unless that was asked within the last 5 ms.
+
+        Call it before each command that takes messages: the answer comes before that of the command. Who calls it for
+        every such command asks rarely, because a replica would refuse one of these commands.
+        """
+        now = self._loop.time()
+        since, self._verified_at = now - self._verified_at, now
+        if since > VERIFY_AFTER and self.greeting.fence:
+            self.write(ASK_REPLICATION, partial(self._verified, since))
+
+    def _verified(self, since: float, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            self._verified_at -= since
+            if str(reply).startswith("NOPERM"):
+                self.abort()  # the right was taken away: the next handshake goes on without it
+            return
+        info = read_info(reply)
+        if info.is_replica:
+            self.abort()
+            return
+        renewed = self.greeting.renewed(info, since)
+        if renewed is not self.greeting:
+            self.greeting = renewed
+            self.on_promoted(self)
 
     def abort(self) -> None:
         """Drop the connection now; whatever is outstanding is answered with ConnectionLost."""
@@ -173,6 +189,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable = True
         self._on_writable()
+
+
+def _nothing(connection: Connection) -> None:
+    """Nobody needs to know."""
 
 
 def into(future: asyncio.Future[Any]) -> Answer:

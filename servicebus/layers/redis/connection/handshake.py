@@ -9,71 +9,22 @@ import asyncio
 import os
 import re
 import ssl
+import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 
 from ....errors import ConfigurationError, ServiceBusError, Unavailable
 from ..schema import scripts
 from ..topology.address import Address
-from .connection import Connection, ConnectionLost, Greeting
+from .connection import Connection, ConnectionLost
+from .greeting import Greeting, fence_of, read_hello, read_info
 
 MINIMUM_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 """Major and minor version, without a unit, of the oldest server of each kind that has the commands of this layer."""
 DEFAULT_CONNECT_WITHIN = 5.0
 """Seconds for an attempt to connect when the caller gives no bound: time to open TCP and TLS on a slow network."""
-
-
-class Hello(NamedTuple):
-    """What HELLO answers.
-
-    Attributes:
-        server: the kind of the server, ``redis`` or ``valkey``.
-        version: of the server.
-        client_id: the ID that the server gave the connection.
-    """
-
-    server: str
-    version: str
-    client_id: int
-
-
-class Info(NamedTuple):
-    """What INFO answers.
-
-    Attributes:
-        is_replica: the server follows a primary.
-        fence: the first 32 bits of the server's ``run_id``; 0 when it has none.
-        promoted: the server was a replica once.
-        uptime: seconds for which the server has been running, rounded down.
-    """
-
-    is_replica: bool
-    fence: int
-    promoted: bool
-    uptime: int
-
-
-def read_hello(reply: Any) -> Hello | None:
-    """Read the reply to HELLO: names and values in alternation. None when it comes from another kind of server."""
-    facts = dict(zip(reply[::2], reply[1::2], strict=False)) if isinstance(reply, list) else {}
-    if not {b"server", b"version", b"id"} <= facts.keys():
-        return None
-    return Hello(facts[b"server"].decode(), facts[b"version"].decode(), facts[b"id"])
-
-
-def read_info(reply: bytes) -> Info:
-    """Read the sections ``server`` and ``replication`` of the reply to INFO."""
-    run_id = re.search(rb"run_id:([0-9a-f]{8})", reply)
-    uptime = re.search(rb"uptime_in_seconds:(\d+)", reply)
-    return Info(
-        is_replica=b"role:slave" in reply,
-        fence=int(run_id[1], 16) if run_id else 0,
-        # A server that was never a replica has only zeros as the ID of the history before its promotion.
-        promoted=not re.search(rb"master_replid2:0+\r", reply),
-        uptime=int(uptime[1]) if uptime else 0,
-    )
 
 
 def is_too_old(server: str, version: str) -> bool:
@@ -191,7 +142,14 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
     await _load_scripts(connection, answers[-1])
     offset_ms = await measure_offset(connection)
     now_ms = asyncio.get_running_loop().time() * 1000 + offset_ms
-    return Greeting(hello.client_id, info.fence, offset_ms, info.promoted, now_ms - 1000 * info.uptime)
+    return Greeting(
+        hello.client_id,
+        fence_of(info.run_id, info.followed),
+        offset_ms,
+        info.promoted,
+        now_ms - 1000 * info.uptime,
+        info.run_id or zlib.crc32(str(address).encode()),
+    )
 
 
 async def _load_scripts(connection: Connection, known: list[int]) -> None:

@@ -27,6 +27,7 @@ class ReconnectingConnection:
         locator: the way to the server; asked before every attempt.
         name: of the connection, as the server lists it.
         on_up: called with every new connection.
+        on_promoted: called with the connection when its server was promoted anew under it.
         on_down: called when the connection was lost.
         on_failed: called with the error of an attempt that failed.
         on_writable: called when the connection can take more again.
@@ -43,6 +44,7 @@ class ReconnectingConnection:
         name: str,
         *,
         on_up: Callable[[Connection], None],
+        on_promoted: Callable[[Connection], None] = lambda connection: None,
         on_down: Callable[[], None] = lambda: None,
         on_failed: Callable[[Unavailable], None] = lambda error: None,
         on_writable: Callable[[], None] = lambda: None,
@@ -51,6 +53,7 @@ class ReconnectingConnection:
         self.locator = locator
         self._name = name
         self._on_up = on_up
+        self._on_promoted = on_promoted
         self._on_down = on_down
         self._on_failed = on_failed
         self._on_writable = on_writable
@@ -96,6 +99,7 @@ class ReconnectingConnection:
             connection.abort()
             raise Unavailable("the link was closed")
         self.connection = connection
+        connection.on_promoted = self._on_promoted
         self._on_up(connection)
 
     def _lost(self) -> None:

@@ -99,7 +99,10 @@ class Receiver:
     def check_silence(self) -> None:
         """Drop a connection whose pop has outlived its own timeout without an answer. Called four times a second."""
         connection = self._link.connection
-        if connection is None or self._idle.is_set():
+        if connection is None:
+            return
+        if self._idle.is_set():
+            connection.verify()
             return
         left = connection.heard_at + BLOCK + POP_SILENCE - self._loop.time()
         if left <= 0:
@@ -150,12 +153,13 @@ class Receiver:
             self._pause.is_running,
             self.registration.is_worker,
             home is not None and home.link.connection is not None,
-            home is not None and home.fence == connection.greeting.fence,
+            home is not None and home.server == connection.greeting.server,
         )
         step = next_step(facts)
         if step is Step.ASK:
             self._idle.clear()
             self._credit.expect(count)
+            connection.verify()
             connection.write(self._pop + COUNTS[count], self._answered)
         elif step is Step.LEAVE:
             self._link.leave(connection, LEAVE_AFTER)

@@ -58,6 +58,7 @@ class Pipeline:
 
     Attributes:
         fence: of the primary that is connected, or was last; 0 before the first connection.
+        server: which server process that is.
         link: the connection that comes back.
     """
 
@@ -84,10 +85,12 @@ class Pipeline:
         self._outage = Outage(routes.limits.timing.max_outage, self._refuse_waiting)
         self._flush_scheduled = False
         self.fence = 0
+        self.server = 0
         self.link = ReconnectingConnection(
             locator,
             name,
             on_up=self._up,
+            on_promoted=self._take_fence,
             on_down=self._down,
             on_failed=self._outage.attempt_failed,
             on_writable=self._schedule,
@@ -234,9 +237,19 @@ class Pipeline:
             self.link.connection.abort()
 
     def check_silence(self) -> None:
-        """Drop a connection whose answer has been outstanding for too long. Called four times a second."""
+        """Drop a connection whose answer has been outstanding for too long, or whose server is a replica now.
+
+        Called four times a second.
+        """
         if self.silent_for > self._limits.timing.max_silence:
             self.abort()
+        self.verify()
+
+    def verify(self) -> None:
+        """Ask which promotion of the server this is, ahead of a command that takes messages. See ``Connection``."""
+        self._flush()
+        if self.link.connection is not None:
+            self.link.connection.verify()
 
     @property
     def _has_outstanding(self) -> bool:
@@ -332,13 +345,17 @@ class Pipeline:
 
     def _up(self, connection: Connection) -> None:
         self._outage.end()
-        fence = connection.greeting.fence
+        self._take_fence(connection)
+        self._on_up(self, connection)
+        self._schedule()
+
+    def _take_fence(self, connection: Connection) -> None:
+        """What leaves from now on bears the fence of the primary, as it is now."""
+        self.server, fence = connection.greeting.server, connection.greeting.fence
         if fence != self.fence:
             self.fence = fence
             for delivery in (delivery for batch in self._queue.batches() for delivery in batch.deliveries):
                 delivery.frame = self._restamp(delivery.frame, fence, delivery.channel)
-        self._on_up(self, connection)
-        self._schedule()
 
     def _down(self) -> None:
         self._drop_commands()

@@ -39,8 +39,12 @@ async def withdraw(nodes: Nodes, keys: Keys, deliveries: Sequence[Delivery]) -> 
                 some = waiting[at : at + FRAMES_PER_WITHDRAWAL]
                 frames = (delivery.frame for delivery in some)
                 command = WITHDRAW.command((keys.messages(channel),), *frames)
+                if (pipeline := nodes.pipeline(channel)) is not None:
+                    pipeline.verify()
                 answer = await nodes.execute(channel, *command)
-                taken_back += compress(some, removed(answer, len(some)))
+                gone = compress(some, removed(answer, len(some)))
+                # Again: the primary may have been promoted anew before it removed them, as it has said meanwhile.
+                taken_back += [delivery for delivery in gone if _is_current(nodes, delivery)]
     return taken_back
 
 

@@ -13,7 +13,8 @@ from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ...layer import Sink
 from ..connection.clock import ServerClock
-from ..connection.connection import Connection, Greeting, NeverSent
+from ..connection.connection import Connection, NeverSent
+from ..connection.greeting import Greeting
 from ..schema.keys import Keys
 from ..sending.pipeline import Pipeline
 from ..sending.push_commands import Routes
@@ -135,7 +136,8 @@ class ClusterNodes:
                 self._slots.invalidate()
 
     def _is_primary(self, fence: int) -> bool:
-        return any(one.fence == fence and one.link.connection is not None for one in self.pipelines())
+        connections = (one.link.connection for one in self.pipelines())
+        return any(one is not None and one.greeting.has_fence(fence) for one in connections)
 
     def _clock_pipeline(self) -> Pipeline | None:
         return self._pipelines.of_slot(CLOCK_SLOT)

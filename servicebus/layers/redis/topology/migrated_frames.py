@@ -16,7 +16,7 @@ from ....protocol.codec import (
     restamped,
 )
 from ....protocol.envelope import SIGNED, UNSIGNED
-from ..connection.connection import Greeting
+from ..connection.greeting import Greeting
 
 _encode = msgspec.msgpack.Encoder().encode
 _ARRAYS = (*UNSIGNED, SIGNED)
@@ -29,8 +29,9 @@ def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int],
     ``is_primary(fence)``: the other one is there still, so they were not resurrected by a replica that took its place.
     A promoted replica adopts nothing: it may hold again what its own primary had adopted and handed out. A server that
     was restarted adopts nothing from before: it may hold again what it had handed out itself. Replies do no harm twice.
+    A primary whose fence has changed without a promotion adopts what has its former one.
     """
-    if greeting.promoted:
+    if not _may_adopt(greeting):
         return frames
     ours = _ours(greeting)
 
@@ -52,7 +53,7 @@ def runs(
     A signature covers the fence, so what is signed cannot be given another: it is taken under the one that it has.
     """
     ours = _ours(greeting)
-    if greeting.promoted or not [frame for frame in frames if not frame.startswith(ours)]:
+    if not _may_adopt(greeting) or not [frame for frame in frames if not frame.startswith(ours)]:
         yield frames, greeting.fence
         return
 
@@ -62,6 +63,11 @@ def runs(
 
     for fence, run in groupby(adopted(frames, greeting, is_primary), taken_under):
         yield list(run), fence
+
+
+def _may_adopt(greeting: Greeting) -> bool:
+    """Whether any frame under another fence may be taken. Without a fence every frame is taken, as it is."""
+    return greeting.fence != 0 and (greeting.former != 0 or not greeting.promoted)
 
 
 def _ours(greeting: Greeting) -> tuple[bytes, ...]:
@@ -76,11 +82,16 @@ def _adopted(frame: bytes, greeting: Greeting, is_primary: Callable[[int], bool]
 
 
 def _moved_from(frame: bytes, greeting: Greeting, is_primary: Callable[[int], bool]) -> int:
-    """The fence of the other primary that a frame came from with its slot, 0 for any other frame."""
+    """The other fence under which a frame may be taken nevertheless, 0 for any other frame.
+
+    It is that of the primary that the frame came from with its slot, or the former one of this primary.
+    """
     try:
         parsed = decode_raw(frame, MAX_FRAME)
     except MalformedFrame:
         return 0
+    if greeting.promoted or parsed.fence == greeting.former:
+        return parsed.fence if greeting.has_fence(parsed.fence) else 0
     is_reply = parsed.local != "" and not parsed.sent
     fresh = is_reply or parsed.sent > greeting.started_ms
     moved = parsed.fence not in (0, greeting.fence) and fresh and is_primary(parsed.fence)

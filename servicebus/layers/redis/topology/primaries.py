@@ -11,12 +11,14 @@ from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ...layer import Sink
 from ..connection.clock import ServerClock
-from ..connection.connection import Connection, Greeting
+from ..connection.connection import Connection
+from ..connection.greeting import Greeting
 from ..connection.reconnecting import ReconnectingConnection
 from ..sending.pipeline import Pipeline
 from ..sending.push_commands import Routes
 from .address import Address
 from .locator import AskSentinel, Fixed, Locator
+from .migrated_frames import adopted, runs
 from .target import SentinelTarget
 
 OnUp = Callable[[Pipeline, Connection], None]
@@ -171,10 +173,14 @@ class OneNode:
         return self._only.fence
 
     def adopted(self, frames: list[bytes], greeting: Greeting) -> list[bytes]:
-        return frames
+        return adopted(frames, greeting, _no_other) if greeting.former else frames
 
     def deliver(self, frames: list[bytes], greeting: Greeting, sink: Sink) -> None:
-        sink(frames, greeting.fence)
+        if greeting.former:
+            for run, fence in runs(frames, greeting, _no_other):
+                sink(run, fence)
+        else:
+            sink(frames, greeting.fence)
 
     async def open(self) -> None:
         try:
@@ -219,3 +225,8 @@ class OneNode:
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         self.clock.start(connection.greeting.offset_ms)
         self._on_up(pipeline, connection)
+
+
+def _no_other(fence: int) -> bool:
+    """There is one primary: none that a frame could have come from with its slot."""
+    return False

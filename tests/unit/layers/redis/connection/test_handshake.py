@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import ssl
-from typing import Any
 
 import hiredis
 import pytest
@@ -14,25 +13,14 @@ from hypothesis import strategies as st
 from servicebus import ConfigurationError, Unavailable
 from servicebus.layers.redis.connection.connection import ConnectionLost
 from servicebus.layers.redis.connection.handshake import (
-    Hello,
     failure_reason,
     is_too_old,
     printable,
-    read_hello,
-    read_info,
     refused_handshake,
 )
 from servicebus.layers.redis.topology.address import Address
 
 ADDRESS = Address("cache", 7000)
-HELLO = [b"server", b"valkey", b"version", b"8.1.0", b"proto", 2, b"id", 7]
-NO_HISTORY = b"0" * 40
-
-
-def info(role: bytes, run_id: bytes, replaced: bytes, uptime: int) -> bytes:
-    """The lines of INFO that are read, between lines that are not."""
-    server = [b"# Server", b"run_id:" + run_id, b"uptime_in_seconds:%d" % uptime, b"uptime_in_days:9", b""]
-    return b"\r\n".join([*server, b"# Replication", b"role:" + role, b"master_replid2:" + replaced, b""])
 
 
 def tls_failure() -> ssl.SSLError:
@@ -42,40 +30,6 @@ def tls_failure() -> ssl.SSLError:
     with pytest.raises(ssl.SSLError) as caught:
         ssl.create_default_context().wrap_bio(incoming, ssl.MemoryBIO(), server_hostname="cache").do_handshake()
     return caught.value
-
-
-def test_hello_is_read_whatever_else_it_holds() -> None:
-    assert read_hello([*HELLO, b"modules", []]) == Hello("valkey", "8.1.0", 7)
-
-
-@pytest.mark.parametrize("missing", [0, 2, 6])
-def test_hello_without_a_fact_is_from_another_kind_of_server(missing: int) -> None:
-    assert read_hello(HELLO[:missing] + HELLO[missing + 2 :]) is None
-
-
-@pytest.mark.parametrize("reply", ["OK", b"OK", 1, None, [], [b"server"]])
-def test_a_reply_of_another_shape_is_from_another_kind_of_server(reply: Any) -> None:
-    assert read_hello(reply) is None
-
-
-@given(
-    is_replica=st.booleans(),
-    run_id=st.binary(min_size=20, max_size=20),
-    replaced=st.one_of(st.none(), st.binary(min_size=20, max_size=20).filter(any)),
-    uptime=st.integers(0, 10**9),
-)
-def test_info_is_read(*, is_replica: bool, run_id: bytes, replaced: bytes | None, uptime: int) -> None:
-    history = NO_HISTORY if replaced is None else replaced.hex().encode()
-    found = read_info(info(b"slave" if is_replica else b"master", run_id.hex().encode(), history, uptime))
-    assert found.is_replica == is_replica
-    assert found.fence == int.from_bytes(run_id[:4], "big")
-    assert found.promoted == (replaced is not None)
-    assert found.uptime == uptime
-
-
-def test_info_without_an_id_and_an_uptime_gives_zeros() -> None:
-    found = read_info(b"role:master\r\n")
-    assert (found.is_replica, found.fence, found.uptime) == (False, 0, 0)
 
 
 @given(server=st.sampled_from(["redis", "valkey", "other"]), major=st.integers(0, 20), minor=st.integers(0, 20))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from servicebus.layers.redis.connection.connection import Greeting
+from servicebus.layers.redis.connection.greeting import Greeting
 from servicebus.layers.redis.topology.migrated_frames import adopted
 
 OURS, THEIRS, DEAD = 70_000, 80_000, 90_000
@@ -48,3 +48,20 @@ def test_the_order_of_frames_is_kept() -> None:
 
 def test_a_promoted_replica_adopts_no_frames() -> None:
     assert read([frame(THEIRS)], promoted=True) == [frame(THEIRS)]
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_frames_under_the_former_fence_of_this_primary_are_its_own(*, promoted: bool) -> None:
+    greeting = Greeting(1, OURS, 0.0, promoted, started_ms=9.0, former=DEAD)
+    found = adopted([frame(DEAD, 5), frame(DEAD), frame(OURS, 5), frame(0)], greeting, {OURS}.__contains__)
+    assert [msgpack.unpackb(one)[0] for one in found] == [OURS, OURS, OURS, 0]
+
+
+def test_a_promoted_replica_with_a_former_fence_adopts_no_others() -> None:
+    greeting = Greeting(1, OURS, 0.0, promoted=True, former=DEAD)
+    assert adopted([frame(THEIRS, 5)], greeting, {OURS, THEIRS}.__contains__) == [frame(THEIRS, 5)]
+
+
+def test_without_a_fence_frames_are_left_as_they_are() -> None:
+    frames = [frame(THEIRS, 5), frame(OURS, 5), frame(0)]
+    assert adopted(frames, Greeting(1, 0, 0.0), lambda fence: True) is frames
