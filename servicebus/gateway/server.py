@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.error import CannotListenError
 
 from ..errors import ConfigurationError
+from ..foundation.signals import handle_ending_signals
 from ..foundation.tasks import Once
 from .app import Gateway
 from .bounded_http import Factory
@@ -50,8 +50,7 @@ class Server(Daphne):  # type: ignore[misc] # daphne has no types
 
     def handle_signals(self) -> None:
         """Drain on SIGTERM and SIGINT from now on. Call ``listen`` before the event loop runs."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            twisted_loop.add_signal_handler(number, self._end, number)
+        handle_ending_signals(twisted_loop, self._end)
 
     def listen(self, address: Address) -> str:
         """Listen, and return the URL.

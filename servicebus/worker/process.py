@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import threading
+from functools import partial
 
 from ..api.service import Service
 from ..bus import ServiceBus
 from ..config import WorkerConfig
 from ..foundation.event_loop import loop_factory
+from ..foundation.signals import handle_ending_signals
 from ..security import Keyring
 from .loading import load_service
 from .supervisor import Supervisor
@@ -57,8 +58,7 @@ def _end_without_threads() -> None:
 
 async def _serve(service: Service, config: WorkerConfig) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _stop_or_exit, stop, number)
+    handle_ending_signals(asyncio.get_running_loop(), partial(_stop_or_exit, stop))
     async with (
         _bus(service, config) as bus,
         bus.serving(service, concurrency=config.concurrency, drain=config.drain),

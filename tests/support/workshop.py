@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import time
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from servicebus import Context, Service
 
 from .shop import Closed
+
+FORKING = multiprocessing.get_context("fork")
 
 service = Service("workshop")
 _not_a_service = "workshop"
@@ -40,3 +43,34 @@ def block(message: dict[str, Any]) -> int:
 @service.handler("closed")
 async def closed(message: dict[str, Any]) -> None:
     raise Closed(until="noon")
+
+
+@service.handler("fork")
+async def fork(message: dict[str, Any]) -> int:
+    """The exit code of a forked child that is terminated."""
+    return _terminated()
+
+
+@service.handler("fork in a thread")
+def fork_in_a_thread(message: dict[str, Any]) -> int:
+    return _terminated()
+
+
+@service.handler("pool")
+def pool(message: dict[str, Any]) -> list[int]:
+    """The squares of three numbers, from forked children, which the pool terminates."""
+    with FORKING.Pool(2) as children:
+        return children.map(_square, [1, 2, 3])
+
+
+def _terminated() -> int:
+    child = FORKING.Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join(30)
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def _square(number: int) -> int:
+    return number * number

@@ -124,6 +124,19 @@ async def test_a_handler_that_outlasts_the_drain_does_not_keep_the_worker(
             assert await asyncio.to_thread(process.ended, 3.0) == 0
 
 
+async def test_a_handler_may_fork_and_end_its_children(own_server: Server, tmp_path: Path) -> None:
+    """A child inherits the handlers of signals, and the descriptor by which they wake the worker's event loop."""
+    with worker(tmp_path, own_server.url) as process:
+        async with ServiceBus(own_server.url) as bus:
+            for kind in ("fork", "fork in a thread"):
+                assert await bus.call(CHANNEL, {"type": kind}, timeout=60.0) == -signal.SIGTERM
+            assert await bus.call(CHANNEL, {"type": "pool"}, timeout=60.0) == [1, 4, 9]
+            assert await bus.call(CHANNEL, {"type": "pid"}) == process.process.pid
+        assert "draining" not in process.log
+        process.signal()
+        assert await asyncio.to_thread(process.ended) == 0
+
+
 async def test_a_killed_process_is_replaced_and_all_end_with_the_supervisor(own_server: Server, tmp_path: Path) -> None:
     with worker(tmp_path, own_server.url, "--processes", "2", processes=2) as process:
         async with ServiceBus(own_server.url) as bus:
