@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import ConfigurationError, ServiceBusError
+from ..worker.restarts import MISCONFIGURED
 from . import acl, call, demo, gateway, health, logs, output, worker
 
 COMMANDS = {"demo": demo, "worker": worker, "gateway": gateway, "call": call, "health": health, "acl": acl}
@@ -48,7 +49,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"servicebus {options.command}: {_with_option(error, options)}", file=sys.stderr)
         if options.verbose:
             logger.info("the error was raised here", exc_info=error)
-        return 1
+        is_child = bool(getattr(options, "supervisor", 0))
+        return MISCONFIGURED if is_child and isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:
         return 130
 

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ConfigurationError: a setting cannot be used, or the address is taken.
-        Unavailable: the server of the bus cannot be reached.
+        Unavailable: the server of the bus refuses this process, and waiting does not help.
     """
     bus = ServiceBus(
         url_of(options),

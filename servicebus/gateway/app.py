@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,8 @@ READY_WITHIN = 2.0
 """Seconds for the server to answer a readiness probe: Kubernetes gives up on a probe soon after."""
 LIVE = "/livez"
 READY = "/readyz"
+
+logger = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -72,11 +75,18 @@ class Gateway:
     async def open(self) -> None:
         """Open the bus now, before the first request needs it. Cancelling is safe: opening goes on.
 
+        While the server is away requests are answered with 503; the first request after its return opens the bus.
+
         Raises:
-            Unavailable: the server cannot be reached, or the gateway is closed.
+            Unavailable: the server refuses this process, and waiting does not help.
             ConfigurationError: a setting of the bus is wrong.
         """
-        await self._bus.opened()
+        try:
+            await self._bus.opened()
+        except Unavailable as error:
+            if not error.retryable:
+                raise
+            logger.error("%s: requests are answered with 503 until it is there", error)
 
     async def drain(self, within: float) -> None:
         """Refuse new requests, and wait for those in progress, ``within`` seconds at most.

@@ -112,7 +112,7 @@ def serve(gateway: Gateway, address: Address, what: str) -> None:
         what: the exposed names, for the log.
 
     Raises:
-        Unavailable: the server of the bus cannot be reached.
+        Unavailable: the server of the bus refuses this process, and waiting does not help.
         ConfigurationError: the address cannot be used.
     """
     try:

@@ -7,11 +7,13 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from functools import partial
 
 from ..api.service import Service
 from ..bus import ServiceBus
 from ..config import WorkerConfig
+from ..errors import Unavailable
 from ..foundation.event_loop import loop_factory
 from ..foundation.signals import handle_ending_signals
 from ..security import Keyring
@@ -22,6 +24,10 @@ JOIN_WITHIN = 0.2
 """Seconds that a thread may take to end after the drain: one whose handler is done ends at once."""
 SUPERVISOR_CHECK_INTERVAL = 1.0
 """Seconds between two looks whether the supervisor lives: an orphan should end soon, and a look is a system call."""
+FIRST_RETRY_AFTER = 0.5
+"""Seconds between the first two attempts to reach the server, doubled with each one: a server starts in about that."""
+LAST_RETRY_AFTER = 8.0
+"""Seconds between two attempts, at most: a worker should serve soon after its server is back."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +37,7 @@ def run(config: WorkerConfig) -> int:
 
     Raises:
         ConfigurationError: the service cannot be loaded, or a setting of the bus is wrong.
-        Unavailable: the server cannot be reached.
+        Unavailable: the server refuses this worker, and waiting does not help. A server that is away is waited for.
     """
     if config.processes > 1:
         return Supervisor(config).run()
@@ -59,14 +65,40 @@ def _end_without_threads() -> None:
 async def _serve(service: Service, config: WorkerConfig) -> None:
     stop = asyncio.Event()
     handle_ending_signals(asyncio.get_running_loop(), partial(_stop_or_exit, stop))
-    async with (
-        _bus(service, config) as bus,
-        bus.serving(service, concurrency=config.concurrency, drain=config.drain),
-    ):
-        logger.info("serving %s (%d operations)", service.request_channel, len(service.operations))
-        await _until_stopped(stop, config.supervisor)
-        logger.info("draining %s", service.request_channel)
+    bus, stopped = _bus(service, config), asyncio.create_task(_until_stopped(stop, config.supervisor))
+    try:
+        if await _is_open(bus, stopped):
+            async with bus.serving(service, concurrency=config.concurrency, drain=config.drain):
+                logger.info("serving %s (%d operations)", service.request_channel, len(service.operations))
+                await stopped
+                logger.info("draining %s", service.request_channel)
+    finally:
+        stopped.cancel()
+        await bus.close()
     logger.info("stopped %s", service.request_channel)
+
+
+async def _is_open(bus: ServiceBus, stopped: asyncio.Task[None]) -> bool:
+    """Open the bus, however long its server is away. False: the worker was stopped meanwhile."""
+    delay, began = FIRST_RETRY_AFTER, time.monotonic()
+    while not stopped.done():
+        opening = asyncio.create_task(bus.open())
+        await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            break
+        error = opening.exception()
+        if error is None:
+            if delay > FIRST_RETRY_AFTER:
+                logger.info("connected after %.1f s", time.monotonic() - began)
+            return True
+        if not isinstance(error, Unavailable) or not error.retryable:
+            raise error
+        logger.error("%s: the worker waits for it, and tries again in %.1f s", error, delay)
+        await asyncio.wait({stopped}, timeout=delay)
+        delay = min(2 * delay, LAST_RETRY_AFTER)
+    return False
 
 
 def _bus(service: Service, config: WorkerConfig) -> ServiceBus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from servicebus import ServiceBus
 from servicebus.testing.servers import Server
 
+from ...support import workshop
 from ...support.keys import KEYS, content
 from ...support.processes import (
     ROOT,
@@ -25,6 +28,7 @@ from ...support.processes import (
 from ...support.running_gateway import (
     READY,
     GatewayProcess,
+    Reply,
     gateway,
     posting,
     read_reply,
@@ -201,10 +205,25 @@ def test_a_port_that_is_taken_is_named(edge: GatewayProcess, server: Server) -> 
     assert ended.stderr.count("\n") == 1
 
 
+async def test_a_gateway_starts_while_its_server_is_away(own_server: Server, tmp_path: Path) -> None:
+    url = own_server.url
+    own_server.kill()
+    with gateway(tmp_path, url, *EXPOSE) as edge:
+        assert "until it is there" in edge.log
+        refused = await asyncio.to_thread(edge.post, "/workshop/pid")
+        assert (refused.status, refused.json["executed"]) == (503, "no")
+        await own_server.restart()
+        async with ServiceBus(url) as bus, bus.serving(workshop.service):
+            replies = list[Reply]()
+            while not replies or replies[-1].status != 200:
+                replies.append(await asyncio.to_thread(edge.post, "/workshop/pid"))
+                assert len(replies) < 100
+        assert await asyncio.to_thread(edge.ended) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--expose", "workshop", "--url", "redis://127.0.0.1:1"], "no server at redis://127.0.0.1:1"),
         (["--expose", "workshop", "--url", "memory://"], "ends with this process"),
         (["--expose", "work shop", "--url", "redis://h"], "--expose has 'work shop' in it"),
         (["--expose", "workshop", "--url", "redis://h", "--forward", "X-Tenant"], "--forward has 'X-Tenant' in it"),

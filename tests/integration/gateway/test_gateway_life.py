@@ -70,19 +70,32 @@ async def test_the_lifespan_opens_and_closes_the_bus(server: Server, desk: Desk)
     assert own.loop is None
 
 
-async def test_a_lifespan_without_a_server_says_why() -> None:
+async def startup(url: str) -> list[Any]:
+    """What a gateway answers to the first message of its lifespan, and to all that follow."""
     sent: list[Any] = []
+    incoming = iter(["lifespan.startup", "lifespan.shutdown"])
 
     async def receive() -> Any:
-        return {"type": "lifespan.startup"}
+        return {"type": next(incoming)}
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async with closing(Gateway("redis://127.0.0.1:1", expose=["shop"])) as app:
+    async with closing(Gateway(url, expose=["shop"])) as app:
         await app({"type": "lifespan"}, receive, send)
-    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
-    assert "127.0.0.1:1" in sent[0]["message"]
+    return sent
+
+
+async def test_a_site_starts_while_the_server_is_away() -> None:
+    sent = await startup("redis://127.0.0.1:1")
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_a_site_does_not_start_where_waiting_does_not_help(own_server: Server) -> None:
+    own_server.run("CONFIG", "SET", "requirepass", "open sesame")
+    (message,) = await startup(own_server.url)
+    assert message["type"] == "lifespan.startup.failed"
+    assert "NOAUTH" in message["message"]
 
 
 async def test_without_a_lifespan_the_first_requests_open_the_bus_once(server: Server, desk: Desk) -> None:
