@@ -84,15 +84,20 @@ class Dispatcher:
             try:
                 parsed = decode(frame, LARGEST_MESSAGE)
                 message = parsed.message
-            except MalformedFrame as error:
-                self._wire.counters.rejected_frames += 1
-                logger.warning("a frame was dropped: %s", error)
-            else:
                 # An ordinary message is admitted without a look at the rules: none of them speaks against it.
                 in_time = now_ms < parsed.expires and now_ms < (message.deadline or parsed.expires)
                 is_ordinary = in_time and parsed.fence == fence and message.body is not NO_BODY
                 if not is_ordinary or inspect_always or len(frame) > largest:
                     message = self._admit(parsed, frame, fence, now_ms)
+            except MalformedFrame as error:
+                message = None
+                self._wire.counters.rejected_frames += 1
+                logger.warning("a frame was dropped: %s", error)
+            except Exception:
+                # The frames behind this one were popped too, and must not be lost with it.
+                message = None
+                self._wire.counters.rejected_frames += 1
+                logger.exception("a frame was dropped")
             if message is None:
                 self._credit.release()
                 continue

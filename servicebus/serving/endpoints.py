@@ -25,6 +25,13 @@ class ExpiredInQueue(Exception):
     """The deadline passed while the message waited for a thread, so the handler did not start."""
 
 
+class Ended(NamedTuple):
+    """How a call in a thread ended: what it returned, or what it raised."""
+
+    result: Any
+    error: BaseException | None = None
+
+
 class Route(NamedTuple):
     """One handler inside its middleware.
 
@@ -93,25 +100,33 @@ class Endpoints:
                 raise ExpiredInQueue
             context._progress.started = True
             manager: AbstractContextManager[Any] = around_sync()
-            try:
-                with manager:
-                    result = function(request, context) if handler.wants_context else function(request)
-            except SystemExit as error:
-                raise RuntimeError(f"{handler.name} called sys.exit({error.code!r})") from error
+            with manager:
+                result = function(request, context) if handler.wants_context else function(request)
             if inspect.iscoroutine(result):
                 result.close()
                 raise TypeError(f"{handler.name} is declared with def, but returns a coroutine: was it wrapped?")
             return result
 
+        def caught(request: Any, context: Context) -> Ended:
+            # What was raised comes back as a value: a future takes no StopIteration, and whatever waited for it would
+            # wait for ever.
+            try:
+                return Ended(call(request, context))
+            except BaseException as error:  # noqa: BLE001
+                return Ended(None, error)
+
         async def endpoint(request: Any, context: Context) -> Any:
             await self._idle_threads.acquire()
-            job = self._threads.submit(contextvars.copy_context().run, call, request, context)
+            job = self._threads.submit(contextvars.copy_context().run, caught, request, context)
             job.add_done_callback(self._thread_is_idle)
             try:
-                return await asyncio.wrap_future(job)
+                ended = await asyncio.wrap_future(job)
             except asyncio.CancelledError:
                 # The thread cannot be stopped, but it starts nothing and calls nobody for a caller that is gone.
                 context._progress.abandoned = True
                 raise
+            if ended.error is not None:
+                raise ended.error
+            return ended.result
 
         return endpoint

@@ -81,11 +81,10 @@ class Handling:
                     raise _wrong_reply(route, result)
                 self._counters.handled += 1
                 outcome = OutgoingReply(REPLY, result)
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
+        except BaseException as error:
+            # Whatever a handler raises, its caller gets an answer, and nothing else ends: not even for sys.exit().
+            if _is_ended(error):
                 raise
-            outcome = self._failed(message, context, error)  # what the handler awaited was cancelled, not the handler
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises, its caller gets an answer
             outcome = self._failed(message, context, error)
         finally:
             self._answer(message, origin, unique, outcome)
@@ -116,11 +115,9 @@ class Handling:
             return error_codes.refused(error)
         except UNDECODABLE as error:
             return error_codes.refused(error_codes.invalid(error))
-        except Exception as error:
+        except BaseException:
             logger.exception("reading a %r failed", message.type)
-            return error_codes.refused(
-                InvalidRequest(f"the request was refused by its own check: {type(error).__name__}")
-            )
+            return error_codes.refused(InvalidRequest("the request's own check failed; the worker's log says why"))
         if message.deadline and self._now_ms() >= message.deadline:
             return self._expired()
         return route, request, context
@@ -144,13 +141,18 @@ class Handling:
         return error_codes.expired()
 
     def _answer(self, message: IncomingRequest, origin: Origin, unique: str, outcome: Outcome) -> None:
-        if not message.reply_channel:
-            if isinstance(outcome, OutgoingError):
-                self._log_unanswered(message, outcome)
-        elif self._resurrected:
-            self._replies.answer(message, outcome)
-        else:
-            self._replies.send(origin, unique, message, outcome)
+        """Answer the caller, or log that there is none. It does not raise: the message's credit must be given back."""
+        try:
+            if not message.reply_channel:
+                if isinstance(outcome, OutgoingError):
+                    self._log_unanswered(message, outcome)
+            elif self._resurrected:
+                self._replies.answer(message, outcome)
+            else:
+                self._replies.send(origin, unique, message, outcome)
+        except Exception:
+            self._counters.lost_replies += 1
+            logger.exception("a reply was lost: answering a %r failed", message.type)
         if self._observer is not None:
             code = outcome.code if isinstance(outcome, OutgoingError) else ""
             self._observer.finished(self._channel, message, code)
@@ -169,7 +171,10 @@ def _wrong_reply(route: Route, result: Any) -> TypeError:
     return TypeError(f"{route.handler.name} returned a {type(result).__name__}, not a {route.reply_class.__name__}")
 
 
-def _is_cancelled() -> bool:
-    """Whether the running task itself was cancelled."""
-    task = asyncio.current_task()
-    return task is None or bool(task.cancelling())
+def _is_ended(error: BaseException) -> bool:
+    """Whether an exception means that the task itself is to end: it was cancelled, or its event loop is gone."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or (isinstance(error, asyncio.CancelledError) and bool(task.cancelling()))
