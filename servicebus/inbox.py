@@ -10,9 +10,10 @@ from .errors import LARGEST_MESSAGE
 from .layers.layer import Consumer, Layer
 from .protocol.addresses import inbox_mark, reply_prefix, split_address
 from .protocol.bundles import unbundled
-from .protocol.codec import MAX_FRAME, MalformedFrame, decode_cancellation, decode_reply
+from .protocol.codec import MalformedFrame, decode_reply
+from .protocol.control_messages import CANCEL, cancelled_calls
 from .protocol.credit import Credit
-from .protocol.envelope import CANCEL, ReplyFrame
+from .protocol.envelope import ReplyFrame
 
 ELEMENTS_AT_ONCE = 32
 """List elements taken at once, each a reply or a bundle of 64: more would keep the event loop from its other work."""
@@ -101,11 +102,10 @@ class Inbox:
 
     def _on_cancel_notice(self, frame: bytes) -> None:
         try:
-            notice = decode_cancellation(frame, MAX_FRAME).message
+            reply_channels = cancelled_calls(frame)
         except MalformedFrame as error:
             self._counters.rejected_frames += 1
             logger.warning("a cancel notice was dropped: %s", error)
             return
-        reply_channels = {notice.prefix + unique for unique in notice.calls}
         for on_cancel in self._on_cancel:
             on_cancel(reply_channels)

@@ -11,15 +11,12 @@ from ..foundation.tasks import TaskSet
 from ..inbox import Inbox
 from ..layers.layer import Layer
 from ..protocol.call_life import Action, Event
-from ..protocol.codec import MAX_FRAME
-from ..protocol.envelope import CANCEL, Cancellation
+from ..protocol.control_messages import CALLS_PER_NOTICE, CANCEL, MAX_CONTROL_FRAME, Cancellation
 from .deadlines import withdraw
 from .deliveries import Call, CancelNotice
 
 NOTIFY_WITHIN = 1.0
 """Seconds for telling the workers. After that the handler has most likely ended by itself."""
-CALLS_PER_NOTICE = 1000
-"""Calls named in one notice: 20 KB, which any server and any worker takes."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,5 +70,7 @@ class AbandonedCalls:
         for at in range(0, len(unique), CALLS_PER_NOTICE):
             notice = Cancellation(CANCEL, self._inbox.reply_prefix, unique[at : at + CALLS_PER_NOTICE])
             for inbox in inboxes:
-                frame = self._wire.codec.encode_frame(layer.fence_of(inbox), expires, CANCEL, notice, MAX_FRAME, inbox)
+                frame = self._wire.codec.encode_frame(
+                    layer.fence_of(inbox), expires, CANCEL, notice, MAX_CONTROL_FRAME, inbox
+                )
                 layer.push(CancelNotice(inbox, frame))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from ..errors import ServiceBusError
 from ..layers.delivery import PLAIN, Options
 from ..protocol.codec import MAX_FRAME, encode_frame
-from .control_messages import ControlMessage
+from ..protocol.control_messages import ControlMessage
 from .shard import Shard
 
 Opened = Callable[[str], Awaitable[Shard]]

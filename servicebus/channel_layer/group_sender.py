@@ -9,7 +9,7 @@ from functools import partial
 from ..errors import ChannelFull, NoWorkers, SendUnknown, ServiceBusError
 from ..foundation.memo import MAX_ENTRIES
 from ..layers.delivery import TO_WORKERS, Options
-from .control_messages import FAN_OUT, LOST, ControlMessage
+from ..protocol.control_messages import FAN_OUT, LOST, ControlMessage
 from .control_sender import InternalDelivery, Opened, SendControl
 from .drop_counters import DropCounters
 from .in_flight import InFlight

@@ -16,10 +16,12 @@ class GroupTable:
 
     Attributes:
         expiry: seconds after which a member that no consumer listens on leaves its groups.
+        size: memberships in all groups.
     """
 
     def __init__(self, expiry: float) -> None:
         self.expiry = expiry
+        self.size = 0
         # No group in this table is empty.
         self._groups: dict[str, dict[str, float]] = {}
 
@@ -35,13 +37,15 @@ class GroupTable:
 
     def add(self, group: str, channel: str, now: float) -> None:
         """Add a member, or renew its membership."""
-        self._groups.setdefault(group, {})[channel] = now
+        members = self._groups.setdefault(group, {})
+        self.size += channel not in members
+        members[channel] = now
 
     def discard(self, group: str, channel: str) -> None:
         """Remove a member if it is one."""
         members = self._groups.get(group)
         if members is not None:
-            members.pop(channel, None)
+            self.size -= members.pop(channel, None) is not None
             if not members:
                 del self._groups[group]
 
@@ -67,3 +71,4 @@ class GroupTable:
     def clear(self) -> None:
         """Remove every member of every group."""
         self._groups.clear()
+        self.size = 0

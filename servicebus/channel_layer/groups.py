@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from ..protocol.addresses import split_address
+from ..protocol.codec import MalformedFrame
+from ..protocol.control_messages import JOIN, LEAVE, ControlMessage
 from .channel_reader import Spawn
-from .control_messages import JOIN, LEAVE, ControlMessage
-from .control_sender import Opened, SendControl, log_failure
+from .control_sender import Opened, SendControl
+from .group_repairs import GroupRepairs
 from .group_table import GroupTable, IsLive
 
 JOINS_AT_ONCE = 256
 """Groups that are registered again together, so that a process with many groups does not fill its connection."""
 ROUNDS_PER_EXPIRY = 4
 """How often within the expiry of groups memberships are renewed: three renewals may be late or lost."""
+MAX_MEMBERSHIPS = 1_000_000
+"""Memberships in one process, up to which other processes may add more: 200 MB, far more than a process has sockets."""
+MAX_LEAVES = 1000
+"""Groups that are left at once because a frame named them: each is a command, and any name may stand in a frame."""
 
 
 class Groups:
@@ -55,9 +60,10 @@ class Groups:
         self._opened = opened
         self._ready = ready
         self._send_control = send_control
-        self._spawn = spawn
         self._is_live = is_live
         self._clock = clock
+        self._joins = GroupRepairs(self._join, spawn, MAX_MEMBERSHIPS)
+        self._leaves = GroupRepairs(self._leave_if_empty, spawn, MAX_LEAVES)
         # When all memberships were last renewed.
         self._renewed_at = clock()
 
@@ -107,7 +113,13 @@ class Groups:
             await asyncio.gather(*(self._join(group) for group in names[at : at + JOINS_AT_ONCE]))
 
     def on_join(self, message: ControlMessage) -> None:
-        """Another process adds a channel of this one."""
+        """Another process adds a channel of this one.
+
+        Raises:
+            MalformedFrame: other processes have added too many.
+        """
+        if self._table.size >= MAX_MEMBERSHIPS:
+            raise MalformedFrame(f"{MAX_MEMBERSHIPS} memberships of this process are the most that others may add to")
         self._table.add(message.group, message.channel, self._clock())
 
     def on_leave(self, message: ControlMessage) -> None:
@@ -117,11 +129,12 @@ class Groups:
 
     def on_lost(self, message: ControlMessage) -> None:
         """The server no longer lists this process under a group: register again if there are members."""
-        self._spawn(log_failure(partial(self._join, message.group)))
+        if message.group in self._table:
+            self._joins.ask(message.group)
 
     def on_empty(self, group: str) -> None:
         """A group may have no members here any more: the server need not know this process."""
-        self._spawn(log_failure(partial(self._leave_if_empty, group)))
+        self._leaves.ask(group)
 
     async def _join(self, group: str) -> None:
         if group in self._table:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ..layers.limits import CapacityOf
+from ..protocol.control_messages import FLUSH, FLUSHED, JOIN, LEAVE, LOST
 from .channel_reader import Spawn
-from .control_messages import FLUSH, FLUSHED, JOIN, LEAVE, LOST
 from .control_sender import ControlSender
 from .drop_counters import DropCounters
 from .group_sender import GroupSender

@@ -7,14 +7,18 @@ from collections.abc import Callable, Mapping
 
 from ..protocol.addresses import full_name
 from ..protocol.codec import MalformedFrame
-from .control_messages import FAN_OUT, ControlMessage, read_control_message
+from ..protocol.control_messages import (
+    CONTROL,
+    FAN_OUT,
+    MAX_NAME,
+    ControlMessage,
+    group_of,
+    read_control_message,
+)
 from .drop_counters import DropCounters
 from .group_table import GroupTable
 from .mailbox import Item
 from .mailboxes import Mailboxes
-
-CONTROL = "+"
-"""How the local names of control messages begin. See ``control_messages``."""
 
 
 class FanOut:
@@ -78,23 +82,25 @@ class InboxSorter:
         self._counters = counters
 
     def sort(self, local: str, item: Item) -> None:
-        """Put one frame where it belongs. It is called for every frame, and must not raise."""
-        first = local[:1]
-        if first == FAN_OUT:
-            group = local[len(FAN_OUT) :]
-            if not self._fan_out.put(group, item):
-                self.on_empty(group)
-        elif first == CONTROL and local in self.handlers:
-            self._on_control(item)
-        else:
-            self._mailboxes.put(full_name(self._inbox, local), item._replace(counted=True))
-
-    def _on_control(self, item: Item) -> None:
+        """Put one frame where it belongs, or drop and count it. It is called for every frame, and must not raise."""
         try:
-            message = read_control_message(item.frame)
+            first = local[:1]
+            if first == FAN_OUT:
+                self._on_group_message(group_of(local), item)
+            elif first == CONTROL:
+                self._on_control(local, item)
+            elif "!" in local and len(local) <= MAX_NAME:
+                self._mailboxes.put(full_name(self._inbox, local), item._replace(counted=True))
+            else:
+                raise MalformedFrame("its local name is that of no channel")
         except MalformedFrame as error:
             self._counters.drop_unreadable("this process's inbox", str(error))
-            return
-        handler = self.handlers.get(message.type)
-        if handler is not None:
-            handler(message)
+
+    def _on_group_message(self, group: str, item: Item) -> None:
+        if not self._fan_out.put(group, item):
+            self.on_empty(group)
+
+    def _on_control(self, local: str, item: Item) -> None:
+        handler = self.handlers.get(local)
+        if handler is not None:  # another version of servicebus may have more types
+            handler(read_control_message(item.frame, self._inbox))

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..protocol.control_messages import FLUSH, FLUSHED, ControlMessage
 from .channel_reader import Spawn
-from .control_messages import FLUSH, FLUSHED, ControlMessage
 from .control_sender import SendControl, log_failure
 from .inbox_reader import InboxReader
 from .shard import Shard
@@ -19,6 +19,8 @@ FLUSHED_WITHIN = 0.5
 """Seconds that ``flush`` waits for the other processes. A process that hangs must not make ``flush`` hang."""
 OWN_FLUSHED_WITHIN = 5.0
 """Seconds that ``flush`` waits for this process: it is not hanging, but may be slow on a busy machine."""
+MAX_FLUSHES = 64
+"""Flushes of other processes in progress here at once: more is not what processes do, but anybody may send it."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ class ProcessFlush:
         self._spawn = spawn
         # By the token that the control messages of one flush have in common.
         self._rounds: dict[str, FlushRound] = {}
+        # The flushes that processes have asked for and that have not been answered yet.
+        self._answering: set[ControlMessage] = set()
 
     async def flush(self) -> None:
         """Have every process drop what it holds, and wait for their answers.
@@ -113,7 +117,11 @@ class ProcessFlush:
 
     def on_flush(self, message: ControlMessage) -> None:
         """A process, perhaps this one, flushes: drop what this process holds, and answer."""
-        self._spawn(log_failure(partial(self._forget_and_answer, message)))
+        if len(self._answering) < MAX_FLUSHES:
+            self._answering.add(message)
+            self._spawn(log_failure(partial(self._forget_and_answer, message)))
+        else:
+            logger.warning("a flush was ignored: %d others are in progress", MAX_FLUSHES)
 
     def on_flushed(self, message: ControlMessage) -> None:
         """A process has answered. An answer that comes too late is ignored."""
@@ -122,9 +130,12 @@ class ProcessFlush:
             waiting.on_answer(message.channel)
 
     async def _forget_and_answer(self, message: ControlMessage) -> None:
-        await self._forget()
-        answer = ControlMessage(FLUSHED, message.group, self._inbox)
-        if message.channel == self._inbox:
-            self.on_flushed(answer)
-        else:
-            await self._send_control(message.channel, answer)
+        try:
+            await self._forget()
+            answer = ControlMessage(FLUSHED, message.group, self._inbox)
+            if message.channel == self._inbox:
+                self.on_flushed(answer)
+            else:
+                await self._send_control(message.channel, answer)
+        finally:
+            self._answering.discard(message)

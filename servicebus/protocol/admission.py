@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +19,9 @@ from .codec import decode_raw
 from .codel import Codel
 from .envelope import NO_BODY, IncomingRequest, OutgoingError, RequestFrame
 from .replay_guard import Replays, Verdict
+
+MAX_CANCELLED = 65_536
+"""Cancelled calls remembered at once: as many as one process may have pending, and some ten megabytes."""
 
 
 class Decision(Enum):
@@ -109,7 +113,7 @@ class Admission:
 
     Attributes:
         inspects_all: every message must be looked at, because signed frames are remembered or a queue is watched.
-        cancelled: reply channels of calls whose callers have gone away a moment ago.
+        cancelled: reply channels of calls whose callers have gone away a moment ago, ``MAX_CANCELLED`` at most.
         resurrected: reply channels of messages that start although another primary had taken them. Their errors must
             not claim "not executed": the first copy may have run.
     """
@@ -136,7 +140,7 @@ class Admission:
                 remembers=replays is not None,
                 expired=now_ms >= parsed.expires,
                 late=bool(message.deadline) and now_ms >= message.deadline,
-                cancelled=message.reply_channel in self.cancelled,
+                cancelled=bool(message.reply_channel) and message.reply_channel in self.cancelled,
                 too_large=len(frame) > self._max_size,
                 remember=lambda: "new" if replays is None else replays.take(frame, parsed.expires, now_ms),
                 is_shed=lambda: self._is_shed(parsed, now_ms),
@@ -145,6 +149,17 @@ class Admission:
         if resurrected and message.reply_channel and decision not in _DROPS:
             self.resurrected.add(message.reply_channel)
         return decision
+
+    def remember_cancelled(self, reply_channels: set[str]) -> set[str]:
+        """Remember calls that were cancelled, as far as there is room: a call that is not remembered may start.
+
+        Returns:
+            The calls that are to be taken out of ``cancelled`` again.
+        """
+        room = MAX_CANCELLED - len(self.cancelled)
+        added = set(islice(reply_channels - self.cancelled, max(0, room)))
+        self.cancelled |= added
+        return added
 
     def answer(self, decision: Decision, message: IncomingRequest, size: int) -> OutgoingError | None:
         """What the caller is answered, None when it gets no answer. ``size`` is that of the frame, in bytes."""

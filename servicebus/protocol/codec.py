@@ -9,7 +9,6 @@ import msgspec
 
 from ..errors import LARGEST_MESSAGE, MessageTooLarge
 from .envelope import (
-    CancellationFrame,
     OutgoingFrame,
     OutgoingRequestFrame,
     RawFrame,
@@ -18,7 +17,7 @@ from .envelope import (
 )
 from .replay_guard import Replays
 
-FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame, CancellationFrame)
+FrameT = TypeVar("FrameT", RequestFrame, ReplyFrame, RawFrame)
 
 
 MAX_FRAME = 16 * LARGEST_MESSAGE
@@ -101,7 +100,6 @@ def _frame_decoder(shape: type[FrameT]) -> Decode[FrameT]:
 decode_request = _frame_decoder(RequestFrame)
 decode_reply = _frame_decoder(ReplyFrame)
 decode_raw = _frame_decoder(RawFrame)
-decode_cancellation = _frame_decoder(CancellationFrame)
 
 
 def restamped(frame: bytes, fence: int, channel: str = "") -> bytes:

@@ -12,8 +12,6 @@ from msgspec import Raw, Struct
 
 REPLY = "reply"
 ERROR = "error"
-CANCEL = "+cancel"
-"""The local name of a cancel notice, and its type."""
 UNSIGNED = (b"\x94", b"\x95")
 """How a frame without a signature begins: an array of four or five."""
 SIGNED = b"\x98"
@@ -133,20 +131,3 @@ class RawFrame(Struct, frozen=True, array_like=True, gc=False):
     local: str
     message: Raw
     sent: int = 0
-
-
-class Cancellation(Struct, frozen=True, gc=False):
-    """A cancel notice: the caller cancelled the calls whose reply channels are ``prefix`` + each of ``calls``."""
-
-    type: str
-    prefix: str
-    calls: list[str]
-
-
-class CancellationFrame(Struct, frozen=True, array_like=True, gc=False):
-    """One element of an inbox with a cancel notice in it."""
-
-    fence: int
-    expires: int
-    local: str
-    message: Cancellation

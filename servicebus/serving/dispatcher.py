@@ -127,14 +127,15 @@ class Dispatcher:
 
     def cancel(self, reply_channels: set[str]) -> None:
         """End the handlers of cancelled calls that run here, and start none of those calls."""
-        self._admission.cancelled |= reply_channels
+        remembered = self._admission.remember_cancelled(reply_channels)
         # In the next tick every task that was made before this has begun, and so can end properly.
         self._loop.call_soon(self._cancel_running, reply_channels)
-        self._loop.call_later(REMEMBER_CANCELLED, self._admission.cancelled.difference_update, reply_channels)
+        self._loop.call_later(REMEMBER_CANCELLED, self._admission.cancelled.difference_update, remembered)
 
     def _cancel_running(self, reply_channels: set[str]) -> None:
         for task, message in list(self._running.values()):
-            if message.reply_channel in reply_channels:
+            # A message without a reply channel is no call, whatever a notice names.
+            if message.reply_channel and message.reply_channel in reply_channels:
                 self._wire.counters.cancelled += 1
                 task.cancel()
 

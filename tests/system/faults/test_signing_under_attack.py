@@ -18,13 +18,12 @@ from servicebus.errors import LARGEST_MESSAGE
 from servicebus.protocol.codec import (
     Decode,
     MalformedFrame,
-    decode_cancellation,
     decode_reply,
     decode_request,
 )
+from servicebus.protocol.control_messages import CANCEL, Cancellation
 from servicebus.protocol.envelope import (
     REPLY,
-    Cancellation,
     OutgoingError,
     OutgoingReply,
     OutgoingRequest,
@@ -58,14 +57,14 @@ def shapes(draw: random.Random) -> list[tuple[str, Any, Decode[Any]]]:
     """What is sent where, of any size, and how it is read."""
     reply_channel, body = f"response.tests.4f2a!{draw.getrandbits(64):x}", draw.randbytes(draw.choice([0, 9, 99, 400]))
     headers = {"tenant": "t1", "flag-new": "true"}
-    word = Cancellation("+cancel", "response.tests.4f2a!", [f"{draw.getrandbits(64):x}" for _ in range(3)])
+    notice = Cancellation(CANCEL, "response.tests.4f2a!", [f"{draw.getrandbits(64):x}" for _ in range(3)])
     return [
         (CHANNEL, OutgoingRequest("echo", body, reply_channel, 2**40), decode_request),
         (CHANNEL, OutgoingRequest("echo", {"n": [1, body]}, reply_channel, 2**40, "c1", headers), decode_request),
         (CHANNEL, OutgoingRequest("recount", body, caller="tests"), decode_request),
         (INBOX, OutgoingReply(REPLY, body), decode_reply),
         (INBOX, OutgoingError("error", "internal", "yes", "no", {"n": 1}), decode_reply),
-        (INBOX, word, decode_cancellation),
+        (INBOX, notice, decode_reply),
     ]
 
 
