@@ -34,6 +34,7 @@ from .contract.names import checked_service
 from .contract.request import Request, addressed
 from .errors import ConfigurationError, NoWorkers
 from .foundation.coroutines import markcoroutinefunction
+from .foundation.tasks import outcome_of
 from .layers.layer import Layer
 from .security.codecs import codec_for
 from .security.keyring import Keyring
@@ -118,6 +119,8 @@ class ServiceBus:
         self.session: Session | NotOpen = NOT_OPEN
         # The event loop that the bus belongs to, from the first moment of open() until close() has ended.
         self.loop: asyncio.AbstractEventLoop | None = None
+        # The last opening, which may have ended.
+        self._opening: asyncio.Task[None] | None = None
         # The middleware around the session, for every call, send and publish; None without middleware.
         transmit = lambda invocation: self.session.transmit(invocation)  # noqa: E731 - it changes with every open()
         self._invoke = around_bus(checked(middleware), transmit) if middleware else None
@@ -136,28 +139,55 @@ class ServiceBus:
 
         Raises:
             Unavailable: there is no server, or it refuses.
-            ConfigurationError: the bus is open already, the URL is wrong, or the server is too old.
+            ConfigurationError: the bus is open already or was closed meanwhile, the URL is wrong, or the server is too
+                old.
 
         Cancelling is safe: the bus is not open then, and nothing is left behind.
+
+        A bus whose event loop was closed before the bus was is opened anew. Python closes its old connections, with a
+        ResourceWarning, when it collects them.
         """
+        if self.loop is not None and self.loop.is_closed():
+            await self._closed()
         if self.loop is not None:
             raise ConfigurationError("this bus is open already")
         self.loop = asyncio.get_running_loop()
+        self._opening = asyncio.create_task(self._open())
+        self._opening.add_done_callback(self._opened)
         try:
-            self.wire.codec.begin()
-            layer = await self.opener.open(self.wire)
-        except BaseException:
-            self.loop = None
+            await outcome_of(self._opening, lambda: ConfigurationError("the bus was closed meanwhile"))
+        except asyncio.CancelledError:
+            await self.close()
             raise
+
+    async def _open(self) -> None:
+        self.wire.codec.begin()
+        layer = await self.opener.open(self.wire)
         self.session = Session(layer, self.wire, self.service, self.config, self._closed)
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        # Also for a task that was cancelled before it began.
+        if opening.cancelled() or opening.exception() is not None:
+            self.loop = None
 
     async def close(self) -> None:
         """Drain the services served here, fail pending calls, flush and disconnect. Idempotent.
 
+        In the middle of ``open``, end that: ``open`` raises ConfigurationError then.
+
+        Raises:
+            ConfigurationError: this is not the event loop that opened the bus, or not its process.
+
         Cancelling is safe: closing goes on.
         """
+        if self.loop is not None and self.loop.is_closed():
+            await self._closed()
         if isinstance(self.session, Session):
+            self.session.check_loop()
             await self.session.close()
+        elif self._opening is not None and self.loop is asyncio.get_running_loop():
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
 
     @overload
     def call(self, request: Request[Result], /, *, timeout: float | None = None) -> Coroutine[Any, Any, Result]: ...
@@ -279,6 +309,7 @@ class ServiceBus:
 
         Raises:
             Unavailable: the service could not be registered.
+            ConfigurationError: the bus is not open, or is being closed.
 
         Cancelling is safe: what was started is drained.
         """

@@ -21,7 +21,7 @@ from .contract.names import checked_channel
 from .contract.request import operation_on, reply_decoder
 from .errors import ConfigurationError, RemoteError
 from .foundation import forks
-from .foundation.tasks import Once
+from .foundation.tasks import Once, TaskSet, outcome_of
 from .layers.factory import layer_for, start_embedded, starts_server
 from .layers.layer import Layer
 from .layers.limits import Limits
@@ -51,8 +51,11 @@ class Session:
         self._publisher = Publisher(layer, wire, service, self.caller)
         self._wire = wire
         self._observer = wire.observer
+        self._process = os.getpid()
         # The services that are served here.
         self._runners: list[ServiceRunner] = []
+        # Services that are being registered.
+        self._starting = TaskSet()
         self._on_closed = on_closed
         # Drains, disconnects and tells the bus, once for all who ask for it.
         self.close = Once(self._close)
@@ -109,6 +112,7 @@ class Session:
     async def serving(self, service: Service, bus: Bus, concurrency: int, drain: float) -> AsyncIterator[ServiceRunner]:
         """Serve a service while the block runs. See ``ServiceBus.serving``."""
         self.check_loop()
+        self._check_open()
         inbox = self.caller.inbox
         # The worker's ID names the inbox of this process, where callers that go away report it.
         worker_id = f"{service.name}-{os.getpid()}-{os.urandom(8).hex()}@{inbox.read()}"
@@ -116,13 +120,15 @@ class Session:
         self._runners.append(runner)
         inbox.subscribe(runner.cancel)
         try:
-            await runner.start(START_WITHIN)
+            await outcome_of(self._starting.spawn(runner.start(START_WITHIN)), _closed_meanwhile)
+            self._check_open()
             yield runner
         finally:
             await self._end(runner, drain)
 
     async def workers(self, channel: str) -> int:
         """How many workers serve ``channel`` now. Cancelling is safe."""
+        self.check_loop()
         return await self.layer.workers(checked_channel(channel))
 
     def now_ms(self) -> int:
@@ -135,20 +141,35 @@ class Session:
         return self.caller.pending
 
     def check_loop(self) -> None:
-        """Refuse the use of the session in another event loop than its own.
+        """Refuse the use of the session in another event loop than its own, and in the child of a fork.
 
         Raises:
-            ConfigurationError: this is another event loop.
+            ConfigurationError: this is another event loop, or another process.
         """
         # asyncio.get_running_loop() is a system call on CPython 3.11, and nearly always the thread tells the same.
         if self._thread != get_ident() or not self.loop.is_running():
+            self.check_process()
             if self.loop is not asyncio.get_running_loop():
                 raise ConfigurationError(
                     "the bus belongs to the event loop that opened it; from elsewhere use bus.sync"
                 )
             self._thread = get_ident()  # the loop goes on in another thread
 
+    def check_process(self) -> None:
+        """Refuse the use of the session in the child of a fork, which shares its connections with the parent.
+
+        Raises:
+            ConfigurationError: this is another process.
+        """
+        if self._process != os.getpid():
+            raise ConfigurationError("the bus was opened before a fork: make a ServiceBus in each process")
+
+    def _check_open(self) -> None:
+        if self.close.task is not None:
+            raise _closed_meanwhile()
+
     async def _close(self) -> None:
+        await self._starting.cancel()
         for runner in list(self._runners):
             await self._end(runner, CLOSE_DRAIN)
         await self.caller.close()
@@ -213,6 +234,10 @@ class NotOpen:
 
 
 NOT_OPEN = NotOpen()
+
+
+def _closed_meanwhile() -> ConfigurationError:
+    return ConfigurationError("the bus was closed meanwhile")
 
 
 def _not_open() -> ConfigurationError:

@@ -42,6 +42,24 @@ class TaskSet:
         await self.join()
 
 
+async def outcome_of(task: asyncio.Task[T], ended_by_other: Callable[[], Exception]) -> T:
+    """Wait for a task that somebody else may cancel, such as a ``close`` in the middle of an ``open``.
+
+    Args:
+        task: what to wait for. Cancelling is safe: it cancels the task, and waits for the task's end.
+        ended_by_other: makes the error to raise when another one has cancelled the task.
+    """
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    if task.cancelled():
+        raise ended_by_other()
+    return task.result()
+
+
 class Once(Generic[P, T]):
     """Work that is done at most once, however many callers ask for it.
 
