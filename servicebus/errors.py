@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import channels.exceptions
 
-from .foundation.text import printable
+from .foundation.text import as_text, printable
 
 LARGEST_MESSAGE = 1_048_576
 """Bytes: the largest ``max_message_size``."""
@@ -38,14 +38,22 @@ Stage = Literal["queued", "dispatched"]
 
 
 class ServiceBusError(Exception):
-    """Base of every error raised by servicebus."""
+    """Base of every error raised by servicebus.
+
+    The parts of an error that are text become str, whatever they were. ``type(error)(*error.args)`` makes the error
+    again, also from ``args`` that were JSON meanwhile, as in the result backend of a task queue.
+    """
 
     executed: Executed = "maybe"
     retryable: bool = False
 
     def __str__(self) -> str:
         """One line for a log or a terminal. Control characters that came from elsewhere are escaped."""
-        return printable(self._text())
+        try:
+            text = as_text(self._text())
+        except Exception:  # noqa: BLE001 - a derived class may have been made without its attributes
+            text = ", ".join(map(as_text, self.args))
+        return printable(text)
 
     def _text(self) -> str:
         return super().__str__()
@@ -69,10 +77,12 @@ class ChannelFull(ServiceBusError, channels.exceptions.ChannelFull):  # type: ig
 
     executed: Executed = "no"
     retryable = True
+    channel: str
+    capacity: int
 
     def __init__(self, channel: str, capacity: int) -> None:
-        super().__init__(channel, capacity)
-        self.channel, self.capacity = channel, capacity
+        super().__init__(as_text(channel), capacity)
+        self.channel, self.capacity = self.args
 
     def _text(self) -> str:
         return f"channel {self.channel!r} is full ({self.capacity} messages): retry later, or add workers"
@@ -86,10 +96,12 @@ class NoWorkers(ServiceBusError):
 
     executed: Executed = "no"
     retryable = True
+    channel: str
+    in_process: bool
 
-    def __init__(self, channel: str, *, in_process: bool = False) -> None:
-        super().__init__(channel)
-        self.channel, self.in_process = channel, in_process
+    def __init__(self, channel: str, in_process: bool = False) -> None:
+        super().__init__(as_text(channel), in_process)
+        self.channel, self.in_process = self.args
 
     def _text(self) -> str:
         if self.in_process:
@@ -103,10 +115,12 @@ class Overloaded(ServiceBusError):
 
     executed: Executed = "no"
     retryable = True
+    channel: str
+    reason: str
 
     def __init__(self, channel: str, reason: str) -> None:
-        super().__init__(channel, reason)
-        self.channel, self.reason = channel, reason
+        super().__init__(as_text(channel), as_text(reason))
+        self.channel, self.reason = self.args
 
     def _text(self) -> str:
         return f"{self.channel!r} is overloaded: {self.reason}"
@@ -117,10 +131,11 @@ class Unavailable(ServiceBusError):
 
     executed: Executed = "no"
     retryable = True
+    reason: str
 
     def __init__(self, reason: str, retryable: bool = True) -> None:
-        super().__init__(reason, retryable)
-        self.reason, self.retryable = reason, retryable
+        super().__init__(as_text(reason), retryable)
+        self.reason, self.retryable = self.args
 
     def _text(self) -> str:
         return self.reason
@@ -129,9 +144,12 @@ class Unavailable(ServiceBusError):
 class SendUnknown(ServiceBusError):
     """Contact was lost after the message left and before an answer came: it may or may not have been handled."""
 
+    channel: str
+    reason: str
+
     def __init__(self, channel: str, reason: str = "the connection was lost") -> None:
-        super().__init__(channel, reason)
-        self.channel, self.reason = channel, reason
+        super().__init__(as_text(channel), as_text(reason))
+        self.channel, self.reason = self.args
 
     def _text(self) -> str:
         return f"what became of a message to {self.channel!r} is unknown: {self.reason} before an answer came"
@@ -140,9 +158,15 @@ class SendUnknown(ServiceBusError):
 class DeadlineExceeded(ServiceBusError, TimeoutError):
     """The deadline passed. Stage "queued": it never started and never will. Stage "dispatched": it may have run."""
 
+    channel: str
+    operation: str
+    stage: Stage
+
     def __init__(self, channel: str, operation: str, stage: Stage) -> None:
-        super().__init__(channel, operation, stage)
-        self.channel, self.operation, self.stage = channel, operation, stage
+        super().__init__()
+        # Set here: OSError, of which TimeoutError is one, takes a third argument for the name of a file.
+        self.args = as_text(channel), as_text(operation), stage
+        self.channel, self.operation, self.stage = self.args
         self.executed = "no" if stage == "queued" else "maybe"
         self.retryable = False
 
@@ -155,8 +179,8 @@ class WorkerLost(ServiceBusError):
     """The worker that held the message is gone and has not replied."""
 
     def __init__(self, channel: str) -> None:
-        super().__init__(channel)
-        self.channel = channel
+        super().__init__(as_text(channel))
+        self.channel = as_text(channel)
 
     def _text(self) -> str:
         return f"the worker that took the message from {self.channel!r} was lost before it replied"
@@ -166,10 +190,12 @@ class UnknownOperation(ServiceBusError):
     """The service has no handler for this ``type``."""
 
     executed: Executed = "no"
+    operation: str
+    known: tuple[str, ...]
 
     def __init__(self, operation: str, known: tuple[str, ...] = ()) -> None:
-        super().__init__(operation, known)
-        self.operation, self.known = operation, tuple(known)
+        super().__init__(as_text(operation), tuple(map(as_text, known)))
+        self.operation, self.known = self.args
 
     def _text(self) -> str:
         return f"unknown operation {self.operation!r}; this service knows: {', '.join(self.known) or 'none'}"
@@ -179,10 +205,12 @@ class InvalidRequest(ServiceBusError):
     """The request does not have the declared shape. ``field`` is its path, such as ``$.lines[0].sku``."""
 
     executed: Executed = "no"
+    reason: str
+    field: str
 
     def __init__(self, reason: str, field: str = "$") -> None:
-        super().__init__(reason, field)
-        self.reason, self.field = reason, field
+        super().__init__(as_text(reason), as_text(field))
+        self.reason, self.field = self.args
 
     def _text(self) -> str:
         return self.reason if self.field == "$" else f"{self.reason} (field {self.field})"
@@ -208,24 +236,33 @@ class Unauthorized(ServiceBusError):
     """The service refused the caller before the handler started."""
 
     executed: Executed = "no"
+    operation: str
+    reason: str
 
     def __init__(self, operation: str, reason: str = "") -> None:
-        super().__init__(operation, reason)
-        self.operation, self.reason = operation, reason
+        super().__init__(as_text(operation), as_text(reason))
+        self.operation, self.reason = self.args
 
     def _text(self) -> str:
         return f"not allowed to call {self.operation!r}" + (f": {self.reason}" if self.reason else "")
 
 
 class RemoteError(ServiceBusError):
-    """The handler ran and failed. ``code`` is stable, ``message`` is text that is safe to show, ``details`` is data."""
+    """The handler ran and failed. ``code`` is stable, ``message`` is text that is safe to show, ``details`` is data.
+
+    ``executed`` is something else than "yes" only when the worker said so.
+    """
 
     executed: Executed = "yes"
     code: str = "internal"
+    message: str = ""
+    details: Any = None
 
-    def __init__(self, code: str, message: str = "", details: Any = None) -> None:
-        super().__init__(code, message, details)
-        self.code, self.message, self.details = code, message, details
+    def __init__(self, code: str, message: str = "", details: Any = None, executed: Executed = "yes") -> None:
+        parts = as_text(code) or "internal", as_text(message), details
+        super().__init__(*parts, *(() if executed == "yes" else (executed,)))
+        self.code, self.message, self.details = parts
+        self.executed = executed
 
     def _text(self) -> str:
         return f"{self.code}: {self.message}" if self.message else self.code

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, dataclass_transform, get_type_hints
 
 import msgspec
 
 from ..errors import ConfigurationError, RemoteError
+from ..foundation.text import as_text
 
 RESERVED_CODES = frozenset(
     {
@@ -57,15 +58,28 @@ class ServiceError(RemoteError):
         cls.code = code
         cls._shape = None
 
-    def __init__(self, **details: Any) -> None:
-        data = self.shape()(**details)
+    def __init__(self, *args: Any, **details: Any) -> None:
+        """Make the error from its data, by name; or from the ``args`` of an error of this class, to make it again."""
+        shape = self.shape()
+        data = self._again(args) if args else shape(**details)
         fields = msgspec.structs.asdict(data)
-        text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        text = ", ".join(f"{name}={_shown(value)}" for name, value in fields.items())
         super().__init__(self.code, text, fields)
+        self.args = self.code, self.message, msgspec.to_builtins(fields, enc_hook=as_text)
         self.__dict__.update(fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.details)
+        return _rebuild, (type(self), self.details), vars(self)
+
+    def _again(self, args: tuple[Any, ...]) -> msgspec.Struct:
+        shape = self.shape()
+        if len(args) == 3 and args[0] == self.code and isinstance(args[2], Mapping):
+            try:
+                return msgspec.convert(dict(args[2]), shape, strict=False)
+            except msgspec.ValidationError:
+                return shape(**args[2])
+        name, fields = type(self).__qualname__, "=..., ".join((*shape.__struct_fields__, ""))
+        raise TypeError(f"{name} takes its data by name: {name}({fields.removesuffix(', ')})")
 
     @classmethod
     def shape(cls) -> type[msgspec.Struct]:
@@ -109,6 +123,13 @@ def _descendants(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 
 def _field(cls: type, name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
     return (name, kind, getattr(cls, name)) if hasattr(cls, name) else (name, kind)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - whatever its __repr__ does
+        return f"a {type(value).__name__}"
 
 
 def _rebuild(cls: type[ServiceError], details: dict[str, Any]) -> ServiceError:

@@ -13,5 +13,23 @@ def printable(text: str) -> str:
     return text if text.isprintable() else CONTROL.sub(_escaped, text)
 
 
+def as_text(value: object) -> str:
+    """``value`` as a plain str, "" for None. It does not raise: what has no text is named by its type."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    try:
+        return str.__str__(str(value))  # str() may return an object of a derived class
+    except Exception:  # noqa: BLE001 - whatever its __str__ does
+        return f"a {type(value).__name__}"
+
+
+def encodable(value: object) -> str:
+    """``as_text(value)``, with an escape for every lone surrogate, which UTF-8 cannot hold."""
+    text = as_text(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()

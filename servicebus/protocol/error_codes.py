@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -21,8 +22,14 @@ from ..errors import (
     UnknownOperation,
     WorkerLost,
 )
+from ..foundation.text import encodable
 from .codec import UNDECODABLE
 from .envelope import ERROR, IncomingReply, OutgoingError
+
+SHORT = 1000
+"""Characters of a message that is shortened: enough for what went wrong, and little beside any limit of a message."""
+
+logger = logging.getLogger(__name__)
 
 _PATH = re.compile(r" - at `(?:key )?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
@@ -39,15 +46,19 @@ def invalid(error: Exception) -> InvalidRequest:
 
 def refused(error: ServiceBusError) -> OutgoingError:
     """What a caller is told of a request that was refused before its handler started."""
+    # A class derived by users may lack every attribute, so each has a default here.
+    reason = encodable(getattr(error, "reason", None) or "")
     match error:
         case InvalidRequest():
-            return _not_executed("invalid_request", error.reason, {"field": error.field})
+            return _not_executed("invalid_request", reason, {"field": encodable(getattr(error, "field", "$"))})
         case UnknownOperation():
-            return _not_executed("unknown_operation", str(error), {"operation": error.operation, "known": error.known})
+            named = {"operation": encodable(error.operation), "known": [*map(encodable, error.known)]}
+            return _not_executed("unknown_operation", encodable(error), named)
         case MessageTooLarge():
-            return _not_executed("message_too_large", str(error), {"size": error.size, "limit": error.limit})
+            sizes = {"size": _whole(error.size), "limit": _whole(error.limit)}
+            return _not_executed("message_too_large", encodable(error), sizes)
         case Overloaded() | Unauthorized():
-            return _not_executed("overloaded" if isinstance(error, Overloaded) else "unauthorized", error.reason)
+            return _not_executed("overloaded" if isinstance(error, Overloaded) else "unauthorized", reason)
     raise AssertionError(f"{type(error).__name__} is no refusal")
 
 
@@ -57,7 +68,8 @@ def failed(error: BaseException) -> OutgoingError:
     An InvalidRequest or NoWorkers here is of a call that the handler made, so it is "internal" to its own caller.
     """
     if isinstance(error, RemoteError):
-        return OutgoingError(ERROR, error.code, "yes", error.message, error.details)
+        code = encodable(error.code) or "internal"
+        return OutgoingError(ERROR, code, "yes", encodable(error.message), error.details)
     if isinstance(error, ServiceBusError):
         return OutgoingError(ERROR, "internal", "yes", f"the handler failed: {error}")
     return OutgoingError(ERROR, "internal", "yes", "the handler failed; the worker's log says why")
@@ -71,6 +83,12 @@ def stopped() -> OutgoingError:
 def expired() -> OutgoingError:
     """The request came out of the channel after its deadline and was not started."""
     return _not_executed("deadline_exceeded", "the deadline had passed when the worker took the request")
+
+
+def shortened(error: OutgoingError) -> OutgoingError:
+    """An error that could not be sent as it is, without its details and with the beginning of its message."""
+    message = error.message if len(error.message) <= SHORT else error.message[:SHORT] + " ..."
+    return OutgoingError(ERROR, error.code, error.executed, message)
 
 
 def _not_executed(code: str, message: str, details: Any = None) -> OutgoingError:
@@ -104,13 +122,12 @@ def _refusal(reply: IncomingReply, data: dict[str, Any], channel: str, operation
         case "deadline_exceeded":
             return DeadlineExceeded(channel, operation, "queued")
         case "message_too_large":
-            return MessageTooLarge(_number(data, "size"), _number(data, "limit"))
+            return MessageTooLarge(_whole(data.get("size")), _whole(data.get("limit")))
     return None
 
 
-def _number(data: dict[str, Any], key: str) -> int:
-    value = data.get(key, 0)
-    return value if isinstance(value, int) else 0
+def _whole(value: Any) -> int:
+    return value if type(value) is int else 0
 
 
 def _declared(reply: IncomingReply, details: Any, request: type) -> ServiceError | None:
@@ -119,16 +136,17 @@ def _declared(reply: IncomingReply, details: Any, request: type) -> ServiceError
         return None
     try:
         fields = msgspec.convert(details, kind.shape())
+        return kind(**msgspec.structs.asdict(fields))
     except msgspec.ValidationError:
         return None
-    return kind(**msgspec.structs.asdict(fields))
+    except Exception:
+        logger.exception("%s cannot be made from the details of an error reply", kind.__qualname__)
+        return None
 
 
 def _remote(reply: IncomingReply, details: Any) -> RemoteError:
-    error = RemoteError(reply.code or "internal", reply.message, details)
     executed: Executed = "no" if reply.executed == "no" else "maybe" if reply.executed == "maybe" else "yes"
-    error.executed = executed
-    return error
+    return RemoteError(reply.code, reply.message, details, executed)
 
 
 def _details(reply: IncomingReply) -> Any:

@@ -14,6 +14,7 @@ from ..errors import MessageTooLarge, ServiceBusError
 from ..foundation.memo import Memo
 from ..layers.delivery import BUNDLED, Options
 from ..layers.layer import Layer
+from ..protocol import error_codes
 from ..protocol.addresses import caller_of, split_address
 from ..protocol.envelope import ERROR, IncomingRequest, OutgoingError, OutgoingReply
 from ..telemetry import Counters
@@ -107,7 +108,9 @@ class Replies:
         try:
             frame = self._encode(fence, expires, local, outcome, self._max_size, channel)
         except Exception as error:  # noqa: BLE001 - whatever the reply holds, its caller gets an answer
-            frame = self._encode(fence, expires, local, _substitute(error, message), DEFAULT_MAX_MESSAGE_SIZE, channel)
+            frame = self._encode(
+                fence, expires, local, _substitute(error, message, outcome), DEFAULT_MAX_MESSAGE_SIZE, channel
+            )
         self._layer.push(Reply(channel, frame, self._counters))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
@@ -126,8 +129,11 @@ class Replies:
         return self._origins[name], unique
 
 
-def _substitute(error: Exception, message: IncomingRequest) -> OutgoingError:
-    """What a caller gets instead of a reply that cannot be sent."""
+def _substitute(error: Exception, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> OutgoingError:
+    """What a caller gets instead of a reply that cannot be sent. What was not executed stays so."""
+    if isinstance(outcome, OutgoingError) and outcome.executed != "yes":
+        logger.warning("a refusal of %r was sent shortened: %s", message.type, error)
+        return error_codes.shortened(outcome)
     if isinstance(error, MessageTooLarge):
         text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
         return OutgoingError(ERROR, "reply_too_large", "yes", text, {"size": error.size, "limit": error.limit})

@@ -18,6 +18,10 @@ from servicebus import (
     UnknownOperation,
     WorkerLost,
 )
+from servicebus.channel_layer.shards import Closed
+from servicebus.gateway import refusals
+from servicebus.layers.redis.sending.verdicts import Redirected
+from servicebus.resilience import BulkheadFull, CircuitOpen
 
 from . import shop
 
@@ -39,3 +43,17 @@ RAISED = [
     UnknownOperation("x", ("y",)),
     WorkerLost("a.request"),
 ]
+
+RARE = [
+    BulkheadFull("a.request", "10 calls are in flight"),
+    CircuitOpen("a.request", 1.5),
+    Closed("this layer was closed"),
+    NoWorkers("a.request", in_process=True),
+    Redirected("another node has it"),
+    refusals.HeadersTooLarge("too large"),
+    refusals.MethodNotAllowed("POST"),
+    refusals.NotExposed("not here"),
+    refusals.RequestTimeout("too slow"),
+    refusals.UnsupportedMediaType("no JSON"),
+]
+"""Errors of further classes, one each, and further forms of some."""

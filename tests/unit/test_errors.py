@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -22,7 +23,7 @@ from servicebus.contract.request import errors_of
 from servicebus.contract.service_errors import RESERVED_CODES
 
 from ..support import rival_shop, shop
-from ..support.sample_errors import RAISED
+from ..support.sample_errors import RAISED, RARE
 
 FINAL = {"ConfigurationError", "InvalidRequest", "MessageTooLarge", "Unauthorized", "UnknownOperation"}
 
@@ -112,3 +113,21 @@ def test_two_contracts_may_use_one_code() -> None:
     assert errors_of(shop.Count)["sold_out"] is shop.SoldOut
     assert errors_of(rival_shop.Buy)["sold_out"] is rival_shop.SoldOut
     assert "sold_out" not in errors_of(dict)
+
+
+def derived(kind: type[ServiceBusError]) -> list[type[ServiceBusError]]:
+    return [kind, *(further for one in kind.__subclasses__() for further in derived(one))]
+
+
+@pytest.mark.parametrize("error", [*RAISED, *RARE], ids=repr)
+def test_every_error_can_be_made_again_from_its_arguments(error: ServiceBusError) -> None:
+    for args in (error.args, json.loads(json.dumps(error.args))):
+        again = type(error)(*args)
+        assert vars(again) == vars(error)
+        assert (str(again), again.executed, again.retryable) == (str(error), error.executed, error.retryable)
+
+
+def test_an_error_of_each_class_is_tried() -> None:
+    ours = {kind for kind in derived(ServiceBusError) if kind.__module__.startswith("servicebus.")}
+    tried = {type(error) for error in (*RAISED, *RARE)}
+    assert {kind.__qualname__ for kind in ours - tried} <= {"ServiceError", "Refused"}

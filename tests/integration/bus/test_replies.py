@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from servicebus import RemoteError, Service, ServiceBus, context
+from servicebus import (
+    Context,
+    InvalidRequest,
+    Overloaded,
+    RemoteError,
+    Service,
+    ServiceBus,
+    ServiceBusError,
+    Unauthorized,
+    UnknownOperation,
+    context,
+)
+
+from ...support.shop import CHANNEL, calling
 
 
 async def test_the_log_names_the_operation_call_and_type_of_a_bad_reply(
@@ -24,3 +37,47 @@ async def test_the_log_names_the_operation_call_and_type_of_a_bad_reply(
     (record,) = [one for one in caplog.records if one.name == "servicebus.serving.replies"]
     assert record.getMessage() == "the reply of 'thing' cannot be encoded (correlation ID 'c-1')"
     assert "objects of type 'object' are nothing that msgpack knows" in caplog.text
+
+
+class Refusing:
+    """Middleware that refuses every message with the error that a test sets."""
+
+    def __init__(self) -> None:
+        self.error: ServiceBusError = Overloaded("shop", "busy")
+        self.started = 0
+        self.service = Service("shop", middleware=[self.refuse])
+        self.service.handler("work")(self.work)
+
+    async def refuse(self, request: Any, context: Context, call_next: Any) -> Any:
+        raise self.error
+
+    async def work(self, message: Any) -> None:
+        self.started += 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidRequest(cast("Any", ValueError("x" * 200_000))),
+        InvalidRequest("bad", "$." + "x" * 200_000),
+        Overloaded("shop", "x" * 200_000),
+        Overloaded("shop", "\ud800"),
+        Unauthorized("work", cast("Any", None)),
+        Unauthorized("work", cast("Any", {"why": object()})),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_refusal_stays_one_whatever_its_size_and_its_parts(fresh_hub: str, error: ServiceBusError) -> None:
+    refusing = Refusing()
+    refusing.error = error
+    async with calling(fresh_hub, refusing.service) as bus:
+        with pytest.raises(type(error)) as caught:
+            await bus.call(CHANNEL, {"type": "work"})
+    assert isinstance(caught.value, ServiceBusError)
+    assert (caught.value.executed, refusing.started) == ("no", 0)
+
+
+async def test_an_operation_with_a_name_of_any_length_is_unknown(fresh_hub: str) -> None:
+    async with calling(fresh_hub, Refusing().service) as bus:
+        with pytest.raises(UnknownOperation):
+            await bus.call(CHANNEL, {"type": "x" * 32_000})
