@@ -342,6 +342,15 @@ class ServiceBus:
         """The server's clock, in milliseconds: the clock that deadlines are instants on."""
         return self.session.now_ms()
 
+    def check_process(self) -> None:
+        """Refuse the use of an open bus in the child of a fork, which shares its connections with the parent.
+
+        Raises:
+            ConfigurationError: the bus was opened in another process.
+        """
+        if isinstance(self.session, Session):
+            self.session.check_process()
+
     @property
     def pending(self) -> int:
         """How many calls wait for a reply."""

@@ -6,22 +6,25 @@ A program without an event loop, such as a WSGI worker, gives the bus one in a t
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import os
 import threading
+import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
-from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, overload
 
 from ..api.bus import Bus, Message, Result
+from ..config import BusConfig
 from ..contract.request import Request, addressed
 from ..errors import ConfigurationError, SendUnknown, Unavailable
 from ..foundation.event_loop import loop_factory
+from .loop_work import LoopWork
 
 LOOP_CHECK_INTERVAL = 1.0
 """Seconds between looks at whether the event loop that should answer is still there."""
+OUTCOME_GRACE = 2.0
+"""Seconds beyond its timeout that a thread waits for its outcome. A loop that runs ends the call on time."""
 
 
 class OpenableBus(Bus, Protocol):
@@ -29,9 +32,11 @@ class OpenableBus(Bus, Protocol):
 
     Attributes:
         loop: the event loop that the bus belongs to, None while it is closed.
+        config: the settings of the bus.
     """
 
     loop: asyncio.AbstractEventLoop | None
+    config: BusConfig
 
     async def open(self) -> None:
         """See ``ServiceBus.open``. Cancelling is safe."""
@@ -41,16 +46,27 @@ class OpenableBus(Bus, Protocol):
         """See ``ServiceBus.close``. Cancelling is safe."""
         ...
 
+    def check_process(self) -> None:
+        """See ``ServiceBus.check_process``."""
+        ...
+
 
 class SyncBus:
     """``bus.sync``: blocking forms of ``call``, ``send`` and ``publish``, for threads other than the bus's own.
 
     The context in force in the calling thread (correlation ID, headers, deadline) goes with the message. They block,
-    so in the thread of any event loop use the bus itself.
+    so in the thread of any event loop use the bus itself. An exception that ends the wait, such as KeyboardInterrupt or
+    a time limit of the host, withdraws the message as cancelling does. No wait is longer than the timeout, and two
+    seconds, even if the event loop stands still; ``send`` and ``publish`` go by the timeout of the bus.
+
+    Args:
+        bus: the bus.
+        check_interval: seconds between looks at whether the event loop is closed.
     """
 
-    def __init__(self, bus: OpenableBus) -> None:
+    def __init__(self, bus: OpenableBus, check_interval: float = LOOP_CHECK_INTERVAL) -> None:
         self._bus = bus
+        self._check_interval = check_interval
         self._thread: BusThread | None = None
         self._lock = threading.Lock()
 
@@ -110,18 +126,18 @@ class SyncBus:
     def call(self, channel: Any, request: Any = None, *, timeout: float | None = None) -> Any:
         """Call an operation and return its reply. Arguments and errors are those of ``ServiceBus.call``."""
         channel, request = addressed(channel, request)
-        return self._run(channel, self._bus.call(channel, request, timeout=timeout))
+        return self._run(channel, self._bus.call(channel, request, timeout=timeout), timeout)
 
     def send(self, channel: str | Request[Any], message: Message | None = None) -> None:
         """Send a one-way message. Arguments and errors are those of ``ServiceBus.send``."""
         name, found = addressed(channel, message)
-        self._run(name, self._bus.send(name, found))
+        self._run(name, self._bus.send(name, found), None)
 
     def publish(self, event: str, body: Any) -> None:
         """Publish an event. Arguments and errors are those of ``ServiceBus.publish``."""
-        self._run(event, self._bus.publish(event, body))
+        self._run(event, self._bus.publish(event, body), None)
 
-    def _run(self, name: str, work: Coroutine[Any, Any, Result]) -> Result:
+    def _run(self, name: str, work: Coroutine[Any, Any, Result], timeout: float | None) -> Result:
         """Await ``work`` on the loop of the bus; ``name`` is that of the channel or event it concerns."""
         loop = self._bus.loop
         try:
@@ -134,25 +150,40 @@ class SyncBus:
                 raise ConfigurationError(
                     "bus.sync needs a thread other than that of its event loop: here, `await bus.call(...)`"
                 )
-            outcome: Future[Result] = Future()
-            loop.call_soon_threadsafe(partial(_begin, loop, work, contextvars.copy_context(), outcome, name))
-        except (ConfigurationError, RuntimeError) as error:
+        except ConfigurationError:
             work.close()
-            if isinstance(error, RuntimeError):
-                raise Unavailable("the event loop of the bus was closed", retryable=False) from error
             raise
-        while True:
-            try:
-                return outcome.result(timeout=LOOP_CHECK_INTERVAL)
-            except TimeoutError:
-                if outcome.done():  # it may have ended in one
-                    return outcome.result()
-                if loop.is_closed():
-                    raise SendUnknown(name, "the event loop of the bus was closed") from None
+        running = LoopWork(loop, work, name)
+        try:
+            running.start()
+        except RuntimeError as error:
+            raise Unavailable("the event loop of the bus was closed", retryable=False) from error
+        return self._outcome(running, loop, name, self._bus.config.timeout if timeout is None else timeout)
+
+    def _outcome(self, running: LoopWork[Result], loop: asyncio.AbstractEventLoop, name: str, within: float) -> Result:
+        """Wait for the outcome. Work whose outcome is not waited for any more, for whatever reason, is cancelled."""
+        outcome, give_up = running.outcome, time.monotonic() + within + OUTCOME_GRACE
+        try:
+            while (left := give_up - time.monotonic()) > 0:
+                try:
+                    return outcome.result(timeout=min(left, self._check_interval))
+                except TimeoutError:
+                    if outcome.done():  # it may have ended in one
+                        return outcome.result()
+                    if loop.is_closed():
+                        raise SendUnknown(name, "the event loop of the bus was closed") from None
+        except BaseException:
+            if not outcome.done():
+                running.give_up()
+            raise
+        if running.give_up():
+            raise SendUnknown(name, "the event loop of the bus stood still")
+        raise Unavailable("the event loop of the bus does not run: call from another thread than the one that runs it")
 
     def _check_process(self) -> None:
         if self._thread is not None and self._thread.process != os.getpid():
             raise ConfigurationError("bus.sync was opened before a fork: make a ServiceBus in each worker")
+        self._bus.check_process()
 
 
 class BusThread:
@@ -188,24 +219,6 @@ class BusThread:
             await asyncio.wrap_future(self._ending)
         finally:
             await self._bus.close()
-
-
-def _begin(
-    loop: asyncio.AbstractEventLoop,
-    work: Coroutine[Any, Any, Result],
-    context: contextvars.Context,
-    outcome: Future[Result],
-    name: str,
-) -> None:
-    def ended(task: asyncio.Task[Result]) -> None:
-        if task.cancelled():  # before it began, or later: the loop ends
-            outcome.set_exception(SendUnknown(name, "the event loop of the bus was closed"))
-        elif error := task.exception():
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(task.result())
-
-    loop.create_task(work, context=context).add_done_callback(ended)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -2,16 +2,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 
 import servicebus
-from servicebus import ConfigurationError, Context, InvalidRequest, NoWorkers, Service, ServiceBus
+from servicebus import (
+    ConfigurationError,
+    Context,
+    InvalidRequest,
+    NoWorkers,
+    Service,
+    ServiceBus,
+    ServiceBusError,
+    Unavailable,
+)
+from servicebus.calling.blocking import SyncBus
+from servicebus.testing.servers import Server
 
 from ...support.shop import (
     CHANNEL,
@@ -22,7 +35,7 @@ from ...support.shop import (
     Reserved,
     calling,
 )
-from ...support.timing import LONG, PROGRAM_WITHIN, eventually
+from ...support.timing import LONG, PROGRAM_WITHIN, Stopwatch, allowed, eventually, eventually_sync
 
 
 def shop(seen: list[Any]) -> Service:
@@ -236,9 +249,9 @@ def test_every_call_of_a_bus_that_is_closed_meanwhile_ends() -> None:
     assert len(ends) == 240
 
 
-def test_a_loop_that_is_closed_under_a_call_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("servicebus.calling.blocking.LOOP_CHECK_INTERVAL", 0.02)
+def test_a_loop_that_is_closed_under_a_call_is_noticed() -> None:
     bus, loop = ServiceBus("memory://", service="wsgi"), asyncio.new_event_loop()
+    bus.sync = SyncBus(bus, check_interval=0.02)
     loop.run_until_complete(bus.open())
     with ThreadPoolExecutor(1) as threads:
         calling = threads.submit(bus.sync.call, CHANNEL, Count())
@@ -278,3 +291,97 @@ bus.sync.close()
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=True
     )
     assert said.stdout == 3 * "bus.sync was opened before a fork: make a ServiceBus in each worker\n"
+
+
+class TimeLimit(BaseException):
+    """What a host raises in a thread that takes too long."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeLimit])
+def test_a_call_that_an_exception_ends_is_withdrawn(own_server: Server, error: type[BaseException]) -> None:
+    """A signal handler raises it in the middle of the wait, as Ctrl-C does."""
+    seen, service = list[int](), Service("shop")
+
+    @service.handler
+    async def count(request: Count) -> int:
+        seen.append(request.upto)
+        return request.upto
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise error
+
+    own_server.register(CHANNEL)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ServiceBus(own_server.url, service="wsgi").sync as bus:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(error):
+                bus.call(CHANNEL, Count(upto=1), timeout=LONG)
+            eventually_sync(lambda: not own_server.frames(CHANNEL))
+            assert seen == []
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("use", ["call", "send", "publish"])
+def test_a_loop_that_does_not_run_keeps_nobody_waiting(url: str, use: str) -> None:
+    """A test without an event loop that uses a bus of an event loop, for example."""
+    bus, loop = ServiceBus(url, timeout=0.1), asyncio.new_event_loop()
+    loop.run_until_complete(bus.open())
+    uses: dict[str, Callable[[], object]] = {
+        "call": lambda: bus.sync.call(CHANNEL, Count(), timeout=0.1),
+        "send": lambda: bus.sync.send(CHANNEL, Count()),
+        "publish": lambda: bus.sync.publish("orders.placed", {}),
+    }
+    with pytest.raises(Unavailable, match="does not run") as caught, Stopwatch() as watch:
+        uses[use]()
+    assert caught.value.executed == "no"
+    assert watch.seconds < allowed(5.0)
+    loop.run_until_complete(bus.close())
+    loop.close()
+
+
+async def test_a_loop_that_stands_still_keeps_no_thread_waiting(url: str) -> None:
+    async with ServiceBus(url) as bus:
+        standing, went_on = threading.Event(), threading.Event()
+
+        def stand_still() -> None:
+            standing.set()
+            went_on.wait(LONG)
+
+        with ThreadPoolExecutor(1) as threads:
+            asyncio.get_running_loop().call_soon(stand_still)
+
+            def in_thread() -> BaseException | None:
+                standing.wait(LONG)
+                try:
+                    bus.sync.call(CHANNEL, Count(), timeout=0.1)
+                except ServiceBusError as error:
+                    return error
+                finally:
+                    went_on.set()
+                return None
+
+            error = await asyncio.wrap_future(threads.submit(in_thread))
+    assert isinstance(error, Unavailable)
+
+
+def test_a_forked_child_learns_at_once_that_the_bus_is_not_its_own() -> None:
+    code = """
+import asyncio, os, servicebus
+loop, bus = asyncio.new_event_loop(), servicebus.ServiceBus("memory://")
+loop.run_until_complete(bus.open())
+pid = os.fork()
+if pid == 0:
+    try:
+        bus.sync.call("shop.request", {"type": "a"})
+    except servicebus.ConfigurationError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+loop.run_until_complete(bus.close())
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=True
+    )
+    assert said.stdout == "the bus was opened before a fork: make a ServiceBus in each process\n"
