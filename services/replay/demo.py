@@ -7,6 +7,7 @@ import asyncio
 import signal
 import sys
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ async def run(options: Options, progress: Progress = no_progress) -> Result:
     plan = make_plan(invoices, options.stock_ratio)
     with tempfile.TemporaryDirectory(prefix="servicebus-demo-", ignore_cleanup_errors=True) as directory:
         try:
-            async with _server(options.url) as url, _fleet(Path(directory), url, options.workers) as fleet:
+            async with _server(options.url) as url, _fleet(Path(directory), url, options) as fleet:
                 return await _bounded(fleet, plan, options.concurrency, progress)
         except (ServiceBusError, OSError) as error:
             raise DemoFailed(str(error)) from error
@@ -87,8 +88,8 @@ async def _server(url: str | None) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _fleet(directory: Path, url: str, processes: int) -> AsyncIterator[Fleet]:
-    fleet = Fleet(directory, url, processes)
+async def _fleet(directory: Path, url: str, options: Options) -> AsyncIterator[Fleet]:
+    fleet = Fleet(directory, url, options.workers, options.prefix or f"demo-{uuid.uuid4().hex[:8]}")
     try:
         yield fleet
     finally:
@@ -101,7 +102,7 @@ async def _bounded(fleet: Fleet, plan: Plan, concurrency: int, progress: Progres
         async with asyncio.timeout(bound):
             await fleet.migrate()
             await fleet.start()
-            done = await unless_failed(fleet, _client(fleet.url, plan, concurrency, progress))
+            done = await unless_failed(fleet, _client(fleet, plan, concurrency, progress))
     except (ChildFailed, ServiceBusError) as error:
         raise DemoFailed(str(error), fleet.logs()) from error
     except TimeoutError as error:
@@ -109,8 +110,8 @@ async def _bounded(fleet: Fleet, plan: Plan, concurrency: int, progress: Progres
     return _audited(done, fleet)
 
 
-async def _client(url: str, plan: Plan, concurrency: int, progress: Progress) -> Replay:
-    async with ServiceBus(url, service="replay") as bus:
+async def _client(fleet: Fleet, plan: Plan, concurrency: int, progress: Progress) -> Replay:
+    async with ServiceBus(fleet.url, service="replay", prefix=fleet.prefix) as bus:
         await bus.wait_for_workers(*CHANNELS, timeout=START_TIMEOUT)
         return await replay(Client(bus), plan, concurrency, progress)
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
 
 import services
+from servicebus.config import DEFAULT_PREFIX
 
 from .children import Child
 
@@ -29,13 +30,14 @@ T = TypeVar("T")
 class Fleet:
     """The workers of the three services, ``processes`` of each, on the server at ``url``.
 
-    Databases and logs lie in ``directory``.
+    Databases and logs lie in ``directory``. ``prefix`` is that of the server's keys.
     """
 
-    def __init__(self, directory: Path, url: str, processes: int = 1) -> None:
+    def __init__(self, directory: Path, url: str, processes: int = 1, prefix: str = DEFAULT_PREFIX) -> None:
         self.url = url
+        self.prefix = prefix
         self._directory = directory
-        self._options = ("--processes", str(processes), "--drain", str(DRAIN))
+        self._options = ("--processes", str(processes), "--drain", str(DRAIN), "--prefix", prefix)
         self._children: list[Child] = []
         self.workers: dict[str, Child] = {}
 

@@ -28,6 +28,7 @@ class Options(Struct, frozen=True):
     """The options of the demo.
 
     ``orders`` None: the generated sample. ``url`` None: an embedded server. ``workers``: processes of each service.
+    ``prefix`` "": one of its own, so that the demo and a shop that runs on the same server do not meet.
     """
 
     orders: Path | None = None
@@ -35,6 +36,7 @@ class Options(Struct, frozen=True):
     concurrency: int = 8
     workers: int = 1
     url: str | None = None
+    prefix: str = ""
     json: bool = False
 
 
@@ -52,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_number(parser, "--concurrency", default.concurrency, MAX_CONCURRENCY, "orders in flight")
     _add_number(parser, "--workers", default.workers, MAX_WORKERS, "worker processes of each service")
     parser.add_argument("--url", type=_url, help="the server to use (default: an embedded one)")
+    parser.add_argument(
+        "--prefix", default=default.prefix, help="the prefix of the server's keys (default: one of its own)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
 

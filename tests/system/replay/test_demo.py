@@ -11,10 +11,11 @@ import signal
 from decimal import Decimal
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
-from servicebus import ServiceBus
+from servicebus import Service, ServiceBus
 from servicebus.layers.redis.embedded import EmbeddedServer
 from services.inventory import contract as inventory
 
@@ -27,6 +28,7 @@ from ...support.replay.demo_processes import (
 from ...support.replay.orders import HEADER, WriteOrders, full_row
 from ...support.replay.samples import SUMMARY_FIELDS
 from ...support.replay.simulation import simulate
+from ...support.timing import LONG, MS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
@@ -82,6 +84,28 @@ async def test_a_server_that_is_there_is_used() -> None:
         assert summary_of("--url", server.url, "--workers", "2", "--concurrency", "16")["confirmed"] == 53
 
 
+async def test_a_demo_takes_no_call_of_a_shop_on_the_same_server() -> None:
+    """The databases of the demo are deleted at its end: what it took of others would be gone."""
+    taken, shop = list[Any](), Service("inventory")
+
+    @shop.handler("stock")
+    async def stock(message: dict[str, Any]) -> int:
+        taken.append(message["n"])
+        return 1
+
+    async with EmbeddedServer() as server, ServiceBus(server.url) as worker, ServiceBus(server.url) as bus:
+        async with worker.serving(shop):
+            running = asyncio.create_task(asyncio.to_thread(summary_of, "--url", server.url))
+            sent = 0
+            while not running.done():
+                assert await bus.call(inventory.CHANNEL, {"type": "stock", "n": sent}, timeout=LONG) == 1
+                sent += 1
+                assert await bus.workers(inventory.CHANNEL) == 1
+                await asyncio.sleep(10 * MS)
+            assert (await running)["confirmed"] == 53
+    assert taken == list(range(sent))
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -120,8 +144,9 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 
 async def test_books_that_do_not_balance_are_shown_and_exit_1(tmp_path: Path) -> None:
     gift = inventory.Receive(receipt_id="gift", lines=[inventory.Line("SKU1", 7)])
-    async with EmbeddedServer() as server, ServiceBus(server.url) as bus:
-        with Demo("--json", "--orders", long_day(tmp_path, 300), "--url", server.url) as run:
+    async with EmbeddedServer() as server, ServiceBus(server.url, prefix="demo-test") as bus:
+        arguments = ("--url", server.url, "--prefix", "demo-test")
+        with Demo("--json", "--orders", long_day(tmp_path, 300), *arguments) as run:
             await asyncio.to_thread(run.read_progress)
             await bus.call(inventory.CHANNEL, gift)
             status, output, errors = await asyncio.to_thread(run.finish)

@@ -22,9 +22,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
 def test_every_option_is_taken() -> None:
     found = parse(
         *("--orders", "a.csv", "--stock-ratio", "0.5", "--concurrency", "64", "--workers", "2", "--json"),
-        *("--url", "redis://localhost:6379/0"),
+        *("--url", "redis://localhost:6379/0", "--prefix", "mine"),
     )
-    assert found == Options(Path("a.csv"), Decimal("0.5"), 64, 2, "redis://localhost:6379/0", True)
+    assert found == Options(Path("a.csv"), Decimal("0.5"), 64, 2, "redis://localhost:6379/0", "mine", True)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
