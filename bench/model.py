@@ -133,8 +133,8 @@ class Projection:
 def projected(costs: Costs, workers: int, handler_us: float, commands: float) -> Projection:
     """Project the throughput of workers that each have a core, with as many callers as they need."""
     idle = workers * IDLE_COMMANDS * costs["server"].per_command / 1e6
-    by_workers = workers * 1e6 / (costs["worker"].at(commands) + handler_us)
-    by_server = max(0.0, 1 - idle) * 1e6 / costs["server"].at(commands)
+    by_workers = workers * _per_second(costs["worker"].at(commands) + handler_us)
+    by_server = max(0.0, 1 - idle) * _per_second(costs["server"].at(commands))
     return Projection(workers, handler_us, commands, by_workers, by_server, idle)
 
 

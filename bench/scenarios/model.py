@@ -35,6 +35,10 @@ def main(options: argparse.Namespace) -> int:
     """Print the costs, the check and the projections. Return 1 if a measured point lies outside its bounds, else 0."""
     report: Report = json.loads(options.report.read_text())
     costs = costs_of(report)
+    unmeasured = [role for role, cost in costs.items() if cost == Cost(0.0, 0.0)]
+    if unmeasured:
+        print(f"the report has no processor time of the {unmeasured[0]}: measure it for longer, with --seconds")
+        return 1
     checked = list(check(costs, list(points_of(report)), options.cores))
     print("\n\n".join([_costs(costs), _checked(checked), _projected(costs, options), _cluster(options)]))
     return 0 if all(holds for _, _, holds in checked) else 1
