@@ -210,9 +210,18 @@ async def test_a_password_is_in_no_log_no_error_and_no_repr(
 
 
 @pytest.mark.row(35)
-@pytest.mark.parametrize(
-    "command", [["worker", "tests.support.workshop"], ["call", "shop.request", "{}"], ["health", "shop.request"]]
-)
+def test_no_worker_says_the_password_of_the_server_that_it_waits_for(tmp_path: Path) -> None:
+    url = f"redis://ann:{SECRET}@127.0.0.1:{unused_port()}/0"
+    waiting = Worker(tmp_path / "worker.log", "tests.support.workshop", "--url", url)
+    eventually_sync(lambda: "the worker waits for it" in waiting.log, within=LONG)
+    waiting.signal()
+    assert waiting.ended() == 0
+    assert "127.0.0.1" in waiting.log
+    assert SECRET not in waiting.log
+
+
+@pytest.mark.row(35)
+@pytest.mark.parametrize("command", [["call", "shop.request", "{}"], ["health", "shop.request"]])
 def test_no_command_says_the_password_of_its_url(command: list[str]) -> None:
     done = servicebus(*command, SERVICEBUS_URL=f"redis://ann:{SECRET}@127.0.0.1:{unused_port()}/0")
     assert done.returncode == 1
