@@ -39,7 +39,7 @@ from .layers.layer import Layer
 from .security.codecs import codec_for
 from .security.keyring import Keyring
 from .serving.service_runner import ServiceRunner
-from .session import NOT_OPEN, NotOpen, Opener, Session
+from .session import NOT_OPEN, NotOpen, Opener, Session, closed_meanwhile
 from .telemetry import Counters, Observer
 
 PRESENCE_POLL = 0.02
@@ -155,7 +155,7 @@ class ServiceBus:
         self._opening = asyncio.create_task(self._open())
         self._opening.add_done_callback(self._opened)
         try:
-            await outcome_of(self._opening, lambda: ConfigurationError("the bus was closed meanwhile"))
+            await outcome_of(self._opening, closed_meanwhile)
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -341,15 +341,6 @@ class ServiceBus:
     def now_ms(self) -> int:
         """The server's clock, in milliseconds: the clock that deadlines are instants on."""
         return self.session.now_ms()
-
-    def check_process(self) -> None:
-        """Refuse the use of an open bus in the child of a fork, which shares its connections with the parent.
-
-        Raises:
-            ConfigurationError: the bus was opened in another process.
-        """
-        if isinstance(self.session, Session):
-            self.session.check_process()
 
     @property
     def pending(self) -> int:

@@ -120,7 +120,7 @@ class Session:
         self._runners.append(runner)
         inbox.subscribe(runner.cancel)
         try:
-            await outcome_of(self._starting.spawn(runner.start(START_WITHIN)), _closed_meanwhile)
+            await outcome_of(self._starting.spawn(runner.start(START_WITHIN)), closed_meanwhile)
             self._check_open()
             yield runner
         finally:
@@ -166,7 +166,7 @@ class Session:
 
     def _check_open(self) -> None:
         if self.close.task is not None:
-            raise _closed_meanwhile()
+            raise closed_meanwhile()
 
     async def _close(self) -> None:
         await self._starting.cancel()
@@ -188,9 +188,12 @@ class Session:
 
 
 class NotOpen:
-    """Stands for the session of a bus that is not open. Every use raises ConfigurationError."""
+    """Stands for the session of a bus that is not open. Every use of it raises ConfigurationError."""
 
     pending = 0
+
+    def check_process(self) -> None:
+        """Do nothing: a bus that is not open has no connection that could be another process's."""
 
     @property
     def layer(self) -> Layer:
@@ -236,7 +239,8 @@ class NotOpen:
 NOT_OPEN = NotOpen()
 
 
-def _closed_meanwhile() -> ConfigurationError:
+def closed_meanwhile() -> ConfigurationError:
+    """The error of what ``close`` has ended before it was done."""
     return ConfigurationError("the bus was closed meanwhile")
 
 

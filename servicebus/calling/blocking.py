@@ -6,11 +6,10 @@ A program without an event loop, such as a WSGI worker, gives the bus one in a t
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Coroutine, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Any, Protocol, Self, overload
 
@@ -19,12 +18,21 @@ from ..config import BusConfig
 from ..contract.request import Request, addressed
 from ..errors import ConfigurationError, SendUnknown, Unavailable
 from ..foundation.event_loop import loop_factory
+from ..protocol.deadline import check_timeout
 from .loop_work import LoopWork
 
 LOOP_CHECK_INTERVAL = 1.0
 """Seconds between looks at whether the event loop that should answer is still there."""
 OUTCOME_GRACE = 2.0
 """Seconds beyond its timeout that a thread waits for its outcome. A loop that runs ends the call on time."""
+
+
+class BusSession(Protocol):
+    """What ``bus.sync`` needs of a session, whether the bus is open or not."""
+
+    def check_process(self) -> None:
+        """See ``Session.check_process``."""
+        ...
 
 
 class OpenableBus(Bus, Protocol):
@@ -46,8 +54,9 @@ class OpenableBus(Bus, Protocol):
         """See ``ServiceBus.close``. Cancelling is safe."""
         ...
 
-    def check_process(self) -> None:
-        """See ``ServiceBus.check_process``."""
+    @property
+    def session(self) -> BusSession:
+        """What exists while the bus is open."""
         ...
 
 
@@ -88,7 +97,7 @@ class SyncBus:
             ConfigurationError: the bus is open already, was opened before a fork, or is set up wrongly.
             Unavailable: there is no server.
         """
-        self._check_process()
+        self._bus.session.check_process()
         with self._lock:
             if self._thread is not None:
                 raise ConfigurationError("this bus is open already")
@@ -106,7 +115,7 @@ class SyncBus:
         Raises:
             ConfigurationError: this is the thread of the bus's own event loop, or the child of a fork.
         """
-        self._check_process()
+        self._bus.session.check_process()
         if _running_loop() is not None and _running_loop() is self._bus.loop:
             raise ConfigurationError("bus.sync.close() waits for the bus's event loop: call it from another thread")
         with self._lock:
@@ -139,9 +148,10 @@ class SyncBus:
 
     def _run(self, name: str, work: Coroutine[Any, Any, Result], timeout: float | None) -> Result:
         """Await ``work`` on the loop of the bus; ``name`` is that of the channel or event it concerns."""
-        loop = self._bus.loop
+        loop, within = self._bus.loop, self._bus.config.timeout if timeout is None else timeout
         try:
-            self._check_process()
+            self._bus.session.check_process()
+            check_timeout(within)
             if loop is None:
                 raise ConfigurationError(
                     "bus.sync needs an open bus: where no event loop has opened it, `with bus.sync:` or bus.sync.open()"
@@ -158,32 +168,26 @@ class SyncBus:
             running.start()
         except RuntimeError as error:
             raise Unavailable("the event loop of the bus was closed", retryable=False) from error
-        return self._outcome(running, loop, name, self._bus.config.timeout if timeout is None else timeout)
+        return self._outcome(running, loop, name, within)
 
     def _outcome(self, running: LoopWork[Result], loop: asyncio.AbstractEventLoop, name: str, within: float) -> Result:
         """Wait for the outcome. Work whose outcome is not waited for any more, for whatever reason, is cancelled."""
         outcome, give_up = running.outcome, time.monotonic() + within + OUTCOME_GRACE
+        has_begun = True
         try:
-            while (left := give_up - time.monotonic()) > 0:
-                try:
-                    return outcome.result(timeout=min(left, self._check_interval))
-                except TimeoutError:
-                    if outcome.done():  # it may have ended in one
-                        return outcome.result()
-                    if loop.is_closed():
-                        raise SendUnknown(name, "the event loop of the bus was closed") from None
-        except BaseException:
+            while (left := give_up - time.monotonic()) > 0 and not loop.is_closed():
+                # Not result(timeout=...): a host may end the wait with a TimeoutError, which is not that of the wait.
+                if wait({outcome}, timeout=min(left, self._check_interval)).done:
+                    break
+        finally:
             if not outcome.done():
-                running.give_up()
-            raise
-        if running.give_up():
-            raise SendUnknown(name, "the event loop of the bus stood still")
+                has_begun = running.give_up()
+        if outcome.done():
+            return outcome.result()
+        if has_begun:
+            fate = "was closed" if loop.is_closed() else "stood still"
+            raise SendUnknown(name, f"the event loop of the bus {fate}")
         raise Unavailable("the event loop of the bus does not run: call from another thread than the one that runs it")
-
-    def _check_process(self) -> None:
-        if self._thread is not None and self._thread.process != os.getpid():
-            raise ConfigurationError("bus.sync was opened before a fork: make a ServiceBus in each worker")
-        self._bus.check_process()
 
 
 class BusThread:
@@ -191,7 +195,6 @@ class BusThread:
 
     def __init__(self, bus: OpenableBus) -> None:
         self.opened: Future[None] = Future()
-        self.process = os.getpid()
         self._bus = bus
         self._ending: Future[None] = Future()
         # A daemon: a program that forgets to close the bus ends all the same.

@@ -16,11 +16,20 @@ def deadline_of(now_ms: int, timeout: float, outer_ms: int) -> int:
     Raises:
         ConfigurationError: ``timeout`` is not above 0 and at most 86400.
     """
+    check_timeout(timeout)
+    deadline = now_ms + math.ceil(timeout * 1000)
+    return min(deadline, outer_ms) if outer_ms else deadline
+
+
+def check_timeout(timeout: float) -> None:
+    """Check the timeout of a call.
+
+    Raises:
+        ConfigurationError: ``timeout`` is not above 0 and at most 86400.
+    """
     try:
         legal = 0 < timeout <= MAX_TIMEOUT
     except TypeError:
         legal = False
     if not legal:
         raise ConfigurationError(f"timeout is {timeout!r}: give seconds, more than 0 and at most {MAX_TIMEOUT:.0f}")
-    deadline = now_ms + math.ceil(timeout * 1000)
-    return min(deadline, outer_ms) if outer_ms else deadline

@@ -16,6 +16,7 @@ import servicebus
 from servicebus import (
     ConfigurationError,
     Context,
+    DeadlineExceeded,
     InvalidRequest,
     NoWorkers,
     Service,
@@ -290,14 +291,14 @@ bus.sync.close()
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=True
     )
-    assert said.stdout == 3 * "bus.sync was opened before a fork: make a ServiceBus in each worker\n"
+    assert said.stdout == 3 * "the bus was opened before a fork: make a ServiceBus in each process\n"
 
 
 class TimeLimit(BaseException):
     """What a host raises in a thread that takes too long."""
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeLimit])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TimeLimit, TimeoutError])
 def test_a_call_that_an_exception_ends_is_withdrawn(own_server: Server, error: type[BaseException]) -> None:
     """A signal handler raises it in the middle of the wait, as Ctrl-C does."""
     seen, service = list[int](), Service("shop")
@@ -315,12 +316,22 @@ def test_a_call_that_an_exception_ends_is_withdrawn(own_server: Server, error: t
     try:
         with ServiceBus(own_server.url, service="wsgi").sync as bus:
             signal.setitimer(signal.ITIMER_REAL, 0.3)
-            with pytest.raises(error):
+            with pytest.raises(error) as caught:
                 bus.call(CHANNEL, Count(upto=1), timeout=LONG)
+            assert caught.type is error, "the call's own DeadlineExceeded is a TimeoutError too"
             eventually_sync(lambda: not own_server.frames(CHANNEL))
             assert seen == []
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("timeout", ["soon", float("nan"), float("inf"), 0, -1, None])
+def test_a_timeout_that_cannot_be_is_refused_before_anything_is_sent(own_server: Server, timeout: Any) -> None:
+    own_server.register(CHANNEL)
+    with ServiceBus(own_server.url, service="wsgi", timeout=0.2).sync as bus:
+        with pytest.raises(ConfigurationError if timeout is not None else DeadlineExceeded, match=r"timeout|deadline"):
+            bus.call(CHANNEL, Count(), timeout=timeout)
+        assert own_server.frames(CHANNEL) == []
 
 
 @pytest.mark.parametrize("use", ["call", "send", "publish"])
