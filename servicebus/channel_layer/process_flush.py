@@ -109,7 +109,7 @@ class ProcessFlush:
         async with asyncio.timeout(OWN_FLUSHED_WITHIN):
             try:
                 async with asyncio.timeout(FLUSHED_WITHIN):
-                    await asyncio.gather(*(self._send_control(inbox, message) for inbox in list(waiting.missing)))
+                    await asyncio.gather(*(self._send_control(inbox, message) for inbox in waiting.missing))
                     await waiting.done.wait()
             except TimeoutError:
                 await waiting.own_done.wait()

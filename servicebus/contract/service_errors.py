@@ -9,7 +9,7 @@ from typing import Any, ClassVar, dataclass_transform, get_type_hints
 import msgspec
 
 from ..errors import ConfigurationError, RemoteError
-from ..foundation.text import as_text
+from ..foundation.text import as_repr, as_text
 
 RESERVED_CODES = frozenset(
     {
@@ -63,7 +63,7 @@ class ServiceError(RemoteError):
         shape = self.shape()
         data = self._again(args) if args else shape(**details)
         fields = msgspec.structs.asdict(data)
-        text = ", ".join(f"{name}={_shown(value)}" for name, value in fields.items())
+        text = ", ".join(f"{name}={as_repr(value)}" for name, value in fields.items())
         super().__init__(self.code, text, fields)
         self.args = self.code, self.message, msgspec.to_builtins(fields, enc_hook=as_text)
         self.__dict__.update(fields)
@@ -123,13 +123,6 @@ def _descendants(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 
 def _field(cls: type, name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
     return (name, kind, getattr(cls, name)) if hasattr(cls, name) else (name, kind)
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001 - whatever its __repr__ does
-        return f"a {type(value).__name__}"
 
 
 def _rebuild(cls: type[ServiceError], details: dict[str, Any]) -> ServiceError:

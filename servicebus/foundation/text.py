@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 # Control characters, line separators, characters that change the direction of text, and lone surrogates.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -17,11 +18,18 @@ def as_text(value: object) -> str:
     """``value`` as a plain str, "" for None. It does not raise: what has no text is named by its type."""
     if type(value) is str:
         return value
-    if value is None:
-        return ""
+    return "" if value is None else _text_by(str, value)
+
+
+def as_repr(value: object) -> str:
+    """``repr(value)``. It does not raise: what has none is named by its type."""
+    return _text_by(repr, value)
+
+
+def _text_by(form: Callable[[object], str], value: object) -> str:
     try:
-        return str.__str__(str(value))  # str() may return an object of a derived class
-    except Exception:  # noqa: BLE001 - whatever its __str__ does
+        return str.__str__(form(value))  # it may return an object of a derived class
+    except Exception:  # noqa: BLE001 - whatever the methods of the value do
         return f"a {type(value).__name__}"
 
 

@@ -78,13 +78,13 @@ class Gateway:
         While the server is away requests are answered with 503; the first request after its return opens the bus.
 
         Raises:
-            Unavailable: the server refuses this process, and waiting does not help.
+            Unavailable: the server refuses this process, and waiting does not help; or the gateway is closed.
             ConfigurationError: a setting of the bus is wrong.
         """
         try:
             await self._bus.opened()
         except Unavailable as error:
-            if not error.retryable:
+            if not error.retryable or self._bus.is_closed:
                 raise
             logger.error("%s: requests are answered with 503 until it is there", error)
 

@@ -19,6 +19,11 @@ class SharedBus:
         """The last attempt to open the bus. A failed attempt is replaced by the next request."""
         self._closing = Once(self._close)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closing.task is not None
+
     async def opened(self) -> ServiceBus:
         """Return the bus, open. After a failure the next call tries again.
 
@@ -28,7 +33,7 @@ class SharedBus:
             Unavailable: the server cannot be reached, or the gateway is closed.
             ConfigurationError: a setting of the bus is wrong.
         """
-        if self._closing.task is not None:
+        if self.is_closed:
             raise Unavailable("the gateway is closed")
         if self._given_open:
             return self._bus

@@ -127,17 +127,13 @@ def read_control_message(frame: bytes, inbox: str) -> ControlMessage:
     message = parsed.message
     if message.type != parsed.local:
         raise MalformedFrame("type and local name of a control message differ")
-    match message.type:
-        case "+join" | "+leave":
-            _check(bool(message.group), "group is empty")
-            _check(_is_local_to(message.channel, inbox), "channel belongs to another process")
-        case "+lost":
-            _check(bool(message.group), "group is empty")
-        case "+flush" | "+flushed":
-            _check(0 < len(message.group) <= MAX_TOKEN, f"group is no token of 1 to {MAX_TOKEN} characters")
-            _check(is_inbox(message.channel), "channel is no inbox")
-        case _:
-            raise MalformedFrame("a control message of an unknown type")
+    _check(message.type in (JOIN, LEAVE, LOST, FLUSH, FLUSHED), "a control message of an unknown type")
+    _check(bool(message.group), "group is empty")
+    if message.type in (JOIN, LEAVE):
+        _check(_is_local_to(message.channel, inbox), "channel belongs to another process")
+    elif message.type in (FLUSH, FLUSHED):
+        _check(len(message.group) <= MAX_TOKEN, f"group is over the {MAX_TOKEN} characters of a token")
+        _check(is_inbox(message.channel), "channel is not the name of an inbox")
     return message
 
 

@@ -67,7 +67,7 @@ async def _serve(service: Service, config: WorkerConfig) -> None:
     handle_ending_signals(asyncio.get_running_loop(), partial(_stop_or_exit, stop))
     bus, stopped = _bus(service, config), asyncio.create_task(_until_stopped(stop, config.supervisor))
     try:
-        if await _is_open(bus, stopped):
+        if await _wait_until_open(bus, stopped):
             async with bus.serving(service, concurrency=config.concurrency, drain=config.drain):
                 logger.info("serving %s (%d operations)", service.request_channel, len(service.operations))
                 await stopped
@@ -78,7 +78,7 @@ async def _serve(service: Service, config: WorkerConfig) -> None:
     logger.info("stopped %s", service.request_channel)
 
 
-async def _is_open(bus: ServiceBus, stopped: asyncio.Task[None]) -> bool:
+async def _wait_until_open(bus: ServiceBus, stopped: asyncio.Task[None]) -> bool:
     """Open the bus, however long its server is away. False: the worker was stopped meanwhile."""
     delay, began = FIRST_RETRY_AFTER, time.monotonic()
     while not stopped.done():

@@ -142,10 +142,8 @@ class Pipeline:
         self._flush()
         if self.link.connection is None or self._queue.waiting_bytes >= self._queue.max_bytes:
             answer(NeverSent())
-        elif len(self._queue) or self._scripts.is_loading:
-            self._queue.add_command(Command(data, answer))
         else:
-            self.link.connection.write(data, answer)
+            self._put(self.link.connection, Command(data, answer))
 
     def when_answered(self, done: Callable[[], None]) -> None:
         """Call ``done`` when the server has answered all that was pushed so far, or the connection was lost.
@@ -162,10 +160,8 @@ class Pipeline:
         self._flush()
         if self.link.connection is None:
             done()
-        elif len(self._queue) or self._scripts.is_loading:
-            self._queue.add_command(Command(PING, answered))
         else:
-            self.link.connection.write(PING, answered)
+            self._put(self.link.connection, Command(PING, answered))
 
     async def execute(self, *command: bytes | str | int, name: str = "") -> Any:
         """Run one command behind everything pushed so far.
@@ -277,6 +273,13 @@ class Pipeline:
                 answers.append(self._answer_of(waiting))
         if data:
             connection.write(b"".join(data), *answers)
+
+    def _put(self, connection: Connection, command: Command) -> None:
+        """Send a command behind everything that waits."""
+        if len(self._queue) or self._scripts.is_loading:
+            self._queue.add_command(command)
+        else:
+            connection.write(*command)
 
     def _packed(self, batch: Batch) -> bytes:
         route = self._route_of(batch)

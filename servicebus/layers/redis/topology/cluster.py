@@ -144,7 +144,9 @@ class ClusterNodes:
 
     def _new(self, address: Address) -> Pipeline:
         locator = Fixed(address, HURRIED_CONNECT_WITHIN, self._slots.invalidate)
-        return Pipeline(locator, self._name, self._routes, self._up, self._redirected, self._kind, self._restamp)
+        return Pipeline(
+            locator, self._name, self._routes, self._up, self._unparking.add_back, self._kind, self._restamp
+        )
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         # Until there is a connection to the node whose clock counts, that of another is the best there is.
@@ -152,9 +154,6 @@ class ClusterNodes:
             self._has_clock = True
             self.clock.start(connection.greeting.offset_ms)
         self._on_up(pipeline, connection)
-
-    def _redirected(self, pipeline: Pipeline, channel: str, deliveries: list[Delivery]) -> None:
-        self._unparking.add_back(pipeline, channel, deliveries)
 
     def _moved(self, known: dict[str, Pipeline], gone: list[Pipeline]) -> None:
         """Slots have moved, or primaries were replaced: what has not left yet goes to where it belongs now."""
