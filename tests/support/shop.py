@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
 
-from servicebus import Context, Request, Service, ServiceBus, ServiceError
+from servicebus import Context, Request, Service, ServiceBus, ServiceBusError, ServiceError
+
+from .timing import LONG, MS
 
 CHANNEL = "shop.request"
 
@@ -75,6 +78,27 @@ def counter(name: str = "shop") -> Service:
     async def on_placed(event: Placed) -> None: ...
 
     return service
+
+
+def echoing(name: str = "shop") -> Service:
+    """A service that answers with what it got."""
+    service = Service(name)
+
+    @service.handler("echo")
+    async def echo(message: dict[str, Any]) -> dict[str, Any]:
+        return message
+
+    return service
+
+
+async def served_again(bus: ServiceBus, channel: str, message: dict[str, Any]) -> None:
+    """Wait until a call on a channel is answered, whatever happens to those before it."""
+    async with asyncio.timeout(LONG):
+        while True:
+            with suppress(ServiceBusError):
+                await bus.call(channel, message, timeout=1000 * MS)
+                return
+            await asyncio.sleep(20 * MS)
 
 
 @asynccontextmanager

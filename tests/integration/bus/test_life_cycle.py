@@ -16,19 +16,8 @@ import pytest
 from servicebus import ConfigurationError, Service, ServiceBus, Unavailable
 from servicebus.testing.servers import Server
 
-from ...support.shop import CHANNEL
+from ...support.shop import CHANNEL, echoing
 from ...support.timing import LONG, PROGRAM_WITHIN, eventually
-
-
-def echoing(name: str) -> Service:
-    service = Service(name)
-
-    @service.handler("echo")
-    async def echo(message: dict[str, Any]) -> dict[str, Any]:
-        return message
-
-    return service
-
 
 Step = Callable[[ServiceBus, Service], Coroutine[Any, Any, None]]
 

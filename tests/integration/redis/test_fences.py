@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from servicebus import DeadlineExceeded, NoWorkers, Service, ServiceBus, ServiceBusError, Unavailable
+from servicebus import DeadlineExceeded, NoWorkers, Service, ServiceBus, Unavailable
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.servers import Cluster, SentinelGroup, Server
 from servicebus.testing.servers.ports import HOST
 from servicebus.testing.servers.server import follows
 
-from ...support.shop import CHANNEL
+from ...support.shop import CHANNEL, served_again
 from ...support.timing import LONG, MS, eventually
 
 SENT = 40
@@ -33,13 +33,15 @@ class Held:
     """A service whose handlers wait until ``go_on`` is set."""
 
     def __init__(self, name: str = "shop") -> None:
+        # The numbers of the messages that ran; those of ``served_again`` are negative, and not among them.
         self.seen: list[int] = []
         self.go_on = asyncio.Event()
         self.service = Service(name)
 
         @self.service.handler("run")
         async def run(message: dict[str, Any]) -> None:
-            self.seen.append(message["n"])
+            if message["n"] >= 0:
+                self.seen.append(message["n"])
             await self.go_on.wait()
 
     async def send_all(self, bus: ServiceBus) -> None:
@@ -50,6 +52,11 @@ class Held:
         """Wait until each message was handled or dropped."""
         self.go_on.set()
         await eventually(lambda: len(self.seen) + sum(bus.counters.fenced_frames for bus in buses) >= SENT)
+
+    async def drained(self, worker: ServiceBus, bus: ServiceBus) -> None:
+        """Wait until each message was handled or dropped, and a call of ``bus`` is answered."""
+        await self.all_taken(worker)
+        await served_again(bus, self.service.request_channel, {"type": "run", "n": -1})
 
     def check(self) -> None:
         assert sorted(self.seen) == sorted(set(self.seen)), "a message ran twice"
@@ -115,16 +122,6 @@ async def promoted_by_hand(replica: Server) -> None:
     raise AssertionError("the nodes did not let the replica take over")
 
 
-async def served_again(bus: ServiceBus, channel: str) -> None:
-    """Wait until a call on a channel is answered, whatever happens to those before it."""
-    async with asyncio.timeout(LONG):
-        while True:
-            with suppress(ServiceBusError):
-                await bus.call(channel, {"type": "run", "n": -1}, timeout=1000 * MS)
-                return
-            await asyncio.sleep(20 * MS)
-
-
 @pytest.mark.row(40)
 async def test_behind_sentinels_nothing_runs_twice_after_a_return(own_sentinel: SentinelGroup) -> None:
     held, first, second = Held(), own_sentinel.primary, own_sentinel.replicas[0]
@@ -143,9 +140,7 @@ async def test_behind_sentinels_nothing_runs_twice_after_a_return(own_sentinel: 
             await eventually(lambda: own_sentinel.primary is first)
             assert len(first.frames(CHANNEL)) == SENT, "what had been taken has come back"
             second.resume()
-            await held.all_taken(worker)
-            await served_again(bus, CHANNEL)
-    held.seen = [n for n in held.seen if n >= 0]
+            await held.drained(worker, bus)
     held.check()
 
 
@@ -171,9 +166,7 @@ async def test_on_a_cluster_nothing_runs_twice_after_a_return(own_cluster: Clust
             await promoted_by_hand(first)
             await own_cluster.settled()
             assert len(first.frames(channel)) == SENT, "what had been taken has come back"
-            await held.all_taken(worker)
-            await served_again(bus, channel)
-    held.seen = [n for n in held.seen if n >= 0]
+            await held.drained(worker, bus)
     held.check()
 
 
@@ -194,11 +187,9 @@ async def test_a_connection_that_outlives_the_return_hands_out_nothing_twice(twi
         try:
             await twins.there_and_back(take)
             assert len(twins.first.frames(CHANNEL)) == SENT, "what had been taken has come back"
-            await held.all_taken(worker)
-            await served_again(bus, CHANNEL)
+            await held.drained(worker, bus)
         finally:
             await serving.__aexit__(None, None, None)
-    held.seen = [n for n in held.seen if n >= 0]
     held.check()
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from servicebus import Service, ServiceBus, Unavailable
+from servicebus import ServiceBus, Unavailable
 from servicebus.config import Timing
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.proxy import Proxy, proxied
 from servicebus.testing.servers import Cluster, Server
 
 from ...support.certificates import HOUR, Authority
-from ...support.shop import CHANNEL, calling
+from ...support.shop import CHANNEL, calling, echoing
 from ...support.timing import LONG, eventually
 
 Secured = Callable[[Path], AbstractAsyncContextManager[Proxy]]
@@ -170,13 +170,3 @@ async def test_a_cluster_has_one_password_for_all_its_nodes() -> None:
                 async with ServiceBus(cluster.url.replace(":secret@", login)):
                     pass
             assert "wrong" not in str(caught.value)
-
-
-def echoing(name: str = "shop") -> Service:
-    service = Service(name)
-
-    @service.handler("echo")
-    async def echo(message: dict[str, object]) -> dict[str, object]:
-        return message
-
-    return service

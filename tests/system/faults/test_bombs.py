@@ -50,7 +50,7 @@ BUNDLES = {
 
 HONEST = HEAD + MAP_WITH_BODY + msgspec.msgpack.encode([[1, 2]] * (BODY_ROOM // 3 - 1))
 """A message of the same size that a client may well send: a list of pairs, of which each is an object to create too."""
-MAX_RATIO = 5
+MAX_RATIO = 3
 """How many times as long as ``HONEST`` a bomb may take. The worst holds three times as many objects."""
 
 

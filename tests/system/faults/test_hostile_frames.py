@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from servicebus import DeadlineExceeded, Service, ServiceBus
+from servicebus import DeadlineExceeded, ServiceBus
 from servicebus.errors import LARGEST_MESSAGE
 from servicebus.protocol.codec import MalformedFrame, decode_request
 from servicebus.testing.fault_plan import FaultPlan, Rule
@@ -20,6 +20,7 @@ from servicebus.testing.servers import Server
 
 from ...support.faults.record import Figures
 from ...support.faults.sizes import sized
+from ...support.shop import echoing
 from ...support.timing import LONG, eventually
 
 CHANNEL = "shop.request"
@@ -39,16 +40,6 @@ class Counted(FaultPlan):
     def next(self, channel: str) -> Rule:
         self.sent += 1
         return super().next(channel)
-
-
-def echoing() -> Service:
-    service = Service("shop")
-
-    @service.handler("echo")
-    async def echo(message: dict[str, Any]) -> dict[str, Any]:
-        return message
-
-    return service
 
 
 async def fed(server: Server, channel: str, frames: Iterator[bytes]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import socket
@@ -24,6 +23,7 @@ from ...support.faults import hostile
 from ...support.faults.hostile import MARK, NASTY
 from ...support.faults.record import Figures
 from ...support.processes import Worker, environment, servicebus
+from ...support.shop import served_again
 from ...support.timing import LONG, eventually, eventually_sync
 
 CHANNEL = "hostile.request"
@@ -204,7 +204,7 @@ async def test_a_password_is_in_no_log_no_error_and_no_repr(
         with pytest.raises(ServiceBusError) as refused:
             await bus.call(CHANNEL, {"type": "say"}, timeout=0.5)
         own_server.run("ACL", "SETUSER", "default", f">{SECRET}")
-        await served_again(bus)
+        await served_again(bus, CHANNEL, {"type": "say"})
     shown = [str(caught.value), repr(caught.value), str(refused.value), repr(bus), repr(Address.from_url(url))]
     assert SECRET not in caplog.text + "".join(shown)
 
@@ -227,15 +227,6 @@ def test_no_command_says_the_password_of_its_url(command: list[str]) -> None:
     assert done.returncode == 1
     assert "127.0.0.1" in done.stderr
     assert SECRET not in done.stdout + done.stderr
-
-
-async def served_again(bus: ServiceBus) -> None:
-    async with asyncio.timeout(LONG):
-        while True:
-            with contextlib.suppress(ServiceBusError):
-                await bus.call(CHANNEL, {"type": "say"}, timeout=0.5)
-                return
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.row(35)

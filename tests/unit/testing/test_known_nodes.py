@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,3 +39,11 @@ def test_every_reported_node_is_read_back(reported: list[tuple[KnownNode, bool, 
 def test_only_primaries_with_slots_count_for_agreement(reported: list[KnownNode]) -> None:
     serving = {node.id for node in reported if node.is_primary and any(node.has(slot) for slot, _ in node.slots)}
     assert {id for id, _, _ in primaries_of(reported)} == serving
+
+
+@given(nodes)
+def test_nodes_that_differ_about_an_epoch_do_not_agree(known: KnownNode) -> None:
+    """While they differ, a slot that moves may move back by itself."""
+    newer = replace(known, epoch=known.epoch + 1)
+    serves = bool(primaries_of([known]))
+    assert (primaries_of([known]) != primaries_of([newer])) == serves
