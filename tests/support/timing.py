@@ -30,12 +30,12 @@ async def eventually(true: Callable[[], bool], within: float = LONG) -> float:
     return time.monotonic() - started
 
 
-def eventually_sync(true: Callable[[], bool], within: float = LONG) -> float:
-    """The same for tests without an event loop."""
+def eventually_sync(true: Callable[[], bool], within: float = LONG, every: float = 5 * MS) -> float:
+    """The same for tests without an event loop, which looks after each ``every`` seconds."""
     started = time.monotonic()
     while not true():
         assert time.monotonic() - started < within, f"not so within {within:.1f} s"
-        time.sleep(5 * MS)
+        time.sleep(every)
     return time.monotonic() - started
 
 

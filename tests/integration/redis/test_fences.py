@@ -17,7 +17,7 @@ from servicebus.testing.servers.ports import HOST
 from servicebus.testing.servers.server import follows
 
 from ...support.shop import CHANNEL, served_again
-from ...support.timing import LONG, MS, eventually
+from ...support.timing import LONG, MS, eventually, eventually_sync
 
 SENT = 40
 """Messages in the channel at first."""
@@ -191,6 +191,35 @@ async def test_a_connection_that_outlives_the_return_hands_out_nothing_twice(twi
         finally:
             await serving.__aexit__(None, None, None)
     held.check()
+
+
+@pytest.mark.row(40)
+async def test_a_return_of_a_few_milliseconds_hands_out_nothing_twice(twins: Twins) -> None:
+    """The reader asks again as soon as the server is a primary again, and asked just before it was replaced."""
+    await twins.follow()
+    first, second, seen = twins.first, twins.second, list[int]()
+    service, back = Service("shop"), asyncio.Event()
+
+    @service.handler("run")
+    async def run(message: dict[str, Any]) -> None:
+        seen.append(message["n"])
+        if len(seen) == TAKEN:
+            # Nothing else of this process runs meanwhile: no look at the server falls into this time.
+            first.run("REPLICAOF", HOST, second.port)
+            eventually_sync(lambda: follows(first), every=0)
+            first.run("REPLICAOF", "NO", "ONE")
+            assert len(first.frames(CHANNEL)) == SENT, "what had been taken has come back"
+            back.set()
+
+    async with ServiceBus(first.url) as bus, ServiceBus(first.url) as worker:
+        for n in range(SENT):
+            await bus.send(CHANNEL, {"type": "run", "n": n})
+        await in_step(first, second)
+        second.run("REPLICAOF", "NO", "ONE")
+        async with worker.serving(service, concurrency=1):
+            await asyncio.wait_for(back.wait(), LONG)
+            await eventually(lambda: len(seen) + worker.counters.fenced_frames >= SENT)
+    assert sorted(seen) == sorted(set(seen)), "a message ran twice"
 
 
 @pytest.mark.row(40)
