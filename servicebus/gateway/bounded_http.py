@@ -20,6 +20,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.web.http import HTTPChannel
 
 from ..errors import MessageTooLarge, Overloaded
+from .backpressure import BackpressureChannel
 from .limits import Limits
 from .problems import response_to
 from .refusals import HeadersTooLarge, Refused, RequestTimeout
@@ -30,13 +31,12 @@ CLOSE_AFTER = 2.0
 """Seconds between a refusal and the end of its connection: time for the client to read the answer."""
 
 
-class Channel(HTTPChannel):
+class Channel(BackpressureChannel):
     """One connection. A request must have arrived ``body_within`` seconds after its first byte."""
 
     maxHeaders = HTTPChannel.totalHeadersSize  # their size is bounded, so their number need not be
     limits: Limits
     connections: set[Channel]
-    transport: Any
     callLater: Any
     requestFactory: Any
 
@@ -63,7 +63,7 @@ class Channel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         if self._refused:
             return
-        if not self._answering:
+        if not self._answering and not self.paused and (data or self._buffer):
             self._start_timer()
         super().dataReceived(data)
 
@@ -91,6 +91,9 @@ class Channel(HTTPChannel):
     def allContentReceived(self) -> None:
         if self._refused:
             return
+        if len(self.unread) >= self.limits.max_requests:
+            self.refuse(Overloaded("gateway", "too many clients do not read their answers"))
+            return
         self._stop_timer()
         self._answering = True
         super().allContentReceived()
@@ -108,6 +111,7 @@ class Channel(HTTPChannel):
         self.setTimeout(None)
         self.transport.write(_bytes_of(error))
         self.transport.loseWriteConnection()
+        self.transport.resumeProducing()  # what the client still sends is read and dropped
         self._timer = self.callLater(CLOSE_AFTER, self._abort)
 
     def _start_timer(self) -> None:
@@ -163,6 +167,8 @@ class Factory(HTTPFactory):  # type: ignore[misc] # daphne has no types
         super().__init__(server)
         self._limits = limits
         self.connections: set[Channel] = set()
+        # Those whose clients do not read their answers.
+        self._unread: set[BackpressureChannel] = set()
 
     protocol = Channel
 
@@ -171,6 +177,7 @@ class Factory(HTTPFactory):  # type: ignore[misc] # daphne has no types
         channel.requestFactory = BoundedRequest
         channel.limits = self._limits
         channel.connections = self.connections
+        channel.unread = self._unread
         return channel
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 # The first import makes the reactor, and the event loop that all of this runs in.
@@ -47,6 +48,27 @@ class Server(Daphne):  # type: ignore[misc] # daphne has no types
         self._port: Any = None
         """What listens, once ``listen`` was called."""
         self._draining: Once[[], None] = Once(self._drain)
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        """Called by daphne when a request has been answered or its client has gone.
+
+        Daphne keeps what it knows of the request until it looks for such requests, once a second. Thousands may end in
+        a second, so here each is forgotten when its application has ended.
+        """
+        details = self.connections.get(protocol)
+        if details is None:
+            return
+        super().protocol_disconnected(protocol)
+        application = details.get("application_instance")
+        if application is None:
+            del self.connections[protocol]
+        else:
+            application.add_done_callback(partial(self._forget, protocol))
+
+    def _forget(self, protocol: Any, application: asyncio.Future[None]) -> None:
+        """Forget a request whose application has ended. What failed stays, so that daphne logs it."""
+        if not application.cancelled() and application.exception() is None:
+            self.connections.pop(protocol, None)
 
     def handle_signals(self) -> None:
         """Drain on SIGTERM and SIGINT from now on. Call ``listen`` before the event loop runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -68,6 +69,12 @@ class GatewayProcess:
         """The memory that it has now, from which on the peak is measured."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         return self.peak_kib
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def files(self) -> int:
