@@ -16,7 +16,7 @@ from typing import Any, cast
 import hiredis
 
 from ..topology.address import Address
-from .greeting import Greeting, read_info
+from .greeting import Greeting, lacks_right, read_info
 
 Answer = Callable[[Any], None]
 """Takes a reply, a ``hiredis.ReplyError`` or a ``ConnectionLost``. It should not raise. When it does, it is given a
@@ -127,16 +127,17 @@ class Connection(asyncio.Protocol):
             self.write(ASK_REPLICATION, partial(self._verified, since))
 
     def _verified(self, since: float, reply: Any) -> None:
-        if isinstance(reply, Exception):
+        if lacks_right(reply):
+            renewed = self.greeting.without_fence()
+        elif isinstance(reply, Exception):
             self._verified_at -= since
-            if str(reply).startswith("NOPERM"):
-                self.abort()  # the right was taken away: the next handshake goes on without it
             return
-        info = read_info(reply)
-        if info.is_replica:
-            self.abort()
-            return
-        renewed = self.greeting.renewed(info, since)
+        else:
+            info = read_info(reply)
+            if info.is_replica:
+                self.abort()
+                return
+            renewed = self.greeting.renewed(info, since)
         if renewed is not self.greeting:
             self.greeting = renewed
             self.on_promoted(self)

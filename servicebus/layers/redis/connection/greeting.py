@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import hiredis
+
 CLEARED_WITHIN = 2.0
 """Seconds between two looks at a server within which it cannot be promoted and then forget that. It forgets after the
 seconds of ``repl-backlog-ttl``, an hour by default, in which it has had no replica."""
@@ -72,6 +74,11 @@ def read_info(reply: bytes) -> Info:
     )
 
 
+def lacks_right(reply: object) -> bool:
+    """Whether a command was refused because this user may not run it, or because the server does not have it."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(("NOPERM", "ERR unknown "))
+
+
 def fence_of(run_id: int, followed: int) -> int:
     """The fence of a primary since its last promotion (docs/spec.md, section 5). 0, not known, without a run ID."""
     return (run_id ^ followed or 1) if run_id else 0
@@ -87,7 +94,7 @@ class Greeting:
         offset_ms: milliseconds that, added to the clock of the event loop, give the clock of the server.
         promoted: the server was a replica once. It may hold frames that its primary had handed out already.
         started_ms: an instant on the server's clock, in milliseconds, at which the server had started for certain.
-        server: which server process it is: the first 32 bits of its ``run_id``, or a number for its address.
+        server: which server process it is: the first 32 bits of its ``run_id``; 0 when the server does not say it.
         former: a fence that the server had before, although nobody has promoted it since; 0 when there is none.
     """
 
@@ -102,6 +109,10 @@ class Greeting:
     def has_fence(self, fence: int) -> bool:
         """Whether the primary has this fence, or had it since its last promotion."""
         return fence != 0 and fence in (self.fence, self.former)
+
+    def without_fence(self) -> Greeting:
+        """The facts about a server that does not say any more which promotion of it this is."""
+        return replace(self, fence=0, former=0)
 
     def renewed(self, info: Info, since: float) -> Greeting:
         """The facts after another look at a server that is still a primary.

@@ -9,7 +9,6 @@ import asyncio
 import os
 import re
 import ssl
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from ....errors import ConfigurationError, ServiceBusError, Unavailable
 from ..schema import scripts
 from ..topology.address import Address
 from .connection import Connection, ConnectionLost
-from .greeting import Greeting, fence_of, read_hello, read_info
+from .greeting import Greeting, Hello, Info, fence_of, lacks_right, read_hello, read_info
 
 MINIMUM_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 """Major and minor version, without a unit, of the oldest server of each kind that has the commands of this layer."""
@@ -127,7 +126,8 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
     commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", printable(name))]
     commands += [("SELECT", address.db)] if address.db else []
     commands += [("INFO", "server", "replication"), ("SCRIPT", "EXISTS", *(script.sha for script in scripts.ALL))]
-    answers = await _all(connection, commands)
+    *answers, told, known = await _answers(connection, commands)
+    _check(answers)
     hello = read_hello(answers[0])
     if hello is None:
         raise Unavailable(f"what answers at {address} is not a Redis or Valkey server")
@@ -136,10 +136,10 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
             f"{hello.server} {hello.version} at {address} is too old: "
             "servicebus needs Redis 7.0 or Valkey 7.2, or newer"
         )
-    info = read_info(answers[-2])
+    info = _without(hello) if lacks_right(told) else read_info(*_check([told]))
     if info.is_replica:
         raise Unavailable(f"{address} is a replica, not a primary")
-    await _load_scripts(connection, answers[-1])
+    await _load_scripts(connection, known)
     offset_ms = await measure_offset(connection)
     now_ms = asyncio.get_running_loop().time() * 1000 + offset_ms
     return Greeting(
@@ -148,28 +148,44 @@ async def _greet(connection: Connection, address: Address, name: str) -> Greetin
         offset_ms,
         info.promoted,
         now_ms - 1000 * info.uptime,
-        info.run_id or zlib.crc32(str(address).encode()),
+        info.run_id,
     )
 
 
-async def _load_scripts(connection: Connection, known: list[int]) -> None:
-    """Load the scripts that are missing. A user without the right to load goes on when the server has them all."""
-    missing = [script.source for script, there in zip(scripts.ALL, known, strict=True) if not there]
+async def _load_scripts(connection: Connection, known: Any) -> None:
+    """Load the scripts that are missing. A user without the right to load goes on when the server has them all.
+
+    A user who may not ask which are missing loads all. Who may not do that either goes on: the first command that finds
+    its script missing says so.
+    """
+    may_ask = not lacks_right(known)
+    there = _check([known])[0] if may_ask else [0] * len(scripts.ALL)
+    missing = [script.source for script, is_there in zip(scripts.ALL, there, strict=True) if not is_there]
     try:
-        await _all(connection, [("SCRIPT", "LOAD", source) for source in missing])
+        _check(await _answers(connection, [("SCRIPT", "LOAD", source) for source in missing]))
     except hiredis.ReplyError as error:
-        if str(error).startswith("NOPERM"):
+        if not lacks_right(error):
+            raise
+        if may_ask:
             raise Unavailable(f"{scripts.MISSING} ({connection.address})") from error
-        raise
 
 
-async def _all(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:
-    """The answers, when all of them have come. Raises the first error among them."""
-    answers = await asyncio.gather(*(connection.execute(*command) for command in commands), return_exceptions=True)
+async def _answers(connection: Connection, commands: list[tuple[bytes | str | int, ...]]) -> list[Any]:
+    """The answers, when all of them have come; errors are among them."""
+    return await asyncio.gather(*(connection.execute(*command) for command in commands), return_exceptions=True)
+
+
+def _check(answers: list[Any]) -> list[Any]:
+    """Return the answers. Raises the first error among them."""
     for answer in answers:
         if isinstance(answer, BaseException):
             raise answer
     return answers
+
+
+def _without(hello: Hello) -> Info:
+    """What is known of a server that does not answer INFO: nothing is taken from other primaries there."""
+    return Info(hello.is_replica, run_id=0, followed=0, promoted=True, uptime=0)
 
 
 async def measure_offset(connection: Connection) -> float:

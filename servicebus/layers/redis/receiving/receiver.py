@@ -153,7 +153,7 @@ class Receiver:
             self._pause.is_running,
             self.registration.is_worker,
             home is not None and home.link.connection is not None,
-            home is not None and home.server == connection.greeting.server,
+            home is not None and home.is_to_server_of(connection),
         )
         step = next_step(facts)
         if step is Step.ASK:

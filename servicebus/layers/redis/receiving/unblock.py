@@ -12,7 +12,7 @@ def unblock(nodes: Nodes, channel: str, connection: Connection) -> None:
     It does nothing when there is not such a connection: an ID of a client means another client on another server.
     """
     pipeline = nodes.pipeline(channel)
-    if pipeline is not None and pipeline.server == connection.greeting.server:
+    if pipeline is not None and pipeline.is_to_server_of(connection):
         pipeline.write(pack((b"CLIENT", b"UNBLOCK", connection.greeting.client_id)), _ignored)
 
 

@@ -36,6 +36,11 @@ LEAVE_AFTER = 0.05
 PING = pack((b"PING",))
 """A packed command whose answer comes behind the answers to everything that was sent before it."""
 
+UNFENCED = (
+    "%s does not say which primary it is, because this user may not run INFO or the server hides its run_id: "
+    "after a failover a message that had been taken may run a second time. Allow the user +info"
+)
+
 logger = logging.getLogger(__name__)
 
 OnUp = Callable[["Pipeline", Connection], None]
@@ -58,7 +63,7 @@ class Pipeline:
 
     Attributes:
         fence: of the primary that is connected, or was last; 0 before the first connection.
-        server: which server process that is.
+        server: which server process that is; 0 when it does not say it.
         link: the connection that comes back.
     """
 
@@ -131,6 +136,14 @@ class Pipeline:
     def idle(self) -> Connection | None:
         """The connection, when nothing waits for it. From any thread."""
         return None if len(self._queue) or self._scripts.is_loading else self.link.connection
+
+    def is_to_server_of(self, connection: Connection) -> bool:
+        """Whether another connection leads to the same server process, as far as anybody can know."""
+        server = connection.greeting.server
+        if self.server and server:
+            return self.server == server
+        ours = self.link.connection
+        return ours is not None and ours.address == connection.address
 
     def packed(self, delivery: Delivery) -> tuple[bytes, Callable[[Any], None]]:
         """The command for one frame, for a connection that takes it at once, and the callback that takes its answer."""
@@ -214,9 +227,9 @@ class Pipeline:
         """
         with contextlib.suppress(TimeoutError, ServiceBusError):
             async with asyncio.timeout(self._limits.timing.max_outage):
-                await self.execute("PING")
+                await self._asked(("PING",))
                 while len(self._queue) or self._scripts.is_loading or self._has_outstanding:
-                    await self.execute("PING")
+                    await self._asked(("PING",))
         await self.link.close()
         self._drop_commands()
         self._outage.refuse(Unavailable("the bus was closed before the message was sent"))
@@ -355,6 +368,8 @@ class Pipeline:
     def _take_fence(self, connection: Connection) -> None:
         """What leaves from now on bears the fence of the primary, as it is now."""
         self.server, fence = connection.greeting.server, connection.greeting.fence
+        if not fence:
+            logger.warning(UNFENCED, connection.address)
         if fence != self.fence:
             self.fence = fence
             for delivery in (delivery for batch in self._queue.batches() for delivery in batch.deliveries):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import hiredis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from servicebus.layers.redis.connection.greeting import (
     Hello,
     Info,
     fence_of,
+    lacks_right,
     read_hello,
     read_info,
 )
@@ -130,3 +132,30 @@ def test_a_look_after_a_long_time_may_have_missed_a_promotion(run_id: int, follo
 def test_nothing_changes_while_nobody_is_promoted(run_id: int, followed: int, since: float) -> None:
     old = greeting_of(run_id, followed)
     assert old.renewed(looked_at(followed), since) is old
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (hiredis.ReplyError("NOPERM this user has no permissions to run the 'info' command"), True),
+        (hiredis.ReplyError("NOPERM User ann has no permissions to run the 'script|exists' command"), True),
+        (hiredis.ReplyError("ERR unknown command 'INFO', with args beginning with: 'server'"), True),
+        (hiredis.ReplyError("ERR unknown subcommand 'EXISTS'. Try SCRIPT HELP."), True),
+        (hiredis.ReplyError("ERR max number of clients reached"), False),
+        (hiredis.ReplyError("LOADING the dataset is in memory"), False),
+        (hiredis.ReplyError("WRONGPASS invalid username-password pair"), False),
+        (ConnectionError("NOPERM"), False),
+        (b"NOPERM", False),
+        ([1, 0], False),
+        (None, False),
+    ],
+)
+def test_only_a_refusal_for_good_is_done_without(reply: object, *, expected: bool) -> None:
+    assert lacks_right(reply) == expected
+
+
+@given(run_id=numbers, followed=st.integers(0, 2**32 - 1))
+def test_a_server_that_does_not_say_any_more_which_it_is_has_no_fence(run_id: int, followed: int) -> None:
+    found = greeting_of(run_id, followed).without_fence()
+    assert (found.fence, found.former, found.server) == (0, 0, run_id)
+    assert not found.has_fence(fence_of(run_id, followed))
