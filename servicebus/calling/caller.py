@@ -142,11 +142,12 @@ class Caller:
             raise Overloaded(channel, f"{self._calls.limit} calls are pending in this process")
 
     def _take_replies(self, replies: list[ReplyFrame]) -> None:
+        pop, pending, done = self._calls.pop, State.PENDING, State.DONE
         for reply in replies:
-            call = self._calls.pop(reply.local)
-            if call is not None and call.state is State.PENDING and not call.future.done():
+            call = pop(reply.local)
+            if call is not None and call.state is pending and not call.future.done():
                 # The ordinary reply, by the table: (PENDING, REPLY or NOT_STARTED) completes the call.
-                call.state = State.DONE
+                call.state = done
                 call.future.set_result(reply.message)
             else:
                 self._take_late_reply(call, reply)

@@ -121,7 +121,10 @@ def operation_on(channel: str, request: Any) -> str:
     """
     kind = type(request)
     # The hot path: nearly every untyped message is a dict, and a request class is found in the table.
-    if kind is dict or (kind not in _operations and isinstance(request, Mapping)):
+    if kind is dict:
+        operation = request.get("type")
+        return operation if operation and type(operation) is str else _type_of(request)
+    if kind not in _operations and isinstance(request, Mapping):
         return _type_of(request)
     name, only = _operations[kind]
     if only and channel != only:

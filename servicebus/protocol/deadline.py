@@ -16,7 +16,8 @@ def deadline_of(now_ms: int, timeout: float, outer_ms: int) -> int:
     Raises:
         ConfigurationError: ``timeout`` is not above 0 and at most 86400.
     """
-    check_timeout(timeout)
+    if type(timeout) is not float or not 0 < timeout <= MAX_TIMEOUT:  # a usual timeout costs no call
+        check_timeout(timeout)
     deadline = now_ms + math.ceil(timeout * 1000)
     return min(deadline, outer_ms) if outer_ms else deadline
 

@@ -83,17 +83,14 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes, *answers: Answer) -> None:
         """Send packed commands, one answer each. On a lost connection the answers are NeverSent, at once."""
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             self._lose(answers, NeverSent())
-        else:
-            self._write(data, answers)
-
-    def _write(self, data: bytes, answers: Iterable[Answer]) -> None:
-        assert self._transport is not None
+            return
         if not self._answers:
             self.heard_at = self._loop.time()
         self._answers.extend(answers)
-        self._transport.write(data)
+        transport.write(data)
 
     async def execute(self, *command: bytes | str | int) -> Any:
         """Send one command and return its reply.

@@ -7,7 +7,7 @@ its channel. A worker asks only while it has a connection to send its answers on
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 
@@ -32,10 +32,19 @@ class Step(Enum):
     WAIT = "do nothing until something changes"
 
 
-class Facts(NamedTuple):
-    """What a reader knows when something has changed.
+def next_step(
+    credit: int,
+    is_stopping: bool,
+    is_asking: bool,
+    is_leaving: bool,
+    is_pausing: bool,
+    is_worker: bool,
+    has_home: bool,
+    is_home: bool,
+) -> Step:
+    """What the reader does next. Plain parameters: a reader asks this after every pop.
 
-    Attributes:
+    Args:
         credit: messages that it may ask for.
         is_stopping: it was told to stop.
         is_asking: a pop is outstanding.
@@ -45,25 +54,12 @@ class Facts(NamedTuple):
         has_home: the connection to the primary of its channel, on which answers leave, is there.
         is_home: that is the primary it reads from.
     """
-
-    credit: int
-    is_stopping: bool
-    is_asking: bool
-    is_leaving: bool
-    is_pausing: bool
-    is_worker: bool
-    has_home: bool
-    is_home: bool
-
-
-def next_step(facts: Facts) -> Step:
-    """What the reader does next."""
-    if facts.credit <= 0 or facts.is_stopping or facts.is_asking or facts.is_leaving or facts.is_pausing:
+    if credit <= 0 or is_stopping or is_asking or is_leaving or is_pausing:
         return Step.WAIT
-    if facts.has_home:
-        return Step.ASK if facts.is_home else Step.LEAVE
+    if has_home:
+        return Step.ASK if is_home else Step.LEAVE
     # A worker does not take what it could not answer.
-    return Step.WAIT if facts.is_worker else Step.ASK
+    return Step.WAIT if is_worker else Step.ASK
 
 
 class Reaction(Enum):
@@ -88,21 +84,23 @@ REACTIONS: tuple[tuple[str, Reaction], ...] = (
 the connection is of no use now, the next one may be."""
 
 
+_FRAME_TYPES = {bytes}
+
+
 def reaction(reply: Any) -> Reaction:
     """What the answer to a pop means: an error, None after a timeout, or ``[list, elements]``."""
+    if type(reply) is list:
+        elements = reply[1] if len(reply) == 2 else None
+        if type(elements) is not list or not _FRAME_TYPES.issuperset(map(type, elements)):
+            return Reaction.LEAVE
+        if not elements:
+            return Reaction.ASK
+        return Reaction.ASK_FIRST if len(elements) > SMALL_POP else Reaction.DELIVER_FIRST
+    if reply is None:
+        return Reaction.ASK
     if isinstance(reply, ConnectionLost):
         return Reaction.NOTHING
     if isinstance(reply, hiredis.ReplyError):
         text = str(reply)
         return next(found for beginning, found in REACTIONS if text.startswith(beginning))
-    if reply is None:
-        return Reaction.ASK
-    if type(reply) is not list or len(reply) != 2 or not _are_frames(reply[1]):
-        return Reaction.LEAVE
-    if not reply[1]:
-        return Reaction.ASK
-    return Reaction.ASK_FIRST if len(reply[1]) > SMALL_POP else Reaction.DELIVER_FIRST
-
-
-def _are_frames(elements: Any) -> bool:
-    return type(elements) is list and {*map(type, elements)} <= {bytes}
+    return Reaction.LEAVE

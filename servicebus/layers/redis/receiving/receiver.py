@@ -7,7 +7,6 @@ messages of that pop are delivered.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
@@ -18,7 +17,8 @@ from ..connection.connection import Connection, pack
 from ..connection.reconnecting import ReconnectingConnection
 from ..schema.keys import Keys
 from ..topology.primaries import Nodes
-from .arming import DENIED_PAUSE, MAX_PER_POP, SLOT_PAUSE, Facts, Reaction, Step, next_step, reaction
+from .arming import DENIED_PAUSE, MAX_PER_POP, SLOT_PAUSE, Reaction, Step, next_step, reaction
+from .outstanding_pop import OutstandingPop
 from .pause import Pause
 from .registration import Registration
 from .unblock import unblock
@@ -70,11 +70,9 @@ class Receiver:
         # A look at whether to ask for more is planned for the next tick.
         self._scheduled = False
         self._pause = Pause(self.wake)
-        # Set while no pop is outstanding.
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._outstanding = OutstandingPop()
         self._stop_once = Once(self._stop)
-        self._link = ReconnectingConnection(nodes.locator(channel), name, on_up=self._up, on_down=self._idle.set)
+        self._link = ReconnectingConnection(nodes.locator(channel), name, on_up=self._up, on_down=self._outstanding.end)
         self._link.start()
 
     async def ready(self) -> None:
@@ -93,7 +91,7 @@ class Receiver:
     def interrupt(self) -> None:
         """End the outstanding pop. Messages that it brings nevertheless go to the sink."""
         connection = self._link.connection
-        if connection is not None and not self._idle.is_set():
+        if connection is not None and self._outstanding.is_there:
             unblock(self._nodes, self.channel, connection)
 
     def check_silence(self) -> None:
@@ -101,7 +99,7 @@ class Receiver:
         connection = self._link.connection
         if connection is None:
             return
-        if self._idle.is_set():
+        if not self._outstanding.is_there:
             connection.verify()
             return
         left = connection.heard_at + BLOCK + POP_SILENCE - self._loop.time()
@@ -115,12 +113,10 @@ class Receiver:
         self._pause.cancel()
         wait = FIRST_UNBLOCK
         # check_silence bounds this loop: it drops a connection whose pop is not answered, and that ends the pop.
-        while not self._idle.is_set():
+        while self._outstanding.is_there:
             # Repeated: the pop goes on another connection, and may reach the server after a CLIENT UNBLOCK.
             self.interrupt()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._idle.wait()
+            await self._outstanding.wait(wait)
             wait *= 2
         await self._link.close()
 
@@ -131,7 +127,7 @@ class Receiver:
 
     def wake(self) -> None:
         """Look in the next tick whether to ask for more: there is credit again, or a connection to answer on."""
-        if not self._scheduled and self._idle.is_set():
+        if not self._scheduled and not self._outstanding.is_there:
             self._scheduled = True
             self._loop.call_soon(self._resume)
 
@@ -143,36 +139,34 @@ class Receiver:
     def _arm(self, connection: Connection) -> None:
         """Do what ``next_step`` says."""
         count = min(self._credit.available, MAX_PER_POP)
-        self._credit.subscribe(self.wake)
         home = self._nodes.pipeline(self.channel)
-        facts = Facts(
+        step = next_step(
             count,
             self._stop_once.task is not None,
-            not self._idle.is_set(),
+            self._outstanding.is_there,
             connection is self._link.leaving,
             self._pause.is_running,
             self.registration.is_worker,
             home is not None and home.link.connection is not None,
             home is not None and home.is_to_server_of(connection),
         )
-        step = next_step(facts)
         if step is Step.ASK:
-            self._idle.clear()
+            self._outstanding.is_there = True
             self._credit.expect(count)
             connection.verify()
             connection.write(self._pop + COUNTS[count], self._answered)
-        elif step is Step.LEAVE:
+            return
+        self._credit.subscribe(self.wake)
+        if step is Step.LEAVE:
             self._link.leave(connection, LEAVE_AFTER)
 
     def _answered(self, reply: Any) -> None:
         """Do what the answer to a pop means."""
-        self._idle.set()
+        self._outstanding.end()
         connection = self._link.connection
         if connection is None:
             return
         match reaction(reply):
-            case Reaction.ASK:
-                self._arm(connection)
             case Reaction.DELIVER_FIRST:
                 self._credit.take(len(reply[1]))
                 self._nodes.deliver(reply[1], connection.greeting, self._sink)
@@ -181,6 +175,8 @@ class Receiver:
                 self._credit.take(len(reply[1]))
                 self._arm(connection)
                 self._nodes.deliver(reply[1], connection.greeting, self._sink)
+            case Reaction.ASK:
+                self._arm(connection)
             case Reaction.PAUSE_FOR_SLOT:
                 self._pause.begin(SLOT_PAUSE)
             case Reaction.PAUSE_DENIED:

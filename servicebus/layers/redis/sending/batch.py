@@ -39,16 +39,25 @@ class Batch:
         self.size = len(first.frame)
         self.deliveries: list[Delivery] = [first]
 
-    def join(self, delivery: Delivery) -> bool:
-        """Take one more delivery along; False when it needs a batch of its own."""
-        deliveries, size = self.deliveries, self.size + len(delivery.frame)
+    def join(self, delivery: Delivery, size: int) -> int:
+        """Take one more delivery along.
+
+        Args:
+            delivery: the next one.
+            size: bytes of its frame.
+
+        Returns:
+            How many deliveries the batch has now; 0 when this one needs a batch of its own.
+        """
         if self.options is not delivery.options and self.options != delivery.options:
-            return False
-        if (size > MAX_BYTES and deliveries) or len(deliveries) >= MAX_FRAMES:
-            return False
+            return 0
+        deliveries = self.deliveries
+        size, count = self.size + size, len(deliveries)
+        if count >= MAX_FRAMES or (size > MAX_BYTES and count):
+            return 0
         deliveries.append(delivery)
         self.size = size
-        return True
+        return count + 1
 
     @property
     def elements(self) -> list[bytes]:
@@ -79,3 +88,8 @@ class Command(NamedTuple):
 
     data: bytes
     answer: Callable[[Any], None]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the command."""
+        return len(self.data)

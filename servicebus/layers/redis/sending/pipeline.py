@@ -111,18 +111,19 @@ class Pipeline:
         """Queue a frame; it leaves at the end of this tick at the latest. Never blocks."""
         refusal = self._outage.refusal
         count = 0 if refusal is not None else self._queue.add(delivery)
-        if count == 1:
+        if count > 1:
+            if count >= self._limits.flush_at:
+                self._flush()
+        elif count == 1:
             # Also when this one leaves at once: the answers of a tick go before its receiver asks for more.
             self._schedule()
             # When nothing is on its way, a lone frame has nothing to wait for.
             connection = self.link.connection
             if connection is not None and not connection.outstanding:
                 self._flush()
-        elif count == 0:
+        else:
             full = f"{self._queue.max_bytes} bytes wait to be sent"
             delivery.settle(refusal or Overloaded(delivery.channel, full))
-        elif count >= self._limits.flush_at:
-            self._flush()
 
     def remove(self, delivery: Delivery) -> bool:
         """Take back a frame that has not left yet."""
@@ -135,7 +136,7 @@ class Pipeline:
     @property
     def idle(self) -> Connection | None:
         """The connection, when nothing waits for it. From any thread."""
-        return None if len(self._queue) or self._scripts.is_loading else self.link.connection
+        return None if self._queue.waiting or self._scripts.is_loading else self.link.connection
 
     def is_to_server_of(self, connection: Connection) -> bool:
         """Whether another connection leads to the same server process, as far as anybody can know."""
@@ -228,7 +229,7 @@ class Pipeline:
         with contextlib.suppress(TimeoutError, ServiceBusError):
             async with asyncio.timeout(self._limits.timing.max_outage):
                 await self._asked(("PING",))
-                while len(self._queue) or self._scripts.is_loading or self._has_outstanding:
+                while self._queue.waiting or self._scripts.is_loading or self._has_outstanding:
                     await self._asked(("PING",))
         await self.link.close()
         self._drop_commands()
@@ -272,11 +273,11 @@ class Pipeline:
     def _flush(self) -> None:
         self._flush_scheduled = False
         connection, queue = self.link.connection, self._queue
-        if connection is None or not len(queue) or self._scripts.is_loading:
+        if connection is None or not queue.waiting or self._scripts.is_loading:
             return
         data: list[bytes] = []
         answers: list[Callable[[Any], None]] = []
-        while len(queue) and connection.writable:
+        while queue.waiting and connection.writable:
             waiting = queue.take_next()
             if isinstance(waiting, Command):
                 data.append(waiting.data)
@@ -289,7 +290,7 @@ class Pipeline:
 
     def _put(self, connection: Connection, command: Command) -> None:
         """Send a command behind everything that waits."""
-        if len(self._queue) or self._scripts.is_loading:
+        if self._queue.waiting or self._scripts.is_loading:
             self._queue.add_command(command)
         else:
             connection.write(*command)

@@ -13,21 +13,19 @@ class SendQueue:
     """Frames of one tick to one channel join one batch. Batches and commands leave in the order in which they came.
 
     Attributes:
+        waiting: the batches and commands, oldest first. Others only read it.
         waiting_bytes: of all frames and commands in the queue.
         max_bytes: from so many waiting bytes on, nothing more is taken.
     """
 
-    __slots__ = ("_open", "_waiting", "max_bytes", "waiting_bytes")
+    __slots__ = ("_open", "max_bytes", "waiting", "waiting_bytes")
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.waiting_bytes = 0
-        self._waiting: deque[Batch | Command] = deque()
+        self.waiting: deque[Batch | Command] = deque()
         # By channel: the batch that the next delivery joins.
         self._open: dict[str, Batch] = {}
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     def add(self, delivery: Delivery) -> int:
         """Queue a delivery.
@@ -37,24 +35,25 @@ class SendQueue:
         """
         if self.waiting_bytes >= self.max_bytes:
             return 0
-        self.waiting_bytes += len(delivery.frame)
+        size = len(delivery.frame)
+        self.waiting_bytes += size
         batch = self._open.get(delivery.channel)
-        if batch is not None and batch.join(delivery):
-            return len(batch.deliveries)
+        if batch is not None and (count := batch.join(delivery, size)):
+            return count
         batch = self._open[delivery.channel] = Batch(delivery)
-        self._waiting.append(batch)
+        self.waiting.append(batch)
         return 1
 
     def add_command(self, command: Command) -> None:
         """Queue a command. Frames that come after it do not join batches before it."""
-        self._waiting.append(command)
-        self.waiting_bytes += len(command.data)
+        self.waiting.append(command)
+        self.waiting_bytes += command.size
         self._open.clear()
 
     def put_back(self, batches: list[Batch]) -> None:
         """Put batches that have left back to the head, in their order."""
         for batch in reversed(batches):
-            self._waiting.appendleft(batch)
+            self.waiting.appendleft(batch)
             self.waiting_bytes += batch.size
 
     def take_next(self) -> Batch | Command:
@@ -63,8 +62,8 @@ class SendQueue:
         A batch may be empty when all its frames were removed.
         """
         self._open.clear()
-        waiting = self._waiting.popleft()
-        self.waiting_bytes -= len(waiting.data) if isinstance(waiting, Command) else waiting.size
+        waiting = self.waiting.popleft()
+        self.waiting_bytes -= waiting.size
         return waiting
 
     def remove(self, delivery: Delivery) -> bool:
@@ -81,7 +80,7 @@ class SendQueue:
         """Take all deliveries out, in order; those of one channel, or of every channel."""
         taken = [batch for batch in self.batches() if channel in (None, batch.channel)]
         gone = set(map(id, taken))
-        self._keep(waiting for waiting in self._waiting if id(waiting) not in gone)
+        self._keep(waiting for waiting in self.waiting if id(waiting) not in gone)
         for batch in taken:
             self.waiting_bytes -= batch.size
             self._open.pop(batch.channel, None)
@@ -89,14 +88,14 @@ class SendQueue:
 
     def take_commands(self) -> list[Command]:
         """Take all commands out, in order."""
-        commands = [waiting for waiting in self._waiting if isinstance(waiting, Command)]
-        self._keep(waiting for waiting in self._waiting if isinstance(waiting, Batch))
-        self.waiting_bytes -= sum(len(command.data) for command in commands)
+        commands = [waiting for waiting in self.waiting if isinstance(waiting, Command)]
+        self._keep(waiting for waiting in self.waiting if isinstance(waiting, Batch))
+        self.waiting_bytes -= sum(command.size for command in commands)
         return commands
 
     def batches(self) -> Iterator[Batch]:
         """The batches that wait, oldest first."""
-        return (waiting for waiting in list(self._waiting) if isinstance(waiting, Batch))
+        return (waiting for waiting in list(self.waiting) if isinstance(waiting, Batch))
 
     def _keep(self, rest: Iterable[Batch | Command]) -> None:
-        self._waiting = deque(rest)
+        self.waiting = deque(rest)

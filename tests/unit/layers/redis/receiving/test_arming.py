@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 import pytest
@@ -11,7 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicebus.layers.redis.connection.connection import ConnectionLost
-from servicebus.layers.redis.receiving.arming import SMALL_POP, Facts, Reaction, Step, next_step, reaction
+from servicebus.layers.redis.receiving.arming import SMALL_POP, Reaction, Step, next_step, reaction
+
+
+class Facts(NamedTuple):
+    """The parameters of ``next_step``."""
+
+    credit: int
+    is_stopping: bool
+    is_asking: bool
+    is_leaving: bool
+    is_pausing: bool
+    is_worker: bool
+    has_home: bool
+    is_home: bool
+
 
 ALL = [Facts(credit, *flags) for credit in (0, 1, 300) for flags in product([False, True], repeat=7)]
 
@@ -20,19 +34,19 @@ def test_a_reader_asks_only_with_credit_at_rest_and_where_it_may() -> None:
     for facts in ALL:
         at_rest = not (facts.is_stopping or facts.is_asking or facts.is_leaving or facts.is_pausing)
         may = facts.is_home if facts.has_home else not facts.is_worker
-        assert (next_step(facts) is Step.ASK) == (facts.credit > 0 and at_rest and may), facts
+        assert (next_step(*facts) is Step.ASK) == (facts.credit > 0 and at_rest and may), facts
 
 
 def test_a_reader_leaves_only_a_connection_to_another_primary() -> None:
     for facts in ALL:
-        if next_step(facts) is Step.LEAVE:
+        if next_step(*facts) is Step.LEAVE:
             assert facts.has_home
             assert not facts.is_home
             assert not facts.is_stopping
 
 
 def test_a_worker_takes_nothing_that_it_could_not_answer() -> None:
-    assert all(next_step(facts) is Step.WAIT for facts in ALL if facts.is_worker and not facts.has_home)
+    assert all(next_step(*facts) is Step.WAIT for facts in ALL if facts.is_worker and not facts.has_home)
 
 
 @pytest.mark.parametrize(

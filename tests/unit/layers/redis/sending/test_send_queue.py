@@ -49,7 +49,7 @@ class Queued(RuleBasedStateMachine):
         self.queue.add_command(command)
         self.model.append(command)
 
-    @precondition(lambda self: len(self.queue) > 0)
+    @precondition(lambda self: self.queue.waiting)
     @rule(again=st.booleans())
     def take_next(self, again: bool) -> None:
         taken = self.queue.take_next()
@@ -107,5 +107,5 @@ TestQueued.settings = settings(max_examples=40, stateful_step_count=25, deadline
 
 def test_a_batch_is_bounded_in_frames() -> None:
     batch = Batch(One("a.request", b"x"))
-    joined = [batch.join(One("a.request", b"x")) for _ in range(MAX_FRAMES)]
-    assert joined == [True] * (MAX_FRAMES - 1) + [False]
+    joined = [batch.join(One("a.request", b"x"), 1) for _ in range(MAX_FRAMES)]
+    assert joined == [*range(2, MAX_FRAMES + 1), 0]
