@@ -14,6 +14,7 @@ from .protocol.codec import MalformedFrame, decode_reply
 from .protocol.control_messages import CANCEL, cancelled_calls
 from .protocol.credit import Credit
 from .protocol.envelope import ReplyFrame
+from .protocol.error_codes import oversized
 
 ELEMENTS_AT_ONCE = 32
 """List elements taken at once, each a reply or a bundle of 64: more would keep the event loop from its other work."""
@@ -38,6 +39,7 @@ class Inbox:
     def __init__(self, layer: Layer, wire: Wire, service: str, process: str, on_replies: OnReplies) -> None:
         self._layer = layer
         self._counters = wire.counters
+        self._max_size = wire.max_message_size
         self.reply_prefix = reply_prefix(service, inbox_mark(service) + process)
         self.name, self.local_prefix = split_address(self.reply_prefix)
         self._decode = wire.codec.reading(self.name, decode_reply)
@@ -93,8 +95,11 @@ class Inbox:
                     continue
                 if parsed.local == CANCEL:
                     self._on_cancel_notice(frame)
-                else:
-                    replies.append(parsed)
+                    continue
+                if len(frame) > self._max_size:
+                    message = oversized(parsed.message, len(frame), self._max_size)
+                    parsed = ReplyFrame(parsed.fence, parsed.expires, parsed.local, message)
+                replies.append(parsed)
         finally:
             # Whatever one frame does: the others are read, and the inbox takes more.
             self._on_replies(replies)

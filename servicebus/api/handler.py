@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from ..contract.decoding import body_decoder
 from ..contract.request import Request, operation_of, reply_type
 from ..errors import ConfigurationError
 from .context import Context
@@ -59,7 +60,7 @@ def make_handler(name: str | None, function: Callable[..., Any]) -> Handler:
         function=function,
         request=argument,
         reply=reply,
-        decode=msgspec.msgpack.Decoder(Any if argument is dict else argument).decode,
+        decode=body_decoder(Any if argument is dict else argument),
         reply_class=reply if typed and isinstance(reply, type) and issubclass(reply, msgspec.Struct) else None,
         wants_context=len(parameters) == 2,
         in_thread=not inspect.iscoroutinefunction(function),

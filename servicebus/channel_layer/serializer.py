@@ -13,6 +13,7 @@ import msgpack
 import msgspec
 from channels_redis.serializers import MsgPackSerializer, registry
 
+from ..contract.decoding import body_decoder
 from ..protocol.codec import UNDECODABLE, MalformedFrame
 
 Keys = Sequence[str | bytes]
@@ -32,7 +33,7 @@ class AnyFrame(msgspec.Struct, frozen=True, array_like=True):
 # The msgpack package and not msgspec: msgpack refuses what no channel layer has to carry (dates, Decimal, sets), where
 # msgspec would change it, and encodes a subclass as its base: Django's SafeString goes as a str.
 _encode: Callable[[dict[str, Any]], bytes] = msgpack.packb
-_decode = msgspec.msgpack.Decoder(AnyFrame).decode
+_decode = body_decoder(AnyFrame)
 
 
 class Messages:

@@ -14,6 +14,7 @@ import msgspec
 
 from ..errors import ConfigurationError, InvalidRequest
 from ..foundation.memo import Memo
+from .decoding import body_decoder
 from .names import checked_service, request_channel
 from .service_errors import ServiceError, errors_of_module, errors_without_contract
 
@@ -203,7 +204,7 @@ def reply_type(request: type[Request[Any]]) -> Any:
 def reply_decoder(request: type) -> Callable[[Any], Any]:
     """A decoder from the body of a reply to a request class's reply type; to plain values for an untyped message."""
     declared = reply_type(request) if issubclass(request, Request) else Any
-    return msgspec.msgpack.Decoder(declared).decode
+    return body_decoder(declared)
 
 
 def _original_bases(cls: type) -> tuple[Any, ...]:

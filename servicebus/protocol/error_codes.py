@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..contract.decoding import body_decoder
 from ..contract.request import errors_of
 from ..contract.service_errors import ServiceError
 from ..errors import (
@@ -23,7 +24,7 @@ from ..errors import (
     WorkerLost,
 )
 from ..foundation.text import encodable
-from .codec import UNDECODABLE
+from .codec import UNDECODABLE, encode
 from .envelope import ERROR, IncomingReply, OutgoingError
 
 SHORT = 1000
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 _PATH = re.compile(r" - at `(?:key )?([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
-_decode = msgspec.msgpack.decode
+_decode = body_decoder(Any)
 
 
 def invalid(error: Exception) -> InvalidRequest:
@@ -89,6 +90,21 @@ def shortened(error: OutgoingError) -> OutgoingError:
     """An error that could not be sent as it is, without its details and with the beginning of its message."""
     message = error.message if len(error.message) <= SHORT else error.message[:SHORT] + " ..."
     return OutgoingError(ERROR, error.code, error.executed, message)
+
+
+def reply_too_large(size: int, limit: int) -> OutgoingError:
+    """The handler ran, and its reply is over the limit, in bytes, of the worker or of the caller."""
+    text = f"the reply of {size} bytes is over the limit of {limit}"
+    return OutgoingError(ERROR, "reply_too_large", "yes", text, {"size": size, "limit": limit})
+
+
+def oversized(reply: IncomingReply, size: int, limit: int) -> IncomingReply:
+    """What a caller reads instead of a reply that is over its own limit. What was not executed stays so."""
+    if reply.type == ERROR and reply.executed in ("no", "maybe"):
+        return IncomingReply(ERROR, code=reply.code, executed=reply.executed, message=reply.message[:SHORT])
+    error = reply_too_large(size, limit)
+    details = msgspec.Raw(encode(error.details))
+    return IncomingReply(ERROR, code=error.code, executed="yes", message=error.message, details=details)
 
 
 def _not_executed(code: str, message: str, details: Any = None) -> OutgoingError:

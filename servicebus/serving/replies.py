@@ -135,8 +135,7 @@ def _substitute(error: Exception, message: IncomingRequest, outcome: OutgoingRep
         logger.warning("a refusal of %r was sent shortened: %s", message.type, error)
         return error_codes.shortened(outcome)
     if isinstance(error, MessageTooLarge):
-        text = f"the reply of {error.size} bytes is over the limit of {error.limit}"
-        return OutgoingError(ERROR, "reply_too_large", "yes", text, {"size": error.size, "limit": error.limit})
+        return error_codes.reply_too_large(error.size, error.limit)
     asked = (message.type, message.correlation_id)
     logger.error("the reply of %r cannot be encoded (correlation ID %r)", *asked, exc_info=error)
     return OutgoingError(ERROR, "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")

@@ -19,6 +19,7 @@ from servicebus import (
     context,
 )
 
+from ...support.collisions import colliding_tuples
 from ...support.shop import CHANNEL, calling
 
 
@@ -81,3 +82,43 @@ async def test_an_operation_with_a_name_of_any_length_is_unknown(fresh_hub: str)
     async with calling(fresh_hub, Refusing().service) as bus:
         with pytest.raises(UnknownOperation):
             await bus.call(CHANNEL, {"type": "x" * 32_000})
+
+
+async def test_a_reply_over_the_callers_own_limit_is_not_read(url: str) -> None:
+    service = Service("shop")
+
+    @service.handler("large")
+    async def large(message: dict[str, Any]) -> str:
+        return "x" * 100_000
+
+    async with ServiceBus(url, max_message_size=1 << 20) as worker, worker.serving(service), ServiceBus(url) as caller:
+        with pytest.raises(RemoteError) as failure:
+            await caller.call("shop.request", {"type": "large"})
+    assert (failure.value.code, failure.value.executed) == ("reply_too_large", "yes")
+    assert failure.value.details["limit"] == caller.config.max_message_size < failure.value.details["size"]
+
+
+async def test_plain_values_with_keys_that_collide_are_refused_on_both_sides(url: str) -> None:
+    service = Service("shop")
+    costly = dict.fromkeys(colliding_tuples(1000), 0)
+
+    @service.handler("reply")
+    async def reply(message: dict[str, Any]) -> Any:
+        return costly
+
+    @service.handler("request")
+    async def request(message: Any) -> None: ...
+
+    @service.handler("fail")
+    async def fail(message: dict[str, Any]) -> None:
+        raise RemoteError("failed", "with details", costly)
+
+    async with ServiceBus(url) as bus, bus.serving(service):
+        with pytest.raises(RemoteError, match="no str") as failure:
+            await bus.call("shop.request", {"type": "reply"})
+        assert (failure.value.code, failure.value.executed) == ("reply_invalid", "yes")
+        with pytest.raises(InvalidRequest, match="no str"):
+            await bus.call("shop.request", {"type": "request", "fields": costly})
+        with pytest.raises(RemoteError) as failure:
+            await bus.call("shop.request", {"type": "fail"})
+        assert (failure.value.code, failure.value.details) == ("failed", None)

@@ -6,11 +6,13 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import pytest
 
 from servicebus.config import DEFAULT_MAX_MESSAGE_SIZE
+from servicebus.contract.decoding import body_decoder
 from servicebus.protocol.bundles import unbundled
 from servicebus.protocol.codec import (
     UNDECODABLE,
@@ -19,6 +21,7 @@ from servicebus.protocol.codec import (
     decode_request,
 )
 
+from ...support.collisions import colliding_map
 from ...support.faults.record import Figures
 
 MEBIBYTE = 2**20
@@ -78,6 +81,32 @@ def test_a_bundle_that_is_a_bomb_stays_closed(name: str) -> None:
     assert unbundled([BUNDLES[name]]) == [BUNDLES[name]]
 
 
+COSTLY = {
+    "plain values": colliding_map(40_000),
+    "behind a str": b"\xdf\x00\x00\x9c\x41\xa1x\x00" + colliding_map(40_000)[3:],
+    "in a list": b"\x91" + colliding_map(40_000),
+}
+"""Bodies of half a megabyte that kept a reader busy for eight seconds."""
+
+
+@pytest.mark.row(46)
+@pytest.mark.parametrize("name", COSTLY)
+def test_keys_that_collide_cost_no_more_than_their_bytes(name: str, figures: Figures) -> None:
+    body = COSTLY[name]
+    honest = msgspec.msgpack.encode([[1, 2]] * (len(body) // 3))
+    decode = body_decoder(Any)
+    costs = [(cpu_seconds(body, plain_values), cpu_seconds(honest, decode)) for _ in range(20)]
+    seconds, least = map(min, zip(*costs, strict=True))
+    figures(46, f"{len(body):,} bytes of keys that collide, {name}: refused after {seconds * 1000:.2f} ms")
+    assert seconds <= MAX_RATIO * least
+
+
+def plain_values(body: bytes) -> None:
+    """As a caller reads an untyped reply."""
+    with suppress(*UNDECODABLE):
+        body_decoder(Any)(body)
+
+
 def opened(bomb: bytes) -> None:
     """As a caller does."""
     for frame in unbundled([bomb]):
@@ -94,4 +123,4 @@ def cpu_seconds(bomb: bytes, how: Callable[[bytes], None]) -> float:
 def read(bomb: bytes) -> None:
     """As a worker does: the frame, then the body."""
     with suppress(MalformedFrame, *UNDECODABLE):
-        msgspec.msgpack.decode(decode_request(bomb, DEFAULT_MAX_MESSAGE_SIZE).message.body)
+        body_decoder(Any)(decode_request(bomb, DEFAULT_MAX_MESSAGE_SIZE).message.body)
