@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from ..contract.names import checked_channel, checked_service, events_channel, request_channel
 from ..errors import ConfigurationError
+from ..foundation.coroutines import is_async
 from ..protocol.codel import Shedding
 from ..protocol.concurrency_limit import Adaptive
 from .handler import Handler, make_handler
@@ -95,13 +96,18 @@ class Service:
     def every(self, seconds: float) -> Callable[[Background], Background]:
         """Run ``async def task(bus)`` in every serving process, ``seconds`` after each run ended. Errors are logged.
 
+        What one run raises is logged, whatever it is, and the task runs again. When the service stops, the task is
+        cancelled and may take the seconds of the drain to clean up.
+
         Raises:
-            ConfigurationError: ``seconds`` is not a number above 0.
+            ConfigurationError: ``seconds`` is not a number above 0, or the task is no ``async def``.
         """
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
             raise ConfigurationError(f"@service.every takes seconds, more than 0, not {seconds!r}")
 
         def register(task: Background) -> Background:
+            if not is_async(task):
+                raise ConfigurationError(f"@service.every takes an `async def` that takes the bus, not {task!r}")
             self.background.append((seconds, task))
             return task
 

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+CANCEL_WITHIN = 1.0
+"""Seconds that a task may take to end after its last cancellation; then it is abandoned, so that what waits can end."""
+
+logger = logging.getLogger(__name__)
+
+
+def is_ended_by(error: BaseException) -> bool:
+    """Whether an exception means that the running task itself is to end: it was cancelled, or its loop is gone."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or (isinstance(error, asyncio.CancelledError) and bool(task.cancelling()))
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]], within: float = CANCEL_WITHIN) -> set[asyncio.Task[Any]]:
+    """Cancel tasks, and return those that have not ended ``within`` seconds: they ignore it, and are abandoned.
+
+    For tasks that run what users wrote, which may swallow a cancellation. Cancelling is safe: the tasks are cancelled.
+    """
+    waiting = set(tasks)
+    for task in waiting:
+        task.cancel()
+    return (await asyncio.wait(waiting, timeout=within))[1] if waiting else waiting
 
 
 class TaskSet:
@@ -40,6 +66,15 @@ class TaskSet:
         for task in self._tasks:
             task.cancel()
         await self.join()
+
+    async def end(self, within: float) -> None:
+        """Cancel every task, and once more those that have not ended ``within`` seconds; abandon what ignores both.
+
+        Cancelling is safe: the tasks are cancelled already.
+        """
+        late = await cancel_all(self._tasks, within)
+        for task in await cancel_all(late):
+            logger.error("%s ignores that it was cancelled, and is abandoned", task.get_name())
 
 
 async def outcome_of(task: asyncio.Task[T], ended_by_other: Callable[[], Exception]) -> T:

@@ -18,6 +18,7 @@ from ..api.handler import Handler
 from ..api.service import Service
 from ..api.wire import Wire
 from ..errors import LARGEST_MESSAGE
+from ..foundation.tasks import cancel_all
 from ..layers.layer import Layer
 from ..protocol.admission import CONSEQUENCES, Admission, Decision, with_body
 from ..protocol.codec import MalformedFrame, decode_request
@@ -26,11 +27,9 @@ from ..protocol.credit import Credit
 from ..protocol.envelope import NO_BODY, IncomingRequest, RequestFrame
 from .adaptive import Handle, Outcome, with_adaptive_concurrency
 from .endpoints import Endpoints
-from .handling import Handling, Running
+from .handling import STOPPED, Handling, Running
 from .replies import Replies
 
-CANCEL_WITHIN = 1.0
-"""Seconds that a cancelled handler may take to end before it is abandoned: a drain must end."""
 REMEMBER_CANCELLED = 2.0
 """Seconds that cancelled calls are remembered: their request may still be on its way to this worker."""
 
@@ -67,12 +66,12 @@ class Dispatcher:
         # Handlers that have not ended, by the id() of their message. Each removes itself when it ends.
         self._running: Running = {}
         resurrected = self._admission.resurrected
-        handling = Handling(
+        self._handling = Handling(
             channel, self._endpoints.routes, bus, wire, layer, credit, self._replies, resurrected, self._running
         )
-        self._run: Handle = handling.handle
+        self._run: Handle = self._handling.handle
         if service.adaptive:
-            self._run = with_adaptive_concurrency(service.adaptive, channel, credit, handling.handle)
+            self._run = with_adaptive_concurrency(service.adaptive, channel, credit, self._run)
 
     def deliver(self, frames: list[bytes], fence: int) -> None:
         """The layer's sink: start what may start, answer what may not. It does not raise."""
@@ -117,13 +116,16 @@ class Dispatcher:
         tasks = {task for task, _ in self._running.values()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=within)
-            for task in late:
-                task.cancel()
-            if late:
-                _, deaf = await asyncio.wait(late, timeout=CANCEL_WITHIN)
-                if deaf:
-                    logger.error("%d handlers ignore their cancellation and are abandoned", len(deaf))
+            if late and await cancel_all(late):
+                self._abandon()
         self._endpoints.close()
+
+    def _abandon(self) -> None:
+        """Answer the callers of handlers that ignore their cancellation. What these return later goes nowhere."""
+        logger.error("%d handlers ignore their cancellation and are abandoned", len(self._running))
+        for key, (_, message) in list(self._running.items()):
+            self._handling.abandoned.add(key)
+            self._replies.answer(message, STOPPED)
 
     def cancel(self, reply_channels: set[str]) -> None:
         """End the handlers of cancelled calls that run here, and start none of those calls."""

@@ -11,6 +11,7 @@ from ..api.bus import Bus
 from ..api.context import NO_HEADERS, STARTED, Context, Progress, check_received, enter
 from ..api.wire import Wire
 from ..errors import InvalidRequest, Overloaded, RemoteError, Unauthorized, UnknownOperation
+from ..foundation.tasks import is_ended_by
 from ..foundation.text import printable
 from ..layers.layer import Layer
 from ..protocol import error_codes
@@ -59,6 +60,8 @@ class Handling:
         # Reply channels of messages that another primary had taken, and that may have run there.
         self._resurrected = resurrected
         self._running = running
+        # The id() of each message whose handler ignored its cancellation: its caller has its answer already.
+        self.abandoned: set[int] = set()
 
     async def handle(self, message: IncomingRequest) -> Outcome:
         """Run the handler of a message and answer its caller. The credit of the message is given back once.
@@ -83,7 +86,7 @@ class Handling:
                 outcome = OutgoingReply(REPLY, result)
         except BaseException as error:
             # Whatever a handler raises, its caller gets an answer, and nothing else ends: not even for sys.exit().
-            if _is_ended(error):
+            if is_ended_by(error):
                 raise
             outcome = self._failed(message, context, error)
         finally:
@@ -143,7 +146,9 @@ class Handling:
     def _answer(self, message: IncomingRequest, origin: Origin, unique: str, outcome: Outcome) -> None:
         """Answer the caller, or log that there is none. It does not raise: the message's credit must be given back."""
         try:
-            if not message.reply_channel:
+            if id(message) in self.abandoned:
+                self.abandoned.discard(id(message))
+            elif not message.reply_channel:
                 if isinstance(outcome, OutgoingError):
                     self._log_unanswered(message, outcome)
             elif self._resurrected:
@@ -169,12 +174,3 @@ class Handling:
 
 def _wrong_reply(route: Route, result: Any) -> TypeError:
     return TypeError(f"{route.handler.name} returned a {type(result).__name__}, not a {route.reply_class.__name__}")
-
-
-def _is_ended(error: BaseException) -> bool:
-    """Whether an exception means that the task itself is to end: it was cancelled, or its event loop is gone."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return True
-    return task is None or (isinstance(error, asyncio.CancelledError) and bool(task.cancelling()))

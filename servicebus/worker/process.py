@@ -8,7 +8,9 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any
 
 from ..api.service import Service
 from ..bus import ServiceBus
@@ -22,6 +24,8 @@ from .supervisor import Supervisor
 
 JOIN_WITHIN = 0.2
 """Seconds that a thread may take to end after the drain: one whose handler is done ends at once."""
+END_WITHIN = 1.0
+"""Seconds that the event loop may take to close after the drain: what still runs by then ignores that it must end."""
 SUPERVISOR_CHECK_INTERVAL = 1.0
 """Seconds between two looks whether the supervisor lives: an orphan should end soon, and a look is a system call."""
 FIRST_RETRY_AFTER = 0.5
@@ -42,10 +46,34 @@ def run(config: WorkerConfig) -> int:
     if config.processes > 1:
         return Supervisor(config).run()
     service = load_service(config.target)
+    # Closing the event loop waits for tasks that ignore their cancellation, and for its threads, without a bound.
+    cut_off = threading.Timer(END_WITHIN, _cut_off)
+    cut_off.daemon = True
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(service, config))
+        _run_to_its_end(runner.get_loop(), _serve(service, config))
+        cut_off.start()
     _end_without_threads()
+    cut_off.cancel()
     return 0
+
+
+def _run_to_its_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
+    """Run the worker, also when a task that a handler has made calls ``sys.exit()``, which stops the event loop."""
+    task = loop.create_task(work)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt):
+            if not task.done():
+                logger.exception("a task tried to end the process; the worker goes on")
+    task.result()
+
+
+def _cut_off() -> None:
+    running = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    logger.error("something outlasts the drain and ignores that it must end: it is cut off (threads: %s)", running)
+    logging.shutdown()
+    os._exit(0)
 
 
 def _end_without_threads() -> None:
@@ -114,8 +142,10 @@ def _bus(service: Service, config: WorkerConfig) -> ServiceBus:
 async def _until_stopped(stop: asyncio.Event, supervisor: int) -> None:
     """Wait until ``stop`` is set, or until the supervisor has died, which a killed supervisor cannot announce."""
     while not stop.is_set() and supervisor in (0, os.getppid()):
+        # Not wait_for(): on Python 3.11 it swallows a cancellation that comes with its result.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), SUPERVISOR_CHECK_INTERVAL)
+            async with asyncio.timeout(SUPERVISOR_CHECK_INTERVAL):
+                await stop.wait()
 
 
 def _stop_or_exit(stop: asyncio.Event, number: int) -> None:

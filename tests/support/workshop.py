@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
+import sys
 import time
 from typing import Any
 
@@ -38,6 +40,38 @@ async def wait(message: dict[str, Any]) -> int:
 def block(message: dict[str, Any]) -> int:
     time.sleep(message["seconds"])
     return 1
+
+
+@service.handler("deaf")
+async def deaf(message: dict[str, Any]) -> int:
+    """It swallows every cancellation."""
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(message["seconds"])
+
+
+@service.handler("offload")
+async def offload(message: dict[str, Any]) -> int:
+    """It blocks a thread of the event loop, which nothing can end."""
+    await asyncio.to_thread(time.sleep, message["seconds"])
+    return 1
+
+
+@service.handler("exit")
+async def exit_(message: dict[str, Any]) -> int:
+    sys.exit(message["code"])
+
+
+@service.handler("exit in a task")
+async def exit_in_a_task(message: dict[str, Any]) -> int:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(exit_(message))
+    return 1
+
+
+@service.handler("exit in a thread")
+def exit_in_a_thread(message: dict[str, Any]) -> int:
+    sys.exit(message["code"])
 
 
 @service.handler("closed")

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from servicebus import ConfigurationError, DeadlineExceeded, NoWorkers, ServiceBus, ServiceBusError, WorkerLost
+from servicebus import (
+    ConfigurationError,
+    DeadlineExceeded,
+    NoWorkers,
+    RemoteError,
+    ServiceBus,
+    ServiceBusError,
+    WorkerLost,
+)
 from servicebus.testing.servers import Server, is_running
 from servicebus.worker.loading import load_service
 
@@ -109,7 +117,7 @@ async def test_the_second_signal_ends_a_worker_at_once(own_server: Server, tmp_p
             await asyncio.gather(call, return_exceptions=True)
 
 
-@pytest.mark.parametrize("kind", ["wait", "block"])
+@pytest.mark.parametrize("kind", ["wait", "block", "deaf", "offload"])
 async def test_a_handler_that_outlasts_the_drain_does_not_keep_the_worker(
     own_server: Server, tmp_path: Path, kind: str
 ) -> None:
@@ -122,6 +130,20 @@ async def test_a_handler_that_outlasts_the_drain_does_not_keep_the_worker(
                 await call
             assert caught.value.executed == "maybe"
             assert await asyncio.to_thread(process.ended, 3.0) == 0
+
+
+@pytest.mark.parametrize("kind", ["exit", "exit in a task", "exit in a thread"])
+async def test_a_handler_that_calls_exit_ends_only_itself(own_server: Server, tmp_path: Path, kind: str) -> None:
+    with worker(tmp_path, own_server.url) as process:
+        async with ServiceBus(own_server.url) as bus:
+            for code in (0, 3):
+                with pytest.raises(RemoteError) as caught:
+                    await bus.call(CHANNEL, {"type": kind, "code": code}, timeout=30.0)
+                assert (caught.value.code, caught.value.executed) == ("internal", "yes")
+            assert await bus.call(CHANNEL, {"type": "pid"}, timeout=30.0) == process.process.pid
+        process.signal()
+        assert await asyncio.to_thread(process.ended) == 0
+        assert "stopped workshop.request" in process.log
 
 
 async def test_a_handler_may_fork_and_end_its_children(own_server: Server, tmp_path: Path) -> None:
