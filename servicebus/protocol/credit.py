@@ -88,3 +88,51 @@ class Credit:
 
     def subscribe(self, callback: Callable[[], object]) -> None:
         self._on_room = callback
+
+
+class ThreadCredit(Credit):
+    """Credit where messages need a thread each, or some of them do: no more are taken than there are idle threads.
+
+    Until a message is known to need none, it counts as one that needs a thread. Where some need none, one message more
+    may be taken while all threads are busy, because it may be one of those. When it is not, it waits here.
+
+    Args:
+        limit: as for ``Credit``.
+        threads: how many messages can run in threads at once.
+        mixed: some messages need no thread.
+    """
+
+    __slots__ = ("_in_threads", "_mixed", "_threads")
+
+    def __init__(self, limit: int, threads: int, *, mixed: bool) -> None:
+        super().__init__(limit)
+        self._threads = threads
+        self._mixed = mixed
+        # Messages that are in a thread, wait for one, or are not known to need none.
+        self._in_threads = 0
+
+    @property
+    def available(self) -> int:
+        idle = self._threads - self._in_threads
+        if idle <= 0 and self._mixed:
+            idle += 1
+        left = min(self.limit - self.held, idle)
+        return left if left > 0 else 0
+
+    def take(self, count: int) -> None:
+        super().take(count)
+        self._in_threads += count
+
+    def release(self, count: int = 1) -> None:
+        self._in_threads -= count
+        super().release(count)
+
+    def leave_thread(self) -> None:
+        """A message that was taken needs no thread, from now on."""
+        self._in_threads -= 1
+        if self._on_room is not None:
+            self._on_room()
+
+    def claim_thread(self) -> None:
+        """Such a message is done and about to be released."""
+        self._in_threads += 1

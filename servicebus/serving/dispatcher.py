@@ -55,7 +55,7 @@ class Dispatcher:
         self._decode = wire.codec.reading(channel, decode_request)
         self._loop = asyncio.get_running_loop()
         self._make_task = _task_factory(self._loop)
-        self._endpoints = Endpoints(service, handlers, layer.now_ms)
+        self._endpoints = Endpoints(service, handlers, layer.now_ms, credit)
         self._admission = Admission(
             max_size=wire.max_message_size,
             keep_resurrected=wire.on_failover == "keep",

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import contextvars
 import inspect
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -16,20 +11,20 @@ from ..api.context import Context
 from ..api.handler import Handler
 from ..api.middleware import Endpoint, around_handler
 from ..api.service import Service
+from ..protocol.credit import Credit, ThreadCredit
+from .threads import THREADS, HandlerThreads
 
-THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""Threads for plain ``def`` handlers, for each of a service's channels: what asyncio's own executor would have."""
+
+def credit_for(handlers: Mapping[str, Handler], concurrency: int) -> Credit:
+    """The credit of a channel: what its handlers can run at once. What it cannot run is for other workers."""
+    in_thread = [handler.in_thread for handler in handlers.values()]
+    if not any(in_thread):
+        return Credit(concurrency)
+    return ThreadCredit(concurrency, THREADS, mixed=not all(in_thread))
 
 
 class ExpiredInQueue(Exception):
     """The deadline passed while the message waited for a thread, so the handler did not start."""
-
-
-class Ended(NamedTuple):
-    """How a call in a thread ended: what it returned, or what it raised."""
-
-    result: Any
-    error: BaseException | None = None
 
 
 class Route(NamedTuple):
@@ -54,25 +49,23 @@ class Route(NamedTuple):
 class Endpoints:
     """The routes of one service's operations or events, and the threads that its plain handlers run in."""
 
-    def __init__(self, service: Service, handlers: Mapping[str, Handler], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, service: Service, handlers: Mapping[str, Handler], now_ms: Callable[[], int], credit: Credit
+    ) -> None:
+        self._credit = credit
         self._now_ms = now_ms
-        self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix=f"{service.name}-handler")
-        # A handler waits here for an idle thread and not in the pool, so that it can be cancelled while it waits.
-        self._idle_threads = asyncio.Semaphore(THREADS)
+        self._threads = HandlerThreads(f"{service.name}-handler")
         self.routes = {name: self._route(service, handler) for name, handler in handlers.items()}
 
     def close(self) -> None:
         """Start no more handlers in threads. One that runs cannot be ended."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _thread_is_idle(self, job: Future[Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed
-            self._loop.call_soon_threadsafe(self._idle_threads.release)
+        self._threads.close()
 
     def _route(self, service: Service, handler: Handler) -> Route:
         innermost = self._endpoint(handler, service.around_sync, tracks_start=bool(service.middleware))
         endpoint = around_handler(service.middleware, innermost)
+        if isinstance(self._credit, ThreadCredit) and not handler.in_thread:
+            endpoint = _without_thread(endpoint, self._credit)
         tracks_start = bool(service.middleware) or handler.in_thread
         return Route(handler, handler.decode, endpoint, handler.reply_class or object, tracks_start)
 
@@ -107,26 +100,18 @@ class Endpoints:
                 raise TypeError(f"{handler.name} is declared with def, but returns a coroutine: was it wrapped?")
             return result
 
-        def caught(request: Any, context: Context) -> Ended:
-            # What was raised comes back as a value: a future takes no StopIteration, and whatever waited for it would
-            # wait for ever.
-            try:
-                return Ended(call(request, context))
-            except BaseException as error:  # noqa: BLE001
-                return Ended(None, error)
-
         async def endpoint(request: Any, context: Context) -> Any:
-            await self._idle_threads.acquire()
-            job = self._threads.submit(contextvars.copy_context().run, caught, request, context)
-            job.add_done_callback(self._thread_is_idle)
-            try:
-                ended = await asyncio.wrap_future(job)
-            except asyncio.CancelledError:
-                # The thread cannot be stopped, but it starts nothing and calls nobody for a caller that is gone.
-                context._progress.abandoned = True
-                raise
-            if ended.error is not None:
-                raise ended.error
-            return ended.result
+            return await self._threads.run(call, request, context, context._progress)
 
         return endpoint
+
+
+def _without_thread(inner: Endpoint, credit: ThreadCredit) -> Endpoint:
+    async def endpoint(request: Any, context: Context) -> Any:
+        credit.leave_thread()
+        try:
+            return await inner(request, context)
+        finally:
+            credit.claim_thread()
+
+    return endpoint

@@ -29,6 +29,8 @@ Running = dict[int, tuple[asyncio.Task[Outcome], IncomingRequest]]
 
 STOPPED = error_codes.stopped()
 """The outcome of a handler that was ended before it was done."""
+NOT_STARTED = error_codes.refused(Overloaded("", "the worker stopped before the handler started"))
+"""The outcome of a message that was ended while it waited for a thread, or in middleware."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +89,8 @@ class Handling:
         except BaseException as error:
             # Whatever a handler raises, its caller gets an answer, and nothing else ends: not even for sys.exit().
             if is_ended_by(error):
+                if context is not None and not context.started:
+                    outcome = NOT_STARTED
                 raise
             outcome = self._failed(message, context, error)
         finally:
@@ -164,8 +168,6 @@ class Handling:
 
     def _log_unanswered(self, message: IncomingRequest, outcome: OutgoingError) -> None:
         """Log and count an error that no caller gets. "internal" is logged already, with its traceback."""
-        if outcome is STOPPED:
-            return
         self._counters.unanswered_errors += 1
         if outcome.code != "internal":
             text = printable(f"{outcome.code}: {outcome.message}")

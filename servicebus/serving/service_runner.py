@@ -19,6 +19,7 @@ from ..foundation.tasks import Once, TaskSet
 from ..layers.layer import Consumer, Layer
 from ..protocol.credit import Credit
 from .dispatcher import Dispatcher
+from .endpoints import credit_for
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class ServiceRunner:
             await consumer.ready()
 
     def _consume(self, channel: str, handlers: Mapping[str, Handler], worker_id: str) -> None:
-        credit = self._credits[channel] = Credit(self._concurrency)
+        credit = self._credits[channel] = credit_for(handlers, self._concurrency)
         dispatcher = Dispatcher(channel, self._service, handlers, self._bus, self._wire, self._layer, credit)
         self._dispatchers.append(dispatcher)
         self._consumers.append(self._layer.consume(channel, dispatcher.deliver, credit, worker_id=worker_id))

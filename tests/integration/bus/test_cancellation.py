@@ -173,7 +173,7 @@ async def test_cancelled_calls_of_plain_handlers_leave_no_work_for_threads(url: 
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
         (dispatcher,) = serving._dispatchers
-        queue = dispatcher._endpoints._threads._work_queue
+        queue = dispatcher._endpoints._threads._pool._work_queue
         await eventually(lambda: queue.qsize() == 0)
         go_on.set()
         assert await bus.call("shop.request", {"type": "wait"}) is None

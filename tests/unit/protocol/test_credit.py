@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.protocol.credit import Credit
+from servicebus.protocol.credit import Credit, ThreadCredit
 
 
 @given(st.integers(1, 50), st.lists(st.booleans() | st.integers(1, 10)))
@@ -66,3 +68,50 @@ def test_the_receiver_is_called_when_the_limit_is_raised() -> None:
     for limit in (0, 11):
         with pytest.raises(AssertionError):
             credit.change(limit)
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(1, 6),
+    st.booleans(),
+    st.lists(st.sampled_from(["pop", "sort", "finish", "end"]), max_size=80),
+    st.data(),
+)
+def test_no_more_is_taken_than_can_run(limit: int, threads: int, mixed: bool, steps: list[str], data: Any) -> None:
+    """A model of a worker: messages that came, those in threads, those that run without one."""
+    credit = ThreadCredit(limit, threads, mixed=mixed)
+    came = threaded = free = 0
+    for step in steps:
+        if step == "pop" and credit.available:
+            count = data.draw(st.integers(1, credit.available))
+            credit.take(count)
+            came += count
+        elif step == "sort" and came:
+            came -= 1
+            if mixed and data.draw(st.booleans()):
+                credit.leave_thread()
+                free += 1
+            else:
+                threaded += 1
+        elif step == "finish" and threaded:
+            credit.release()
+            threaded -= 1
+        elif step == "end" and free:
+            credit.claim_thread()
+            credit.release()
+            free -= 1
+        assert credit.held == came + threaded + free <= limit
+        # One may wait for a thread, where the next message might need none.
+        assert came + threaded <= threads + (1 if mixed else 0)
+        if came + threaded < min(threads, limit - free):
+            assert credit.available > 0
+
+
+def test_the_receiver_is_told_when_a_message_needs_no_thread() -> None:
+    credit, told = ThreadCredit(10, 2, mixed=True), []
+    credit.take(2)
+    credit.take(credit.available)
+    credit.subscribe(lambda: told.append(credit.available))
+    assert credit.available == 0
+    credit.leave_thread()
+    assert told == [1]
