@@ -12,14 +12,15 @@ from collections.abc import Mapping
 
 from ..api.bus import Bus
 from ..api.handler import Handler
-from ..api.service import Background, Service
+from ..api.service import Service
 from ..api.wire import Wire
 from ..errors import ServiceBusError, Unavailable
-from ..foundation.tasks import Once, TaskSet
+from ..foundation.tasks import Once
 from ..layers.layer import Consumer, Layer
 from ..protocol.credit import Credit
 from .dispatcher import Dispatcher
 from .endpoints import credit_for
+from .periodic import PeriodicTasks
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,7 @@ class ServiceRunner:
         self._consumers: list[Consumer] = []
         # Events that were subscribed to, so that they are given up at the end.
         self._subscribed: list[str] = []
-        self._background = TaskSet()
-        self._is_stopping = False
+        self._periodic = PeriodicTasks(service, bus)
         self._stop_once = Once(self._stop)
 
     @property
@@ -63,8 +63,7 @@ class ServiceRunner:
                 await self._start()
         except TimeoutError as error:
             raise Unavailable(f"{self._service.request_channel} could not be served within {within:.0f} s") from error
-        for seconds, task in self._service.background:
-            self._background.spawn(self._repeat(seconds, task), name=f"periodic task of {self._service.name}")
+        self._periodic.start()
 
     async def stop(self, drain: float) -> None:
         """Drain: stop receiving, let handlers finish for ``drain`` seconds, cancel the rest. Idempotent.
@@ -100,10 +99,9 @@ class ServiceRunner:
             await self._layer.leave(self._service.request_channel, self._worker_id)
         except ServiceBusError as error:
             logger.info("could not deregister from %s: %s", self._service.request_channel, error)
-        self._is_stopping = True
         for event in self._subscribed:
             self._layer.unsubscribe(event, self._service.events_channel)
-        await asyncio.gather(self._finish(drain), self._background.end(drain))
+        await asyncio.gather(self._finish(drain), self._periodic.end(drain))
 
     async def _finish(self, drain: float) -> None:
         """Stop receiving, and let handlers finish."""
@@ -112,30 +110,3 @@ class ServiceRunner:
             if isinstance(error, BaseException):
                 logger.error("a consumer of %s did not stop", self._service.name, exc_info=error)
         await asyncio.gather(*(dispatcher.finish(drain) for dispatcher in self._dispatchers))
-
-    async def _repeat(self, seconds: float, task: Background) -> None:
-        """Run a periodic task until the service stops. Nothing that it raises or swallows ends or keeps it."""
-        name = getattr(task, "__qualname__", repr(task))
-        while not self._is_stopping:
-            try:
-                await asyncio.sleep(seconds)
-                await task(self._bus)
-            except BaseException as error:
-                if self._is_stopping or _is_loop_gone():
-                    raise
-                logger.error("periodic task %s failed; it runs again in %s s", name, seconds, exc_info=error)
-                _forget_cancellations()
-
-
-def _is_loop_gone() -> bool:
-    try:
-        return asyncio.current_task() is None
-    except RuntimeError:
-        return True
-
-
-def _forget_cancellations() -> None:
-    """A task that has cancelled itself, or was cancelled by what it ran, goes on."""
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()

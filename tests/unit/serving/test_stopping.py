@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,11 +14,11 @@ from servicebus import ConfigurationError, RemoteError, Service, ServiceBus, Wor
 from servicebus.foundation.tasks import CANCEL_WITHIN
 
 from ...support.shop import CHANNEL
-from ...support.timing import LONG, MS, Stopwatch, allowed, eventually
+from ...support.timing import LONG, MS, PROGRAM_WITHIN, Stopwatch, allowed, eventually
 
 DRAIN = 100 * MS
 
-Act = Callable[[asyncio.Event], Awaitable[None]]
+Action = Callable[[asyncio.Event], Awaitable[None]]
 
 
 async def swallow_one(forever: asyncio.Event) -> None:
@@ -61,13 +62,13 @@ async def shielded(forever: asyncio.Event) -> None:
     await asyncio.shield(swallow_one(forever))
 
 
-ACTS: list[Act] = [swallow_one, swallow_and_return, swallow_all, clean_up_for_ever, hide_it, shielded]
+ACTS: list[Action] = [swallow_one, swallow_and_return, swallow_all, clean_up_for_ever, hide_it, shielded]
 
 
 class Stubborn:
     """A service with a periodic task and a handler that do as ``act`` does. ``release`` lets both end."""
 
-    def __init__(self, act: Act) -> None:
+    def __init__(self, act: Action) -> None:
         self.act = act
         self.release = asyncio.Event()
         self.periods = self.handled = 0
@@ -90,7 +91,7 @@ class Stubborn:
 
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("closing", [False, True])
-async def test_a_periodic_task_does_not_keep_a_service(fresh_hub: str, act: Act, closing: bool) -> None:
+async def test_a_periodic_task_does_not_keep_a_service(fresh_hub: str, act: Action, closing: bool) -> None:
     stubborn = Stubborn(act)
     stubborn.service.every(MS)(stubborn.period)
     bus = ServiceBus(fresh_hub)
@@ -110,7 +111,7 @@ async def test_a_periodic_task_does_not_keep_a_service(fresh_hub: str, act: Act,
 
 
 @pytest.mark.parametrize("act", ACTS)
-async def test_the_caller_of_a_handler_that_outlasts_the_drain_is_told(fresh_hub: str, act: Act) -> None:
+async def test_the_caller_of_a_handler_that_outlasts_the_drain_is_told(fresh_hub: str, act: Action) -> None:
     stubborn = Stubborn(act)
     async with ServiceBus(fresh_hub) as caller, ServiceBus(fresh_hub) as bus:
         async with asyncio.timeout(LONG):
@@ -154,7 +155,6 @@ class Panic(BaseException):
 
 async def cancelled_inside() -> None:
     inner = asyncio.create_task(asyncio.sleep(LONG))
-    await asyncio.sleep(0)
     inner.cancel()
     await inner
 
@@ -205,6 +205,37 @@ async def test_a_periodic_task_runs_again_whatever_it_raises(
     async with ServiceBus(fresh_hub) as bus, bus.serving(service):
         await eventually(lambda: len(runs) >= 3)
     assert "failed; it runs again" in caplog.text
+
+
+FORGOTTEN = """
+import asyncio
+from servicebus import Service, ServiceBus
+
+service, runs = Service("shop"), []
+
+@service.every(0.001)
+async def task(bus):
+    runs.append(1)
+    await asyncio.sleep(len(runs) % 2 * 3600)
+
+async def main():
+    bus = ServiceBus("memory://")
+    await bus.open()
+    await bus.serving(service).__aenter__()
+    while not runs:
+        await asyncio.sleep(0.001)
+
+asyncio.run(main())
+print("ended")
+"""
+"""A program that forgets to close its bus. Its event loop cancels all tasks and waits for them."""
+
+
+def test_a_periodic_task_ends_with_its_event_loop() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FORGOTTEN], capture_output=True, text=True, timeout=PROGRAM_WITHIN, check=False
+    )
+    assert (ended.stdout, ended.stderr) == ("ended\n", "")
 
 
 class Object:
