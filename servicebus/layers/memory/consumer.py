@@ -52,10 +52,13 @@ class MemoryConsumer:
         self._scheduled = False
         if self.stopped:
             return
-        frames = self._hub.take(self._channel, self._credit.available)
+        asked = self._credit.available
+        frames = self._hub.take(self._channel, asked)
         if frames:
             self._credit.take(len(frames))
             self._sink(frames, 0)
+            if len(frames) == asked and self._credit.available:
+                self.wake()  # more may lie there: credit may grow while a batch is handed over
 
     async def ready(self) -> None:
         """Return at once: a consumer reads from the moment it is made. Cancelling is safe."""
