@@ -65,7 +65,7 @@ def test_the_limit_settles_a_little_above_the_places_of_the_resource(places: int
 
 
 def test_what_never_waits_gets_the_most_within_two_seconds() -> None:
-    limits = Resource(always(UNLIMITED), always(0.02)).run(20.0).between(2.0, 20.0)
+    limits = Resource(always(UNLIMITED), always(0.02)).run(10.0).between(2.0, 10.0)
     assert set(limits) == {MAX_HELD}
 
 
@@ -73,7 +73,7 @@ def test_what_never_waits_gets_the_most_within_two_seconds() -> None:
 def test_durations_that_vary_are_no_queue(spread: float) -> None:
     random = Random(1)
     resource = Resource(always(UNLIMITED), lambda now: 0.02 * math.exp(random.gauss(0, spread)))
-    limits = resource.run(30.0).between(3.0, 30.0)
+    limits = resource.run(15.0).between(3.0, 15.0)
     assert sum(limits) / len(limits) > 0.9 * MAX_HELD
 
 
