@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from ..foundation import running_time
 from ..foundation.tasks import TaskSet
 from ..layers.layer import Layer
 from ..protocol.call_life import Event
@@ -14,6 +15,10 @@ from .deliveries import Call
 WITHDRAW_WITHIN = 0.04
 """Seconds for taking requests back. With ``Timing.verdict_within`` and the 8 ms slots of the correlation table this
 keeps every caller within 60 ms of its deadline, also when the server does not answer."""
+
+CATCH_UP = 0.05
+"""Seconds after a standstill of this process in which replies that came meanwhile are taken: one or two round trips to
+the server. The deadline passed while the process could do nothing."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +54,10 @@ class Deadlines:
         # The next look at the table, and the instant on the loop's clock that it is set to.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ms = 0
+        # What judges others by time must not count time in which this process stood still.
+        self._running = running_time.of_running_loop()
+        self._running.start()
+        self._closed = False
 
     def watch(self) -> None:
         """Set the timer to the earliest deadline in the table. Called when that may have changed."""
@@ -65,6 +74,9 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self._closed:
+            self._closed = True
+            self._running.stop()
         await self.tasks.join()
 
     def _now_ms(self) -> int:
@@ -72,6 +84,13 @@ class Deadlines:
 
     def _look(self) -> None:
         self._timer = None
+        # A process that stood still finds replies in its sockets, and on the server.
+        if self._running.stood_still(self._timer_due_ms / 1000, self._loop.time()):
+            self._loop.call_later(CATCH_UP, self._end_overdue)
+        else:
+            self._running.after_reading(self._end_overdue)
+
+    def _end_overdue(self) -> None:
         calls = self._calls.expired(self._now_ms())
         if calls:
             self.tasks.spawn(self._expire(calls))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import Unavailable
+from ..foundation import running_time
 from ..layers.redis.receiving.receiver import Receiver
 from ..protocol.bundles import unbundled
 from ..protocol.credit import Credit
@@ -73,7 +74,7 @@ class InboxReader:
             Unavailable: that took longer than ``READY_WITHIN`` seconds; Closed: the layer was closed.
         """
         try:
-            async with asyncio.timeout(READY_WITHIN):
+            async with running_time.timeout(READY_WITHIN):
                 await self._shards.opened(self._profile.inbox)
                 self.start()
                 if self._opening is None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..foundation import running_time
 from ..protocol.control_messages import FLUSH, FLUSHED, ControlMessage
 from .channel_reader import Spawn
 from .control_sender import SendControl, log_failure
@@ -106,9 +107,9 @@ class ProcessFlush:
             del self._rounds[token]
 
     async def _wait_for_answers(self, waiting: FlushRound, message: ControlMessage) -> None:
-        async with asyncio.timeout(OWN_FLUSHED_WITHIN):
+        async with running_time.timeout(OWN_FLUSHED_WITHIN):
             try:
-                async with asyncio.timeout(FLUSHED_WITHIN):
+                async with running_time.timeout(FLUSHED_WITHIN):
                     await asyncio.gather(*(self._send_control(inbox, message) for inbox in waiting.missing))
                     await waiting.done.wait()
             except TimeoutError:

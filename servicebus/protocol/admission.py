@@ -111,6 +111,14 @@ CONSEQUENCES = {
 class Admission:
     """Admits the messages of one channel. It holds what is known about messages taken before.
 
+    Args:
+        max_size: bytes that a frame may have.
+        keep_resurrected: what another primary has taken starts all the same.
+        replays: remembers signed frames, None when frames are not signed.
+        codel: watches the queue, None when it is not watched.
+        running_ms: how much of an age in milliseconds this process was running. A worker that stood still has not been
+            too slow.
+
     Attributes:
         inspects_all: every message must be looked at, because signed frames are remembered or a queue is watched.
         cancelled: reply channels of calls whose callers have gone away a moment ago, ``MAX_CANCELLED`` at most.
@@ -118,13 +126,31 @@ class Admission:
             not claim "not executed": the first copy may have run.
     """
 
-    __slots__ = ("_codel", "_keep_resurrected", "_max_size", "_replays", "cancelled", "inspects_all", "resurrected")
+    __slots__ = (
+        "_codel",
+        "_keep_resurrected",
+        "_max_size",
+        "_replays",
+        "_running_ms",
+        "cancelled",
+        "inspects_all",
+        "resurrected",
+    )
 
-    def __init__(self, *, max_size: int, keep_resurrected: bool, replays: Replays | None, codel: Codel | None) -> None:
+    def __init__(
+        self,
+        *,
+        max_size: int,
+        keep_resurrected: bool,
+        replays: Replays | None,
+        codel: Codel | None,
+        running_ms: Callable[[float], float] = float,
+    ) -> None:
         self._max_size = max_size
         self._keep_resurrected = keep_resurrected
         self._replays = replays
         self._codel = codel
+        self._running_ms = running_ms
         self.inspects_all = codel is not None or replays is not None
         self.cancelled: set[str] = set()
         self.resurrected: set[str] = set()
@@ -173,7 +199,9 @@ class Admission:
         return None
 
     def _is_shed(self, parsed: RequestFrame, now_ms: int) -> bool:
-        return self._codel is not None and bool(parsed.sent) and self._codel.sheds(now_ms - parsed.sent, now_ms)
+        if self._codel is None or not parsed.sent:
+            return False
+        return self._codel.sheds(self._running_ms(now_ms - parsed.sent), now_ms)
 
 
 _DROPS = frozenset(decision for decision in Decision if decision.name.startswith("DROP"))

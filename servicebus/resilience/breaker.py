@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from ..errors import (
     Unavailable,
     WorkerLost,
 )
+from ..foundation import running_time
 from ..foundation.lru import LruTable
 from .bulkhead import BulkheadFull
 from .circuit import Circuit, State, Tolerance
@@ -54,7 +56,8 @@ class CircuitBreaker:
 
     Failures are Unavailable, DeadlineExceeded, WorkerLost, SendUnknown, Overloaded and NoWorkers. Values and what a
     handler raised are good outcomes, because the channel answers. Other outcomes are not counted: refused requests, a
-    full channel, the refusals of another policy, cancellation. Events have no single channel, and pass.
+    full channel, the refusals of another policy, cancellation, and errors of calls for most of whose time this process
+    stood still. Events have no single channel, and pass.
 
     Args:
         failures: failures that open the circuit of a channel.
@@ -110,6 +113,7 @@ class CircuitBreaker:
         if invocation.kind == "publish":
             return await call_next(invocation)
         circuit, started = self._circuits.of(invocation.channel), self._clock()
+        began = asyncio.get_running_loop().time()
         permit = circuit.admit(started)
         if permit is None:
             self._counters.refused += 1
@@ -120,6 +124,8 @@ class CircuitBreaker:
             healthy = True
         except ServiceBusError as error:
             healthy = _health(error, self._clock() - started)
+            if running_time.of_running_loop().stood_still_most_of(began):
+                healthy = None  # this process hardly gave the channel a chance
             raise
         finally:
             self._settle(invocation.channel, circuit, permit, healthy)

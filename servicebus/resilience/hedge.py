@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 from ..api.middleware import CallNext, Invocation
 from ..config import check_numbers, check_share, check_whole
 from ..contract.request import idempotency_of, operation_of
+from ..foundation import running_time
 from ..foundation.lru import LruTable
 from .attempts import furthest, time_left
 from .budget import Budget
@@ -80,7 +82,9 @@ class Hedge:
     async def _hedged(self, invocation: Invocation, call_next: CallNext, started: float, after: float) -> Any:
         copies: list[Copy] = [_copy(call_next, invocation)]
         try:
-            await asyncio.wait(copies, timeout=after)
+            with contextlib.suppress(TimeoutError):
+                async with running_time.timeout(after):
+                    await asyncio.wait(copies)
             if not copies[0].done():
                 self._send_second(copies, invocation, call_next, started)
             return await self._first_value(copies)

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from ..contract.service_errors import RESERVED_CODES
+from ..foundation import running_time
 from ..protocol.concurrency_limit import Adaptive, Limiter
 from ..protocol.credit import Credit
 from ..protocol.envelope import IncomingRequest, OutgoingError, OutgoingReply
@@ -23,7 +24,8 @@ def with_adaptive_concurrency(adaptive: Adaptive, channel: str, credit: Credit, 
     """``handle``, measured, so that the credit of its channel follows what it can do.
 
     The time of a message counts from its arrival: one that waited for the event loop or for a thread was one too many.
-    A message that failed in a way that its contract does not declare does not count: its time tells nothing.
+    A message that failed in a way that its contract does not declare does not count: its time tells nothing. Time in
+    which the whole process stood still tells nothing either.
     """
     limiter = Limiter(adaptive, credit.most)
     credit.change(limiter.limit)
@@ -32,13 +34,13 @@ def with_adaptive_concurrency(adaptive: Adaptive, channel: str, credit: Credit, 
         outcome = await handle(message)
         if _is_measured(outcome):
             now = monotonic()
-            limit = limiter.observe(now - came, in_flight, now)
+            limit = limiter.observe(now - came - running.stood_still(came, now), in_flight, now)
             if limit != credit.limit:
                 logger.debug("%s: %d messages at once", channel, limit)
                 credit.change(limit)
         return outcome
 
-    loop, came = asyncio.get_running_loop(), list[float]()
+    loop, running, came = asyncio.get_running_loop(), running_time.of_running_loop(), list[float]()
 
     def run(message: IncomingRequest) -> Coroutine[Any, Any, Outcome]:
         # The messages of one tick came at the same moment. With eager tasks the first is done before the last is seen.

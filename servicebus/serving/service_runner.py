@@ -15,6 +15,7 @@ from ..api.handler import Handler
 from ..api.service import Service
 from ..api.wire import Wire
 from ..errors import ServiceBusError, Unavailable
+from ..foundation import running_time
 from ..foundation.tasks import Once
 from ..layers.layer import Consumer, Layer
 from ..protocol.credit import Credit
@@ -59,7 +60,7 @@ class ServiceRunner:
         Cancelling is safe: ``stop`` ends what was started.
         """
         try:
-            async with asyncio.timeout(within):
+            async with running_time.timeout(within):
                 await self._start()
         except TimeoutError as error:
             raise Unavailable(f"{self._service.request_channel} could not be served within {within:.0f} s") from error

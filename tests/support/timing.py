@@ -39,6 +39,11 @@ def eventually_sync(true: Callable[[], bool], within: float = LONG, every: float
     return time.monotonic() - started
 
 
+def stand_still(seconds: float) -> None:
+    """Let the event loop of the caller stand still, as a process that was stopped does."""
+    time.sleep(seconds)
+
+
 class Stopwatch:
     """``with Stopwatch() as watch: ...`` and then ``watch.seconds``."""
 

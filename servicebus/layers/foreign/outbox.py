@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...errors import InvalidRequest, ServiceBusError
+from ...foundation import running_time
 from ...foundation.tasks import TaskSet
 from ...protocol.codec import MalformedFrame
 from ..delivery import Delivery
@@ -65,7 +66,7 @@ class ForeignSender:
         Raises:
             Exception: what the layer raises; TimeoutError when the layer hangs.
         """
-        async with self._free, asyncio.timeout(self._send_within):
+        async with self._free, running_time.timeout(self._send_within):
             if name.startswith(GROUP):
                 await self._foreign.group_send(name.removeprefix(GROUP), message)
             else:
@@ -150,7 +151,7 @@ class Outbox:
         """
         self._closed = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._close_within):
+            async with running_time.timeout(self._close_within):
                 await self._tasks.join()
 
     async def _send_all(self, name: str, queue: deque[OutgoingMessage]) -> None:

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from ...errors import ConfigurationError, Unavailable
+from ...foundation import running_time
 from .timing import ForeignTiming
 
 DEFAULT_GROUP_EXPIRY = 86_400
@@ -82,5 +83,5 @@ class Subscriptions:
                     logger.warning("the subscription of %s to %s was not refreshed: %r", channel, group, error)
 
     async def _join(self, group: str, channel: str) -> None:
-        async with asyncio.timeout(self._join_within):
+        async with running_time.timeout(self._join_within):
             await self._foreign.group_add(group, channel)

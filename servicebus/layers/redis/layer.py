@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 
 from ...errors import SendUnknown
+from ...foundation import running_time
 from ...protocol.codec import Restamp, restamped
 from ...protocol.credit import Budget
 from ..delivery import Delivery
@@ -120,7 +121,7 @@ class RedisLayer:
             if receiver.registration.worker_id == worker_id and receiver.channel == channel:
                 receiver.registration.end()
         try:
-            async with asyncio.timeout(self.limits.timing.max_outage):
+            async with running_time.timeout(self.limits.timing.max_outage):
                 await self.nodes.execute(channel, *LEAVE.command((self.keys.workers(channel),), worker_id))
         except TimeoutError as error:
             # Do not block a shutdown: the registration expires anyway.

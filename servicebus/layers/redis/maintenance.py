@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ...foundation import running_time
 from ..limits import Limits
 from .connection.connection import Connection, pack
 from .receiving.receiver import Receiver
@@ -32,6 +33,7 @@ class Maintenance:
         self._keys = keys
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self._running = running_time.of_running_loop()
         self.receivers: list[Receiver] = []
         self.subscriptions: list[tuple[str, str]] = []
         self._task: asyncio.Task[None] | None = None
@@ -39,12 +41,17 @@ class Maintenance:
     def start(self) -> None:
         """Check and repeat from now on."""
         self._task = self._loop.create_task(self._run(), name="maintain the redis layer")
+        self._running.start()
+        self._running.subscribe(self._resumed)
 
     async def stop(self) -> None:
         """Check and repeat no more. Idempotent. Cancelling is safe: the task is cancelled already."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        task, self._task = self._task, None
+        if task is not None:
+            self._running.unsubscribe(self._resumed)
+            self._running.stop()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
         """The command that adds a channel to a group, or keeps it there."""
@@ -66,14 +73,24 @@ class Maintenance:
         due = self._loop.time() + every
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
-            self._nodes.check_health()
-            self.receivers = [receiver for receiver in self.receivers if not receiver.stopped]
-            for receiver in self.receivers:
-                receiver.check_silence()
+            self._running.after_reading(self._check)
             # By the clock and not by counting intervals: a loop that stalls has fewer of them.
             if self._loop.time() >= due:
                 due = self._loop.time() + every
                 self._heartbeat()
+
+    def _check(self) -> None:
+        """Look for servers that are silent. What they have said until now was read before."""
+        if self._task is None:
+            return
+        self._nodes.check_health()
+        self.receivers = [receiver for receiver in self.receivers if not receiver.stopped]
+        for receiver in self.receivers:
+            receiver.check_silence()
+
+    def _resumed(self, stood_still: float) -> None:
+        """This process stood still for so many seconds: its registrations may end soon, or have ended."""
+        self._heartbeat()
 
     def _heartbeat(self) -> None:
         """Send everything at once and wait for no answer: on a slow link the answers take their time."""

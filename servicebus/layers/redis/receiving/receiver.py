@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Any
 
+from ....foundation import running_time
 from ....foundation.tasks import Once
 from ....protocol.credit import Budget
 from ...layer import Sink
@@ -95,19 +96,19 @@ class Receiver:
             unblock(self._nodes, self.channel, connection)
 
     def check_silence(self) -> None:
-        """Drop a connection whose pop has outlived its own timeout without an answer. Called four times a second."""
+        """Drop a connection whose pop has no answer, overdue in running time. Called after the sockets were read."""
         connection = self._link.connection
         if connection is None:
             return
         if not self._outstanding.is_there:
             connection.verify()
             return
-        left = connection.heard_at + BLOCK + POP_SILENCE - self._loop.time()
+        left = BLOCK + POP_SILENCE - running_time.of_running_loop().elapsed(connection.heard_at)
         if left <= 0:
             logger.warning("no answer on %s within %.1f s: reconnecting", self.channel, BLOCK + POP_SILENCE)
             connection.abort()
         elif left < POP_SILENCE / 2:
-            self._loop.call_later(left, self.check_silence)  # sooner than the next regular check
+            running_time.of_running_loop().call_later(left, self.check_silence)  # sooner than the next regular check
 
     async def _stop(self) -> None:
         self._pause.cancel()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from ....errors import Unavailable
+from ....foundation import running_time
+from ....foundation.running_time import RunningTimer
 
 
 class Outage:
     """Messages wait ``max_outage`` seconds for a connection. After that they are refused at once, until one is there.
+
+    Time in which this process stood still does not count, because it could not connect then.
 
     Attributes:
         refusal: what everything is refused with now, None while messages are taken.
@@ -21,14 +25,14 @@ class Outage:
         self._max_outage = max_outage
         # Refuses what waits already.
         self._on_refusal = on_refusal
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: RunningTimer | None = None
         self.refusal: Unavailable | None = None
 
     def begin(self, reason: str) -> None:
         """The connection is gone: let messages wait from now on."""
         self._cancel_timer()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._max_outage, self.refuse, Unavailable(reason))
+        refuse = partial(self.refuse, Unavailable(reason))
+        self._timer = running_time.of_running_loop().call_later(self._max_outage, refuse)
 
     def end(self) -> None:
         """There is a connection again."""

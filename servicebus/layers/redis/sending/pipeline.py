@@ -18,6 +18,7 @@ from typing import Any
 import hiredis
 
 from ....errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
+from ....foundation import running_time
 from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ..connection.connection import Connection, ConnectionLost, NeverSent, into, pack
@@ -83,6 +84,7 @@ class Pipeline:
         self._on_redirect = on_redirect
         self._restamp = restamp
         self._loop = asyncio.get_running_loop()
+        self._running = running_time.of_running_loop()
         self._queue = SendQueue(routes.limits.max_waiting_bytes)
         self._scripts = ScriptReload(on_done=self._schedule)
         # Batches that found their script missing, in the order in which they were sent.
@@ -227,7 +229,7 @@ class Pipeline:
         Cancelling is safe, but leaves the connection open: close again.
         """
         with contextlib.suppress(TimeoutError, ServiceBusError):
-            async with asyncio.timeout(self._limits.timing.max_outage):
+            async with running_time.timeout(self._limits.timing.max_outage):
                 await self._asked(("PING",))
                 while self._queue.waiting or self._scripts.is_loading or self._has_outstanding:
                     await self._asked(("PING",))
@@ -237,9 +239,9 @@ class Pipeline:
 
     @property
     def silent_for(self) -> float:
-        """Seconds for which an answer has been outstanding and the server has sent nothing."""
+        """Seconds for which an answer has been outstanding, this process running, and the server silent."""
         connection = self.link.connection
-        return self._loop.time() - connection.heard_at if connection and connection.outstanding else 0.0
+        return self._running.elapsed(connection.heard_at) if connection and connection.outstanding else 0.0
 
     def abort(self) -> None:
         """Drop the connection: outstanding answers are lost."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from ....foundation import running_time
 from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
 from ...layer import Sink
@@ -103,8 +104,8 @@ class ClusterNodes:
         return pipeline is not None and pipeline.remove(delivery)
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + self._routes.limits.timing.max_outage
+        running = running_time.of_running_loop()
+        give_up = running.time() + self._routes.limits.timing.max_outage
         while True:
             pipeline = self.pipeline(name)
             try:
@@ -112,7 +113,7 @@ class ClusterNodes:
                     raise Redirected(f"no primary of the cluster holds the slot of {name!r}")
                 return await pipeline.execute(*command, name=name)
             except Redirected:
-                if loop.time() > give_up:
+                if running.time() > give_up:
                     raise
             self._slots.invalidate()
             await asyncio.sleep(RETRY_INTERVAL)

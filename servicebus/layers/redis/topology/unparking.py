@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from ....errors import Overloaded, Unavailable
+from ....foundation import running_time
 from ....protocol.codec import Restamp
 from ...delivery import Delivery
 from ...limits import Limits
@@ -44,6 +45,8 @@ class Unparking:
         self._read_slots = read_slots
         self._restamp = restamp
         self._loop = asyncio.get_running_loop()
+        # Frames do not wait longer because this process stood still.
+        self._now = running_time.of_running_loop().time
         self._parking = Parking(limits.timing.max_outage, limits.max_waiting_bytes)
         self.parked: Mapping[str, Parked] = self._parking.parked
         # Looks where the slots are; done when nothing is parked.
@@ -94,7 +97,7 @@ class Unparking:
 
     def park(self, channel: str, pipeline: Pipeline | None) -> Parked:
         """Let everything for ``channel`` wait until ``pipeline`` has answered what is on its way there."""
-        waiting = self._parking.park(channel, self._loop.time())
+        waiting = self._parking.park(channel, self._now())
         if pipeline is None:
             waiting.answered = True
         else:
@@ -119,7 +122,7 @@ class Unparking:
     def _unpark(self, channel: str) -> None:
         """Do what is decided about a parked channel."""
         primary = self._primary_of(channel)
-        match self._parking.decide(channel, self._loop.time(), primary):
+        match self._parking.decide(channel, self._now(), primary):
             case Decision.TRY if primary is not None:
                 self._try(channel, self.parked[channel], primary)
             case Decision.RELEASE if primary is not None:
