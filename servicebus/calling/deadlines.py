@@ -33,7 +33,7 @@ async def withdraw(layer: Layer, calls: list[Call]) -> set[int]:
     Cancelling is safe: requests may or may not have been taken back.
     """
     try:
-        async with asyncio.timeout(WITHDRAW_WITHIN):
+        async with running_time.timeout(WITHDRAW_WITHIN):
             return set(map(id, await layer.withdraw(*calls)))
     except TimeoutError:
         return set()
@@ -84,13 +84,19 @@ class Deadlines:
 
     def _look(self) -> None:
         self._timer = None
-        # A process that stood still finds replies in its sockets, and on the server.
+        # A process that stood still finds replies in its sockets, and on the server: the pop that was outstanding may
+        # have ended without one, so that it takes a round trip to hear of them.
         if self._running.stood_still(self._timer_due_ms / 1000, self._loop.time()):
-            self._loop.call_later(CATCH_UP, self._end_overdue)
+            self._timer = self._loop.call_later(CATCH_UP, self._end_overdue)
         else:
             self._running.after_reading(self._end_overdue)
 
     def _end_overdue(self) -> None:
+        if self._closed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         calls = self._calls.expired(self._now_ms())
         if calls:
             self.tasks.spawn(self._expire(calls))

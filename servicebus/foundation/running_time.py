@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
-TICK = 0.25
+WAKE_INTERVAL = 0.25
 """Seconds between two ticks. A standstill is known by a tick that comes late; four wake-ups a second cost nothing."""
 LATE = 0.05
 """Seconds by which a tick may be late without a standstill: a busy loop is late by a few milliseconds."""
@@ -27,7 +27,7 @@ class Standstills:
 
     def __init__(self, now: float) -> None:
         # The next tick is late from this instant on.
-        self._due = now + TICK + LATE
+        self._due = now + WAKE_INTERVAL + LATE
         # Beginning and end of each standstill, oldest first.
         self._past: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
         # Seconds of all standstills that have ended.
@@ -43,7 +43,7 @@ class Standstills:
         if stood:
             self._past.append((self._due, now))
             self._total += stood
-        self._due = now + TICK + LATE
+        self._due = now + WAKE_INTERVAL + LATE
         return stood
 
     def during(self, since: float, now: float) -> float:
@@ -79,7 +79,7 @@ class RunningTime:
         self._users += 1
         if self._users == 1:
             self._standstills = Standstills(asyncio.get_running_loop().time())
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(WAKE_INTERVAL, self._tick)
 
     def stop(self) -> None:
         """End what one ``start`` began."""
@@ -128,7 +128,7 @@ class RunningTime:
         loop.call_soon(loop.call_soon, callback)
 
     def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(WAKE_INTERVAL, self._tick)
         assert self._standstills is not None
         stood = self._standstills.tick(asyncio.get_running_loop().time())
         if stood:

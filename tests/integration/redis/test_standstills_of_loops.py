@@ -22,7 +22,7 @@ from ...support.timing import LONG, MS, eventually, stand_still
 
 STILL = 3.0
 """Seconds for which a loop stands still: more than any wait in these tests."""
-PATIENCE = Timing(max_outage=1.0, max_silence=1.0)
+SHORT_TIMING = Timing(max_outage=1.0, max_silence=1.0)
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -86,7 +86,7 @@ def test_a_sender_that_stood_still_keeps_its_connection(own_server: Server, run:
     """The server answers only after the loop goes on: until then nothing lies in the socket."""
 
     async def main() -> set[int]:
-        async with ServiceBus(own_server.url, timing=PATIENCE) as bus:
+        async with ServiceBus(own_server.url, timing=SHORT_TIMING) as bus:
             await bus.send(CHANNEL, {"type": "work"})
             own_server.pause()
             sending = asyncio.create_task(bus.send(CHANNEL, {"type": "work"}))
@@ -102,7 +102,7 @@ def test_a_sender_that_stood_still_keeps_its_connection(own_server: Server, run:
 
 def test_an_outage_is_not_longer_because_the_sender_stood_still(own_server: Server, run: Callable[..., Any]) -> None:
     async def main() -> None:
-        async with ServiceBus(own_server.url, timing=PATIENCE) as bus:
+        async with ServiceBus(own_server.url, timing=SHORT_TIMING) as bus:
             await bus.send(CHANNEL, {"type": "work"})
             own_server.kill()
             await asyncio.sleep(100 * MS)

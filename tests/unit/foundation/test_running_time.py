@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from servicebus.foundation import running_time
 from servicebus.foundation.event_loop import loop_factory
-from servicebus.foundation.running_time import LATE, REMEMBERED, TICK, Standstills
+from servicebus.foundation.running_time import LATE, REMEMBERED, WAKE_INTERVAL, Standstills
 
 from ...support.timing import LONG, stand_still
 
-gaps = st.lists(st.one_of(st.floats(0.0, TICK + LATE), st.floats(0.0, 20.0)), max_size=REMEMBERED)
+gaps = st.lists(st.one_of(st.floats(0.0, WAKE_INTERVAL + LATE), st.floats(0.0, 20.0)), max_size=REMEMBERED)
 STILL = 1.0
 """Seconds for which a loop is held up: longer than any lag of a busy machine that a test must tell it from."""
 
@@ -40,7 +40,7 @@ def ticked(gaps: list[float]) -> tuple[Standstills, float]:
 def test_the_time_of_late_ticks_does_not_count(gaps: list[float], since_last: float) -> None:
     standstills, last = ticked(gaps)
     now = last + since_last
-    late = sum(max(0.0, gap - TICK - LATE) for gap in [*gaps, since_last])
+    late = sum(max(0.0, gap - WAKE_INTERVAL - LATE) for gap in [*gaps, since_last])
     assert standstills.during(0.0, now) == pytest.approx(late, abs=1e-6)
     assert standstills.until(now) == pytest.approx(late, abs=1e-6)
 
@@ -66,7 +66,7 @@ def test_running_time_never_goes_back(gaps: list[float], first: float, second: f
 
 def test_of_many_standstills_the_oldest_are_forgotten() -> None:
     standstills, now = ticked([1.0] * 2 * REMEMBERED)
-    assert standstills.during(0.0, now) == pytest.approx(REMEMBERED * (1.0 - TICK - LATE))
+    assert standstills.during(0.0, now) == pytest.approx(REMEMBERED * (1.0 - WAKE_INTERVAL - LATE))
 
 
 @pytest.mark.parametrize("new_loop", loops())
@@ -75,7 +75,7 @@ def test_a_timer_of_running_time_does_not_count_a_standstill(new_loop: Callable[
         running, loop, fired = running_time.of_running_loop(), asyncio.get_running_loop(), asyncio.Event()
         running.start()
         began = loop.time()
-        running.call_later(TICK, fired.set)
+        running.call_later(WAKE_INTERVAL, fired.set)
         stand_still(STILL)
         async with asyncio.timeout(LONG):
             await fired.wait()
@@ -83,7 +83,7 @@ def test_a_timer_of_running_time_does_not_count_a_standstill(new_loop: Callable[
         return loop.time() - began
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        assert runner.run(main()) >= STILL + TICK - (TICK + LATE) - 0.01
+        assert runner.run(main()) >= STILL + WAKE_INTERVAL - (WAKE_INTERVAL + LATE) - 0.01
 
 
 @pytest.mark.parametrize("new_loop", loops())
@@ -125,7 +125,7 @@ async def test_who_subscribed_is_told_of_a_standstill_that_is_over() -> None:
         stood = await told.get()
     running.unsubscribe(told.put_nowait)
     running.stop()
-    assert stood >= STILL - TICK - LATE
+    assert stood >= STILL - WAKE_INTERVAL - LATE
 
 
 async def test_a_timeout_in_running_time_lets_work_end_after_a_standstill() -> None:
