@@ -107,6 +107,10 @@ class RunningTime:
         now = asyncio.get_running_loop().time()
         return now - since - self.stood_still(since, now)
 
+    def of_age_ms(self, age_ms: float) -> float:
+        """How much of an age, which is reached now, the loop was running. Both in milliseconds."""
+        return 1000 * self.elapsed(asyncio.get_running_loop().time() - age_ms / 1000)
+
     def stood_still(self, since: float, now: float) -> float:
         """How many of the seconds from ``since`` to ``now`` the loop stood still, by the clock of the loop."""
         return 0.0 if self._standstills is None else self._standstills.during(since, now)

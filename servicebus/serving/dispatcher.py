@@ -55,7 +55,6 @@ class Dispatcher:
         self._now_ms = layer.now_ms
         self._decode = wire.codec.reading(channel, decode_request)
         self._loop = asyncio.get_running_loop()
-        self._running_time = running_time.of_running_loop()
         self._make_task = _task_factory(self._loop)
         self._endpoints = Endpoints(service, handlers, layer.now_ms, credit)
         self._admission = Admission(
@@ -63,7 +62,7 @@ class Dispatcher:
             keep_resurrected=wire.on_failover == "keep",
             replays=wire.codec.replays,
             codel=Codel(service.shedding) if service.shedding else None,
-            running_ms=self._running_ms,
+            running_ms=running_time.of_running_loop().of_age_ms,
         )
         self._replies = Replies(layer, wire, self._admission.resurrected)
         # Handlers that have not ended, by the id() of their message. Each removes itself when it ends.
@@ -136,10 +135,6 @@ class Dispatcher:
         # In the next tick every task that was made before this has begun, and so can end properly.
         self._loop.call_soon(self._cancel_running, reply_channels)
         self._loop.call_later(REMEMBER_CANCELLED, self._admission.cancelled.difference_update, remembered)
-
-    def _running_ms(self, age_ms: float) -> float:
-        """How much of the age of a message this process was running, in milliseconds."""
-        return 1000 * self._running_time.elapsed(self._loop.time() - age_ms / 1000)
 
     def _cancel_running(self, reply_channels: set[str]) -> None:
         for task, message in list(self._running.values()):
