@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from ..errors import ConfigurationError, ServiceBusError, Unavailable
+from ..errors import ServiceBusError, Unavailable
+from ..layers.redis.connection.outage_report import OutageReport, log_line
 from .channel_reader import Spawn
 from .hosts import shard_of
 from .profile import Profile
@@ -58,6 +59,8 @@ class Shards:
         self._open: dict[int, Shard] = {}
         # What connects a server now, by the number of the shard.
         self._opening: dict[int, asyncio.Task[Shard]] = {}
+        # What was logged of the attempts to connect.
+        self._report = OutageReport()
         self.closing = False
 
     def connected(self, name: str) -> Shard | None:
@@ -89,10 +92,8 @@ class Shards:
                 return await self.opened(name)
             except Closed:
                 raise asyncio.CancelledError from None
-            except ServiceBusError as error:
-                level = logging.ERROR if isinstance(error, ConfigurationError) else logging.WARNING
-                logger.log(level, "cannot receive: %s", error)
-                await asyncio.sleep(RETRY_CONNECTING)
+            except ServiceBusError:
+                await asyncio.sleep(RETRY_CONNECTING)  # the attempt has reported it
 
     async def close(self) -> None:
         """Disconnect from every server. Cancelling leaves connections open."""
@@ -109,11 +110,17 @@ class Shards:
         return await result_of(self._opening[number])
 
     async def _connect(self, number: int) -> Shard:
+        clock, target = asyncio.get_running_loop().time, self._profile.targets[number]
         try:
             shard = await connect(self._profile, number, lambda: self._joined_on(number))
             self._open[number] = shard
+        except ServiceBusError as error:
+            failure = error if isinstance(error, Unavailable) else Unavailable(str(error), retryable=False)
+            log_line(logger, self._report.failed(number, failure, clock()))
+            raise
         finally:
             del self._opening[number]
+        log_line(logger, self._report.connected(number, target, clock()))
         self._on_opened()
         return shard
 

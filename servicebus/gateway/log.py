@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..errors import ChannelFull, NoWorkers, RemoteError, Unavailable, UnknownOperation
+from ..foundation.repeat_filter import RepeatFilter
 from .exposure import Target
 from .problems import row_of
-from .repeat_filter import RepeatFilter
 
 LOGGED_STATUSES = (500, 502)
 """HTTP statuses that are logged as warnings: something inside is wrong, and the answer does not show it."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from typing import Any
+
+import hiredis
 
 from ...foundation import running_time
 from ..limits import Limits
 from .connection.connection import Connection, pack
+from .connection.outage_report import log_line
 from .receiving.receiver import Receiver
 from .schema.keys import Keys
 from .schema.scripts import REGISTER
@@ -18,6 +23,8 @@ CHECK_INTERVAL = 0.25
 """Seconds between looks at connections: a dead one is noticed at most so much later than it could be."""
 HEARTBEATS_PER_TTL = 3
 """Heartbeats while a registration holds, so that one may be lost."""
+
+logger = logging.getLogger(__name__)
 
 
 class Maintenance:
@@ -61,7 +68,7 @@ class Maintenance:
         """A restarted server has lost the subscriptions: repeat them before anything is published."""
         for group, channel in self.subscriptions:
             if self._nodes.pipeline(group) is pipeline:
-                connection.write(pack(self.subscription(group, channel)), pipeline.on_heartbeat_reply)
+                connection.write(pack(self.subscription(group, channel)), partial(self._repeated, pipeline))
 
     def wake_receivers(self) -> None:
         """Let readers that wait for a connection to answer on look again."""
@@ -104,7 +111,14 @@ class Maintenance:
     def _repeat(self, name: str, command: tuple[bytes | str | int, ...]) -> None:
         pipeline = self._nodes.pipeline(name)
         if pipeline is not None:
-            pipeline.write(pack(command), pipeline.on_heartbeat_reply)
+            pipeline.write(pack(command), partial(self._repeated, pipeline))
+
+    def _repeated(self, pipeline: Pipeline, reply: object) -> None:
+        """Log what the server refused. A connection that is missing reports itself."""
+        if isinstance(reply, hiredis.ReplyError):
+            text = f"cannot renew registrations or subscriptions: {reply}"
+            log_line(logger, pipeline.link.locator.report.refused(text, self._loop.time()))
+        pipeline.on_heartbeat_reply(reply)
 
     def _ask_time(self) -> None:
         asked = self._loop.time()

@@ -41,9 +41,15 @@ logger = logging.getLogger(__name__)
 class ConnectionLost(Exception):
     """The connection ended before the answer came."""
 
+    def __str__(self) -> str:
+        return "the connection was lost before the answer came"
+
 
 class NeverSent(ConnectionLost):
     """There was no connection to send the command on."""
+
+    def __str__(self) -> str:
+        return "there was no connection"
 
 
 class Connection(asyncio.Protocol):

@@ -8,9 +8,11 @@ import random
 from collections.abc import Callable
 
 from ....errors import ConfigurationError, Unavailable
+from ....foundation.text import as_text
 from ..topology.locator import Locator
-from .connection import Connection, ConnectionLost
+from .connection import Connection
 from .handshake import connect
+from .outage_report import log_line
 
 FIRST_DELAY = 0.01
 """Seconds before the second attempt; doubled for each further one. A restarted server is found in a moment."""
@@ -83,6 +85,7 @@ class ReconnectingConnection:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         connection, self.connection = self.connection, None
+        self.locator.report.forget(self, self._now())
         if connection is not None:
             connection.abort()
 
@@ -100,31 +103,55 @@ class ReconnectingConnection:
             raise Unavailable("the link was closed")
         self.connection = connection
         connection.on_promoted = self._on_promoted
-        self._on_up(connection)
+        try:
+            self._on_up(connection)
+        except Exception as error:
+            self.connection = None  # so that its loss does not start a second attempt
+            connection.abort()
+            self._on_down()
+            raise Unavailable(f"a new connection to {address} could not be put to use: {as_text(error)}") from error
+        log_line(logger, self.locator.report.connected(self, address, self._now()))
 
     def _lost(self) -> None:
         # Also called for a connection that never got through its greeting: that one is not ours to replace.
         if self.connection is None:
             return
         self.connection = None
-        self.locator.invalidate()
-        self._on_down()
-        logger.warning("connection %s to %s lost, reconnecting", self._name, self.locator)
-        self.start()
+        log_line(logger, self.locator.report.lost(self, self.locator, self._now()))
+        try:
+            self.locator.invalidate()
+            self._on_down()
+        finally:
+            self.start()
 
     async def _keep_trying(self) -> None:
         delay = FIRST_DELAY
         while not self._closed:
-            try:
-                await self._connect()
-            except (Unavailable, ConfigurationError, ConnectionLost) as error:
-                failure = error if isinstance(error, Unavailable) else Unavailable(str(error))
-                self.locator.invalidate()
-                self._on_failed(failure)
-            else:
+            failure = await self._attempt()
+            if failure is None:
                 break
+            log_line(logger, self.locator.report.failed(self, failure, self._now()))
+            self.locator.invalidate()
+            self._on_failed(failure)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, MAX_DELAY_SHARE * self.locator.connect_within)
         self._task = None
         if self.connection is None:
             self.start()
+
+    async def _attempt(self) -> Unavailable | None:
+        """Connect once. Returns why that failed; whatever it was, another attempt follows."""
+        try:
+            await self._connect()
+        except Unavailable as error:
+            return error
+        except ConfigurationError as error:
+            return Unavailable(str(error), retryable=False)
+        except Exception as error:
+            logger.exception("an attempt to connect to %s failed", self.locator)
+            return Unavailable(f"cannot connect to {self.locator}: {as_text(error)}")
+        return None
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

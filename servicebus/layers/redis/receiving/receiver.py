@@ -15,6 +15,7 @@ from ....foundation.tasks import Once
 from ....protocol.credit import Budget
 from ...layer import Sink
 from ..connection.connection import Connection, pack
+from ..connection.outage_report import log_line
 from ..connection.reconnecting import ReconnectingConnection
 from ..schema.keys import Keys
 from ..topology.primaries import Nodes
@@ -181,8 +182,12 @@ class Receiver:
             case Reaction.PAUSE_FOR_SLOT:
                 self._pause.begin(SLOT_PAUSE)
             case Reaction.PAUSE_DENIED:
-                logger.warning("cannot receive from %s: %s", self.channel, reply)
+                self._report_refusal(reply)
                 self._pause.begin(DENIED_PAUSE)
             case Reaction.LEAVE:
-                logger.warning("cannot receive from %s: %s", self.channel, reply)
+                self._report_refusal(reply)
                 self._link.leave(connection, LEAVE_AFTER)
+
+    def _report_refusal(self, reply: Any) -> None:
+        text = f"cannot receive from {self.channel}: {reply!s:.200}"
+        log_line(logger, self._link.locator.report.refused(text, self._loop.time()))

@@ -216,8 +216,6 @@ class Pipeline:
 
     def on_heartbeat_reply(self, reply: object) -> None:
         """Take the answer to a registration that was repeated before it ended. A failure is cured for the next time."""
-        if isinstance(reply, Exception):
-            logger.info("a heartbeat was missed: %r", reply)
         if is_missing(reply) and self.link.connection is not None:
             self._scripts.load(self.link.connection, _ignore)
         elif isinstance(reply, hiredis.ReplyError) and isinstance(self.refused(reply), Redirected):

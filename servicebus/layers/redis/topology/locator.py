@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from ....config import DEFAULT_TIMING
 from ....errors import Unavailable
+from ..connection.outage_report import OutageReport
 from .address import Address
 from .target import SentinelTarget
 
@@ -55,9 +56,11 @@ class Locator(Protocol):
 
     Attributes:
         connect_within: seconds for an attempt to connect. Short where a server that hangs may have been replaced.
+        report: what was logged of the outages of this server.
     """
 
     connect_within: float
+    report: OutageReport
 
     async def find(self) -> Address:
         """Where the server is now. Cancelling is safe.
@@ -81,6 +84,7 @@ class Fixed:
         self._address = address
         self.connect_within = connect_within
         self.invalidate = on_invalid
+        self.report = OutageReport()
 
     def __str__(self) -> str:
         return str(self._address)
@@ -102,6 +106,7 @@ class AskSentinel:
         where = [(sentinel.host, sentinel.port) for sentinel in target.sentinels]
         self._sentinel = Sentinel(where, sentinel_kwargs=first.client_options() | asking_options(ask_within))  # type: ignore[no-untyped-call]
         self._asking: asyncio.Task[Address] | None = None
+        self.report = OutageReport()
 
     def __str__(self) -> str:
         return str(self._target)

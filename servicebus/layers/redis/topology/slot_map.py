@@ -14,6 +14,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from ....config import DEFAULT_TIMING
 from ....errors import Unavailable
+from ..connection.outage_report import OutageReport, log_line
 from .address import Address
 from .locator import HURRIED_CONNECT_WITHIN, asking_options, ended
 from .target import ClusterTarget
@@ -54,7 +55,12 @@ async def asked(
 
 
 class SlotMap:
-    """Slot to primary. Read at first, and again when it was invalidated; ``on_change`` is called for a new one."""
+    """Slot to primary. Read at first, and again when it was invalidated; ``on_change`` is called for a new one.
+
+    Attributes:
+        readings: how often the slots were read.
+        report: what was logged of outages, of those who look for the primary of a slot.
+    """
 
     def __init__(
         self, target: ClusterTarget, on_change: Callable[[], None], ask_within: float = DEFAULT_TIMING.ask_within
@@ -67,6 +73,7 @@ class SlotMap:
         self._read_at = 0.0
         self._closed = False
         self.readings = 0
+        self.report = OutageReport()
 
     @property
     def primaries(self) -> set[Address]:
@@ -104,8 +111,15 @@ class SlotMap:
 
     def _was_read(self, task: asyncio.Task[None]) -> None:
         self._reading = None
-        if not task.cancelled() and task.exception() is not None:
-            logger.warning("%s", task.exception())
+        if task.cancelled():
+            return
+        error, now = task.exception(), asyncio.get_running_loop().time()
+        if isinstance(error, Unavailable):
+            log_line(logger, self.report.failed(self, error, now))
+        elif error is not None:
+            logger.error("the slots of %s were not read", self._target, exc_info=error)
+        else:
+            log_line(logger, self.report.connected(self, self._target, now))
 
     async def _read(self, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -135,7 +149,7 @@ class SlotOwner:
 
     def __init__(self, slots: SlotMap, slot: int) -> None:
         self._slots, self._slot = slots, slot
-        self.invalidate = slots.invalidate
+        self.invalidate, self.report = slots.invalidate, slots.report
 
     def __str__(self) -> str:
         return f"slot {self._slot}, {self._slots.owner(self._slot) or 'without a primary'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.gateway.repeat_filter import RepeatFilter
+from servicebus.foundation.repeat_filter import RepeatFilter
 
 INTERVAL = 10
 
