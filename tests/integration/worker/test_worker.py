@@ -58,7 +58,7 @@ def test_what_is_not_a_service_is_refused_with_a_reason(target: str, complaint: 
 def test_a_module_with_a_missing_import_names_that_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "needs_another.py").write_text("import not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
-    complaint = "needs_another cannot be imported: ModuleNotFoundError: No module named 'not_there'"
+    complaint = r"needs_another cannot be imported: .*needs_another\.py, line 1: .*: No module named 'not_there'"
     with pytest.raises(ConfigurationError, match=complaint):
         load_service("needs_another")
 
@@ -232,6 +232,18 @@ def test_a_supervisor_whose_workers_cannot_be_configured_gives_up(own_server: Se
     assert process.ended(60.0) == 1
     assert "no module 'tests.no_such_module'" in process.log
     assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("text", ["import sys\nsys.exit(0)\n", "settings = {}\nsettings['host']\n"])
+def test_a_module_that_cannot_be_imported_ends_all_with_its_line(tmp_path: Path, text: str, processes: str) -> None:
+    """A worker whose module ends the program, with status 0 too, would be started again for ever."""
+    (tmp_path / "ends_early.py").write_text(text)
+    arguments = ("ends_early", "--url", "redis://127.0.0.1:1", "--processes", processes)
+    ended = servicebus("worker", *arguments, PYTHONPATH=str(tmp_path))
+    assert ended.returncode == 1
+    assert "ends_early.py, line 2: " in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
