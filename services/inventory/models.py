@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from services.types import MAX_ID_LENGTH
 
@@ -37,8 +38,8 @@ class Reservation(models.Model):
     status: models.CharField[ReservationStatus, ReservationStatus] = models.CharField(max_length=16)
     lines: models.JSONField[Any, Any] = models.JSONField(default=dict)
     units = models.BigIntegerField(default=0)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
 
 
 class Receipt(models.Model):
@@ -46,4 +47,4 @@ class Receipt(models.Model):
 
     receipt_id = models.CharField(max_length=MAX_RECEIPT_LENGTH, primary_key=True)
     units = models.BigIntegerField()
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now())

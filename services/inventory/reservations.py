@@ -5,6 +5,8 @@ Every operation locks the reservation first and the stock after it.
 
 from __future__ import annotations
 
+from django.db.models.functions import Now
+
 from services.database import unit_of_work
 
 from .contract import Reservation, ReservationClosed, ReservationNotFound, ReservationStatus, Reserve
@@ -72,7 +74,7 @@ def commit(order_id: str) -> Reservation:
 
 
 def _set(row: Row, status: ReservationStatus) -> None:
-    row.status = status
+    row.status, row.updated_at = status, Now()
     row.save(update_fields=["status", "updated_at"])
 
 

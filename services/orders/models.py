@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from services.money import ZERO, MoneyField
 from services.types import MAX_ID_LENGTH
@@ -14,14 +14,15 @@ from services.types import MAX_ID_LENGTH
 class Record(models.Model):
     """What a saga moves along: ``status`` is one of states.py, ``lines`` a list of [SKU, quantity].
 
-    ``updated_at`` is the instant of the last step, or of the last claim by a reconciler.
+    ``updated_at`` is the instant of the last step, or of the last claim by a reconciler. Both instants are on the
+    clock of the database: the clocks of the workers' machines differ, and any worker may take a record up.
     """
 
     status: models.CharField[Any, Any] = models.CharField(max_length=16)
     lines: models.JSONField[Any, Any] = models.JSONField()
     customer = models.CharField(max_length=200)
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         abstract = True

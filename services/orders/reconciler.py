@@ -57,7 +57,7 @@ async def _resume(caller: Caller, row: Order | Return) -> Outcome:
     if isinstance(row, Return):
         await advance_return(caller, row)
         return "finished"
-    if is_older(row, settings.ORDERS_GIVE_UP_AFTER):
+    if await in_thread(is_older, row, settings.ORDERS_GIVE_UP_AFTER):
         await give_up(caller, row)
     else:
         await advance(caller, row)

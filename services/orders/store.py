@@ -1,4 +1,7 @@
-"""Reads and writes the records: short transactions, every one of them conditional on what it found."""
+"""Reads and writes the records: short transactions, every one of them conditional on what it found.
+
+All instants are read and compared by the database, whose clock is the only one that all workers share.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from datetime import timedelta
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from channels.db import database_sync_to_async
-from django.utils import timezone
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 
 from services.database import unit_of_work
 
@@ -18,6 +22,9 @@ from .states import HALF_WAY, Status, can_move
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
+
+CLOCK_STEP = timedelta(milliseconds=1)
+"""The finest step of an instant that every database writes: SQLite's clock has milliseconds."""
 
 
 class Move(NamedTuple):
@@ -71,7 +78,7 @@ def move(row: Record, move: Move) -> bool:
         Whether this call wrote.
     """
     assert can_move(row.status, move.status), f"{row.status} -> {move.status}"
-    written = {"status": move.status, "updated_at": timezone.now(), **move.fields}
+    written = {"status": move.status, **move.fields}
     if not _update(row, {"status": row.status}, written):
         row.refresh_from_db()
         return False
@@ -82,25 +89,28 @@ def move(row: Record, move: Move) -> bool:
 
 def stale(model: type[R], older_than: float, limit: int) -> tuple[list[R], int]:
     """Return the ``limit`` half-way records that are untouched longest, and the number of all half-way records."""
-    before = timezone.now() - timedelta(seconds=older_than)
-    rows = model._default_manager.filter(status__in=HALF_WAY, updated_at__lte=before)
+    rows = model._default_manager.filter(status__in=HALF_WAY, updated_at__lte=_ago(older_than))
     return list(rows.order_by("updated_at")[:limit]), rows.count()
 
 
 def claim(row: Record) -> bool:
     """Touch ``row``, unless another process did so after it was read, so that only one reconciler takes the row up."""
-    now = timezone.now()
-    claimed = _update(row, {"status": row.status, "updated_at": row.updated_at}, {"updated_at": now})
-    if claimed:
-        row.updated_at = now
-    return claimed
+    return _update(row, {"status": row.status, "updated_at__lt": row.updated_at + CLOCK_STEP}, {})
 
 
 def is_older(row: Record, seconds: float) -> bool:
     """Return whether ``row`` was created more than ``seconds`` ago."""
-    return timezone.now() - row.created_at > timedelta(seconds=seconds)
+    return type(row)._default_manager.filter(pk=row.pk, created_at__lt=_ago(seconds)).exists()
 
 
 def _update(row: Record, found: dict[str, Any], written: dict[str, Any]) -> bool:
+    """Write if the stored record is still as it was found. ``row.updated_at`` is loaded when it is used."""
     with unit_of_work(type(row)):
-        return type(row)._default_manager.filter(pk=row.pk, **found).update(**written) == 1
+        updated = type(row)._default_manager.filter(pk=row.pk, **found).update(updated_at=Now(), **written) == 1
+    if updated:
+        vars(row).pop("updated_at", None)  # it may have been taken out by the update before
+    return updated
+
+
+def _ago(seconds: float) -> CombinedExpression:
+    return Now() - timedelta(seconds=seconds)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from services.money import ZERO, MoneyField
 from services.types import MAX_ID_LENGTH, PRICE_PLACES
@@ -32,8 +33,8 @@ class Payment(models.Model):
     amount = MoneyField(default=ZERO)
     refunded = MoneyField(default=ZERO)
     reason = models.TextField(default="")
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [
@@ -48,4 +49,4 @@ class Credit(models.Model):
 
     credit_id = models.CharField(max_length=MAX_ID_LENGTH, primary_key=True)
     amount = MoneyField()
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(db_default=Now())

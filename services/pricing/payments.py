@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from services.database import unit_of_work
 from services.money import ZERO, is_amount
@@ -88,9 +88,9 @@ def _write(row: Row, before: str, after: str, **fields: Any) -> None:
     """
     if row.status != before:
         return
-    written = {"status": after, "updated_at": timezone.now(), **fields}
+    written = {"status": after, **fields}
     with unit_of_work(Row):
-        moved = Row.objects.filter(payment_id=row.payment_id, status=before).update(**written)
+        moved = Row.objects.filter(payment_id=row.payment_id, status=before).update(updated_at=Now(), **written)
     if not moved:
         row.refresh_from_db()
         return

@@ -50,6 +50,7 @@ from ...support.services.order_shop import (
     failing,
     open_shop,
 )
+from ...support.services.wall_clock import set_wall_clock
 from ...support.timing import LONG, allowed
 
 STEPS = [Reserve, Quote, Charge, Commit]
@@ -317,6 +318,30 @@ async def test_the_reconciler_leaves_alone_what_moved_lately(shop: Shop) -> None
         await shop.place()
     assert await shop.reconcile(older_than=10.0) == (0, 0, 0)
     assert await shop.reconcile(older_than=0.0) == (1, 0, 0)
+
+
+WRONG_BY = [-600.0, 0.0, 600.0]
+"""Seconds by which the wall clock of a worker's machine is ahead of the database's."""
+
+
+@pytest.mark.parametrize("placed_by", WRONG_BY)
+@pytest.mark.parametrize("reconciled_by", WRONG_BY)
+async def test_the_wall_clocks_of_workers_change_no_order(
+    shop: Shop, placed_by: float, reconciled_by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker places an order and fails; another one takes it up neither too early nor never, nor gives it up."""
+    set_wall_clock(placed_by, monkeypatch)
+    shop.faults.next(Charge, failing(Crash()))
+    with pytest.raises(RemoteError):
+        await shop.place()
+    shop.faults.next(Receive, failing(Crash()))
+    with pytest.raises(RemoteError):
+        await shop.record_return(A=1)
+    set_wall_clock(reconciled_by, monkeypatch)
+    assert await shop.reconcile(older_than=60.0) == (0, 0, 0)
+    assert await shop.reconcile(older_than=0.0) == (2, 0, 0)
+    assert (await shop.get()).status == "confirmed"
+    await shop.audit()
 
 
 async def test_an_order_that_is_confirmed_meanwhile_is_not_given_up(shop: Shop) -> None:
