@@ -19,6 +19,7 @@ from ..errors import Unavailable
 from ..foundation.event_loop import loop_factory
 from ..foundation.signals import handle_ending_signals
 from ..security import Keyring
+from .clock_check import ClockCheck
 from .loading import load_service
 from .supervisor import Supervisor
 
@@ -30,6 +31,8 @@ SUPERVISOR_CHECK_INTERVAL = 1.0
 """Seconds between two looks whether the supervisor lives: an orphan should end soon, and a look is a system call."""
 FIRST_RETRY_AFTER = 0.5
 """Seconds between the first two attempts to reach the server, doubled with each one: a server starts in about that."""
+CLOCK_LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the clock of this machine: a look is one subtraction."""
 LAST_RETRY_AFTER = 8.0
 """Seconds between two attempts, at most: a worker should serve soon after its server is back."""
 
@@ -98,12 +101,22 @@ async def _serve(service: Service, config: WorkerConfig) -> None:
         if await _wait_until_open(bus, stopped):
             async with bus.serving(service, concurrency=config.concurrency, drain=config.drain):
                 logger.info("serving %s (%d operations)", service.request_channel, len(service.operations))
-                await stopped
+                await _checking_clock(bus, stopped)
                 logger.info("draining %s", service.request_channel)
     finally:
         stopped.cancel()
         await bus.close()
     logger.info("stopped %s", service.request_channel)
+
+
+async def _checking_clock(bus: ServiceBus, stopped: asyncio.Task[None]) -> None:
+    """Wait until the worker is stopped, and meanwhile report a wall clock that is wrong."""
+    check = ClockCheck()
+    while not stopped.done():
+        await asyncio.wait({stopped}, timeout=CLOCK_LOOK_INTERVAL)
+        if (report := check.look(time.time() * 1000, bus.now_ms())) is not None:
+            logger.warning(report)
+    await stopped
 
 
 async def _wait_until_open(bus: ServiceBus, stopped: asyncio.Task[None]) -> bool:

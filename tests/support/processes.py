@@ -38,7 +38,7 @@ def servicebus(*arguments: str, **changes: str) -> subprocess.CompletedProcess[s
 class Worker:
     """``servicebus worker`` in a process."""
 
-    def __init__(self, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, *arguments: str, **changes: str) -> None:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -46,7 +46,7 @@ class Worker:
                 stdout=output,
                 stderr=output,
                 cwd=ROOT,
-                env=environment(),
+                env=environment(**changes),
             )
 
     @property
@@ -72,9 +72,9 @@ class Worker:
 
 
 @contextmanager
-def worker(directory: Path, url: str, *arguments: str, processes: int = 1) -> Iterator[Worker]:
-    """A worker that serves; its process is ended at the end, whatever happens."""
-    started = Worker(directory / "worker.log", "tests.support.workshop", "--url", url, *arguments)
+def worker(directory: Path, url: str, *arguments: str, processes: int = 1, **changes: str) -> Iterator[Worker]:
+    """A worker that serves, in an environment with ``changes``; its process is ended at the end, whatever happens."""
+    started = Worker(directory / "worker.log", "tests.support.workshop", "--url", url, *arguments, **changes)
     try:
         eventually_sync(lambda: started.is_serving(processes), within=LONG)
         yield started

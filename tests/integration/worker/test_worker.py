@@ -159,6 +159,15 @@ async def test_a_handler_may_fork_and_end_its_children(own_server: Server, tmp_p
         assert await asyncio.to_thread(process.ended) == 0
 
 
+async def test_a_worker_reports_that_its_wall_clock_is_wrong(own_server: Server, tmp_path: Path) -> None:
+    """Its own calls go on: the bus reads the server's clock."""
+    (tmp_path / "sitecustomize.py").write_text("import time\nright = time.time\ntime.time = lambda: right() + 600.0\n")
+    with worker(tmp_path, own_server.url, PYTHONPATH=str(tmp_path)) as process:
+        await eventually(lambda: "600 s ahead of the server's" in process.log)
+        async with ServiceBus(own_server.url) as bus:
+            assert await bus.call(CHANNEL, {"type": "pid"}, timeout=LONG) == process.process.pid
+
+
 async def test_a_killed_process_is_replaced_and_all_end_with_the_supervisor(own_server: Server, tmp_path: Path) -> None:
     with worker(tmp_path, own_server.url, "--processes", "2", processes=2) as process:
         async with ServiceBus(own_server.url) as bus:
