@@ -100,6 +100,7 @@ async def _bounded(fleet: Fleet, plan: Plan, concurrency: int, progress: Progres
     bound = SECONDS_FOR_ALL + SECONDS_PER_STEP * len(plan.steps)
     try:
         async with asyncio.timeout(bound):
+            await _check_prefix(fleet)
             await fleet.migrate()
             await fleet.start()
             done = await unless_failed(fleet, _client(fleet, plan, concurrency, progress))
@@ -108,6 +109,17 @@ async def _bounded(fleet: Fleet, plan: Plan, concurrency: int, progress: Progres
     except TimeoutError as error:
         raise DemoFailed(f"gave up after {bound:.0f} seconds", fleet.logs()) from error
     return _audited(done, fleet)
+
+
+async def _check_prefix(fleet: Fleet) -> None:
+    """Refuse to serve where others serve: the databases of the demo are deleted, with whatever it took of others.
+
+    Cancelling is safe.
+    """
+    async with ServiceBus(fleet.url, service="replay", prefix=fleet.prefix) as bus:
+        served = [channel for channel in CHANNELS if await bus.workers(channel)]
+    if served:
+        raise DemoFailed(f"workers serve {served[0]} with the prefix {fleet.prefix!r} already: give another --prefix")
 
 
 async def _client(fleet: Fleet, plan: Plan, concurrency: int, progress: Progress) -> Replay:

@@ -106,6 +106,23 @@ async def test_a_demo_takes_no_call_of_a_shop_on_the_same_server() -> None:
     assert taken == list(range(sent))
 
 
+@pytest.mark.parametrize("name", ["inventory", "pricing", "orders"])
+async def test_a_demo_refuses_a_prefix_with_which_others_serve(name: str) -> None:
+    live = Service(name)
+
+    @live.handler("stock")
+    async def stock(message: dict[str, Any]) -> int:
+        return 1
+
+    async with EmbeddedServer() as server, ServiceBus(server.url, prefix="live") as worker:
+        async with worker.serving(live):
+            with Demo("--url", server.url, "--prefix", "live") as run:
+                status, output, errors = await asyncio.to_thread(run.finish)
+            assert await worker.workers(f"{name}.request") == 1
+    assert (status, output) == (1, "")
+    assert f"workers serve {name}.request with the prefix 'live' already: give another --prefix" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
