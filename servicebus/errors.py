@@ -187,9 +187,10 @@ class WorkerLost(ServiceBusError):
 
 
 class UnknownOperation(ServiceBusError):
-    """The service has no handler for this ``type``."""
+    """The worker has no handler for this ``type``. In the middle of a deployment another worker may have one."""
 
     executed: Executed = "no"
+    retryable = True
     operation: str
     known: tuple[str, ...]
 

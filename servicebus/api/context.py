@@ -132,8 +132,12 @@ class ContextSetter:
         correlation_id: str = "",
         flags: Mapping[str, bool] | None = None,
         headers: Mapping[str, str] | None = None,
+        detached: bool = False,
     ) -> Iterator[Context]:
         """Set what the calls inside the block carry, on top of what is already in force.
+
+        With ``detached`` they carry no deadline, and go on when the message at hand is done or its caller has gone
+        away: for tasks and threads that a handler leaves behind, which are started inside the block.
 
         Raises:
             InvalidRequest: a header or flag that the wire does not take. Names are lower-case ``[a-z0-9_.-]``, values
@@ -144,10 +148,10 @@ class ContextSetter:
         inner = Context(
             _checked_id(correlation_id) or outer.correlation_id,
             _checked_headers({**outer.headers, **added}),
-            outer.deadline_ms,
+            0 if detached else outer.deadline_ms,
             outer.caller,
             outer._bus,
-            outer._progress,
+            STARTED if detached else outer._progress,
         )
         token = _current.set(inner)
         try:

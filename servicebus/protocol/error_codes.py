@@ -68,12 +68,33 @@ def failed(error: BaseException) -> OutgoingError:
 
     An InvalidRequest or NoWorkers here is of a call that the handler made, so it is "internal" to its own caller.
     """
+    error = ungrouped(error)
     if isinstance(error, RemoteError):
         code = encodable(error.code) or "internal"
         return OutgoingError(ERROR, code, "yes", encodable(error.message), error.details)
     if isinstance(error, ServiceBusError):
         return OutgoingError(ERROR, "internal", "yes", f"the handler failed: {error}")
     return OutgoingError(ERROR, "internal", "yes", "the handler failed; the worker's log says why")
+
+
+def ungrouped(error: BaseException) -> BaseException:
+    """The error that a group of errors stands for, as a ``TaskGroup`` raises one: errors of a contract count first.
+
+    A group with any other error in it stands for itself, unless that is its only one: a mistake is not hidden.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    found: list[BaseException] = []
+    groups: list[BaseException] = [error]
+    while groups:
+        inner = groups.pop()
+        if isinstance(inner, BaseExceptionGroup):
+            groups.extend(reversed(inner.exceptions))
+        else:
+            found.append(inner)
+    if len(found) > 1 and not all(isinstance(one, ServiceBusError) for one in found):
+        return error
+    return next((one for one in found if isinstance(one, RemoteError)), found[0])
 
 
 def stopped() -> OutgoingError:

@@ -70,9 +70,10 @@ def _worth(error: ServiceBusError, may_repeat: bool) -> bool:
 class Retry:
     """Middleware of a bus. It sends again what certainly did not run and may succeed the next time.
 
-    That is ``error.executed == "no" and error.retryable``: ChannelFull, NoWorkers, Overloaded and Unavailable. After a
-    "maybe" it sends an operation again only when the contract declares the operation idempotent. The timeout bounds the
-    whole call, pauses included. The error of the attempt that came furthest is raised: after a "maybe" never a "no".
+    That is ``error.executed == "no" and error.retryable``: ChannelFull, NoWorkers, Overloaded, Unavailable and
+    UnknownOperation. After a "maybe" it sends an operation again only when the contract declares the operation
+    idempotent. The timeout bounds the whole call, pauses included. The error of the attempt that came furthest is
+    raised: after a "maybe" never a "no".
 
     Args:
         attempts: attempts in all, the first included.

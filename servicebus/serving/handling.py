@@ -131,17 +131,18 @@ class Handling:
 
     def _failed(self, message: IncomingRequest, context: Context | None, error: BaseException) -> OutgoingError:
         """What a caller gets for an exception that came out of a handler or of its middleware."""
+        cause = error_codes.ungrouped(error)
         if context is not None and not context.started:
-            if isinstance(error, ExpiredInQueue):
+            if isinstance(cause, ExpiredInQueue):
                 return self._expired()
-            if isinstance(error, InvalidRequest | Overloaded | Unauthorized):
-                return error_codes.refused(error)  # by middleware, before the handler
+            if isinstance(cause, InvalidRequest | Overloaded | Unauthorized):
+                return error_codes.refused(cause)  # by middleware, before the handler
         self._counters.handled += 1
         self._counters.failed += 1
-        if not isinstance(error, RemoteError):
+        if not isinstance(cause, RemoteError):
             correlation_id = context.correlation_id if context else message.correlation_id
             logger.error("%r failed (correlation ID %r)", message.type, correlation_id, exc_info=error)
-        return error_codes.failed(error)
+        return error_codes.failed(cause)
 
     def _expired(self) -> OutgoingError:
         self._counters.expired_messages += 1

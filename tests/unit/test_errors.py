@@ -25,7 +25,7 @@ from servicebus.contract.service_errors import RESERVED_CODES
 from ..support import rival_shop, shop
 from ..support.sample_errors import RAISED, RARE
 
-FINAL = {"ConfigurationError", "InvalidRequest", "MessageTooLarge", "Unauthorized", "UnknownOperation"}
+FINAL = {"ConfigurationError", "InvalidRequest", "MessageTooLarge", "Unauthorized"}
 
 
 @pytest.mark.parametrize("error", [*RAISED, Unavailable("no permission", retryable=False)], ids=repr)
@@ -49,6 +49,11 @@ def test_only_what_was_not_executed_may_be_tried_again(error: ServiceBusError) -
     assert not error.retryable or error.executed == "no"
     if type(error).__name__ in FINAL:
         assert (error.executed, error.retryable) == ("no", False)
+
+
+def test_an_unknown_operation_may_be_tried_again() -> None:
+    error = UnknownOperation("x", ("y",))
+    assert (error.executed, error.retryable) == ("no", True)
 
 
 def test_errors_are_what_their_neighbours_expect() -> None:

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
 import servicebus
-from servicebus import ConfigurationError, Context, InvalidRequest, Request, Service, ServiceBus
+from servicebus import ConfigurationError, Context, DeadlineExceeded, InvalidRequest, Request, Service, ServiceBus
 from servicebus.api.context import current
 
 from ...support.shop import Placed, calling
-from ...support.timing import MS
+from ...support.timing import LONG, MS, eventually
 
 
 class Step(Request[dict[str, Any]]):
@@ -216,3 +217,54 @@ async def test_a_handler_runs_in_the_context_that_serves_not_the_senders(url: st
         MARK.set("the sender's")
         with servicebus.context(correlation_id="abc"):
             assert await bus.call("shop.request", {"type": "mark"}) == "nobody's"
+
+
+@pytest.mark.parametrize("detached", [True, False])
+async def test_only_what_is_detached_may_call_after_its_deadline(url: str, detached: bool) -> None:
+    """What a handler leaves behind keeps correlation ID and headers."""
+    service, left = Service("a"), list[asyncio.Task[Any]]()
+
+    async def later(context: Context) -> Any:
+        while context.remaining():
+            await asyncio.sleep(5 * MS)
+        return await context.bus.call("b.request", Step(), timeout=60.0)
+
+    @service.handler("leave")
+    async def leave(message: dict[str, Any], context: Context) -> None:
+        with servicebus.context(detached=detached, headers={"left": "behind"}) as inner:
+            assert (inner.remaining() is None) is detached
+            left.append(asyncio.create_task(later(context)))
+
+    async with calling(url, service, chain("b", "a")) as bus:
+        with servicebus.context(correlation_id="abc"):
+            await bus.call("a.request", {"type": "leave"}, timeout=0.5)
+        outcome: Any = (await asyncio.gather(left[0], return_exceptions=True))[0]
+    if detached:
+        (seen,) = outcome["seen"]
+        assert (seen["correlation_id"], seen["headers"]) == ("abc", {"left": "behind"})
+        assert seen["remaining"] > 30
+    else:
+        assert isinstance(outcome, DeadlineExceeded)
+
+
+async def test_a_detached_thread_may_call_when_its_handler_is_abandoned(url: str) -> None:
+    service, outcomes = Service("a"), list[Any]()
+    may_end = threading.Event()
+
+    @service.handler("block")
+    def block(message: dict[str, Any], context: Context) -> None:
+        may_end.wait(LONG)
+        for detached in (False, True):
+            with servicebus.context(detached=detached):
+                try:
+                    outcomes.append(context.bus.sync.call("b.request", Step(), timeout=60.0)["seen"])
+                except DeadlineExceeded as error:
+                    outcomes.append(error)
+
+    async with calling(url, service, chain("b", "a")) as bus:
+        call = asyncio.create_task(bus.call("a.request", {"type": "block"}, timeout=60.0))
+        await asyncio.sleep(0)
+        call.cancel()
+        may_end.set()
+        await eventually(lambda: len(outcomes) == 2)
+    assert len(outcomes[1]) == 1

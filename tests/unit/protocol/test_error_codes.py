@@ -53,6 +53,46 @@ def test_whatever_a_handler_raises_its_caller_learns_that_it_ran(error: ServiceB
         assert str(error) in received.message
 
 
+def groups(leaves: st.SearchStrategy[BaseException]) -> st.SearchStrategy[BaseException]:
+    """Errors, and groups of errors and groups, as nested task groups raise them."""
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, min_size=1, max_size=3).map(lambda errors: BaseExceptionGroup("", errors))
+    )
+
+
+CONTRACT_ERRORS = st.sampled_from([RemoteError("odd", "said so", {"a": 1}), shop.Closed(until="noon")])
+BUS_ERRORS = st.sampled_from([error for error in RAISED if not isinstance(error, RemoteError)])
+
+
+@given(groups(CONTRACT_ERRORS))
+def test_a_group_of_contract_errors_is_one_of_them(error: BaseException) -> None:
+    sent = error_codes.failed(error)
+    assert sent.code in ("odd", shop.Closed.code)
+    assert isinstance(crossed(sent, dict), RemoteError)
+
+
+@given(groups(BUS_ERRORS), st.booleans())
+def test_a_contract_error_counts_before_errors_of_the_bus(error: BaseException, first: bool) -> None:
+    both = [shop.Closed(until="noon"), error]
+    sent = error_codes.failed(BaseExceptionGroup("", both if first else both[::-1]))
+    assert (sent.code, sent.details) == (shop.Closed.code, {"until": "noon"})
+
+
+@given(groups(st.one_of(CONTRACT_ERRORS, BUS_ERRORS)), st.booleans())
+def test_a_mistake_in_a_group_is_internal_whatever_else_is_in_it(error: BaseException, first: bool) -> None:
+    both = [ValueError("a mistake"), error]
+    group = BaseExceptionGroup("", both if first else both[::-1])
+    assert error_codes.failed(group).code == "internal"
+    assert error_codes.ungrouped(group) is group
+
+
+def test_a_group_may_be_nested_deeply() -> None:
+    error: BaseException = shop.Closed(until="noon")
+    for _ in range(5000):
+        error = BaseExceptionGroup("", [error])
+    assert error_codes.failed(error).code == shop.Closed.code
+
+
 def test_an_unknown_exception_is_named_internal_and_nothing_more() -> None:
     received = crossed(error_codes.failed(ValueError("postgres://user:secret@db")))
     assert isinstance(received, RemoteError)

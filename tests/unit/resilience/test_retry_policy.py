@@ -25,13 +25,12 @@ from servicebus.resilience.retry import RetryPolicy
 
 POLICY = RetryPolicy(attempts=3, backoff=0.05, longest=1.0, least=0.01)
 
-SAFE = [ChannelFull("c", 1), NoWorkers("c"), Overloaded("c", "full"), Unavailable("down")]
+SAFE = [ChannelFull("c", 1), NoWorkers("c"), Overloaded("c", "full"), Unavailable("down"), UnknownOperation("o")]
 UNSURE = [SendUnknown("c"), WorkerLost("c"), DeadlineExceeded("c", "o", "dispatched")]
 FINAL = [
     Unavailable("denied", retryable=False),
     DeadlineExceeded("c", "o", "queued"),
     InvalidRequest("bad"),
-    UnknownOperation("o"),
     MessageTooLarge(2, 1),
     Unauthorized("o"),
     ConfigurationError("bad"),

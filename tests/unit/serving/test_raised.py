@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from servicebus import InvalidRequest, RemoteError, Request, Service, ServiceBus
+from servicebus import InvalidRequest, RemoteError, Request, Service, ServiceBus, ServiceError, Unauthorized
 
 from ...support.shop import CHANNEL
 from ...support.timing import LONG, eventually
@@ -182,6 +182,75 @@ async def test_whatever_comes_out_of_a_task_group_is_answered(fresh_hub: str, na
         outcomes = await bus.gather(*calls, timeout=LONG / 2, return_exceptions=True)
         assert [(type(one), one.executed) for one in outcomes] == [(RemoteError, "yes")] * MESSAGES
         assert await bus.call(CHANNEL, {"type": "quiet"}) == 1
+
+
+class Full(ServiceError, code="tests_raised_full"):
+    """An error of the contract of this module."""
+
+    left: int
+
+
+class Fill(Request[int]):
+    """Raises ``Full``: in a task of a group, with ``depth`` groups around that, in a thread if asked for."""
+
+    depth: int = 1
+
+
+async def full(depth: int) -> int:
+    if depth == 0:
+        raise Full(left=0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(full(depth - 1))
+        group.create_task(asyncio.sleep(LONG))
+    return 1
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("place", ["handler", "middleware", "thread"])
+async def test_a_contract_error_out_of_a_task_group_is_that_error(
+    fresh_hub: str, depth: int, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def around(request: Fill, context: Any, call_next: Any) -> Any:
+        return await (full(depth) if place == "middleware" else call_next(request, context))
+
+    service = Service("shop", middleware=[around])
+    if place == "thread":
+
+        @service.handler
+        def fill_in_thread(request: Fill) -> int:
+            return asyncio.run(full(depth))
+    else:
+
+        @service.handler
+        async def fill(request: Fill) -> int:
+            return await full(depth)
+
+    async with ServiceBus(fresh_hub) as bus, bus.serving(service), asyncio.timeout(LONG):
+        with pytest.raises(Full) as caught:
+            await bus.call(CHANNEL, Fill(depth=depth))
+    assert caught.value.left == 0
+    assert "failed" not in caplog.text
+
+
+async def test_a_refusal_out_of_a_task_group_of_middleware_is_that_refusal(fresh_hub: str) -> None:
+    async def refused() -> None:
+        raise Unauthorized("quiet", "not today")
+
+    async def around(request: Any, context: Any, call_next: Any) -> Any:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refused())
+        return await call_next(request, context)
+
+    service, ran = Service("shop", middleware=[around]), list[int]()
+
+    @service.handler("quiet")
+    async def quiet(message: dict[str, Any]) -> None:
+        ran.append(1)
+
+    async with ServiceBus(fresh_hub) as bus, bus.serving(service), asyncio.timeout(LONG):
+        with pytest.raises(Unauthorized, match="not today") as caught:
+            await bus.call(CHANNEL, {"type": "quiet"})
+    assert (caught.value.executed, ran) == ("no", [])
 
 
 @pytest.mark.parametrize("name", ACTS)
