@@ -9,6 +9,7 @@ from typing import Any, ClassVar, dataclass_transform, get_type_hints
 import msgspec
 
 from ..errors import ConfigurationError, RemoteError
+from ..foundation.plain import plain
 from ..foundation.text import as_repr, as_text
 
 RESERVED_CODES = frozenset(
@@ -65,7 +66,7 @@ class ServiceError(RemoteError):
         fields = msgspec.structs.asdict(data)
         text = ", ".join(f"{name}={as_repr(value)}" for name, value in fields.items())
         super().__init__(self.code, text, fields)
-        self.args = self.code, self.message, msgspec.to_builtins(fields, enc_hook=as_text)
+        self.args = self.code, self.message, msgspec.to_builtins(fields, enc_hook=_plain_or_text)
         self.__dict__.update(fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -123,6 +124,13 @@ def _descendants(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 
 def _field(cls: type, name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
     return (name, kind, getattr(cls, name)) if hasattr(cls, name) else (name, kind)
+
+
+def _plain_or_text(value: Any) -> Any:
+    try:
+        return plain(value)
+    except TypeError:
+        return as_text(value)
 
 
 def _rebuild(cls: type[ServiceError], details: dict[str, Any]) -> ServiceError:

@@ -16,8 +16,8 @@ def printable(text: str) -> str:
 
 def as_text(value: object) -> str:
     """``value`` as a plain str, "" for None. It does not raise: what has no text is named by its type."""
-    if type(value) is str:
-        return value
+    if issubclass(type(value), str):
+        return str.__str__(value)
     return "" if value is None else _text_by(str, value)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from ..errors import LARGEST_MESSAGE, MessageTooLarge
+from ..foundation.plain import plain
 from .envelope import (
     OutgoingFrame,
     OutgoingRequestFrame,
@@ -27,17 +28,10 @@ UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What msgspec raises for bytes that are not what they should be."""
 
 
-def _plain(value: Any) -> Any:
-    """A mapping that is no dict goes as one; nothing else that msgpack does not know goes at all."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"objects of type {type(value).__name__!r} are nothing that msgpack knows")
-
-
-encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+encode = msgspec.msgpack.Encoder(enc_hook=plain).encode
 """A shape to bytes."""
 
-encode_sorted = msgspec.msgpack.Encoder(enc_hook=_plain, order="deterministic").encode
+encode_sorted = msgspec.msgpack.Encoder(enc_hook=plain, order="deterministic").encode
 """A shape to bytes that are the same for equal shapes: mappings and sets are sorted. For digests."""
 
 

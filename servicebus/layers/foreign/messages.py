@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from ...foundation.plain import plain
 from ...protocol.addresses import full_name
 from ...protocol.codec import (
     MAX_FRAME,
@@ -96,15 +96,4 @@ def unencodable_reply(message: Message) -> Message | None:
     return {"type": ERROR, "code": "reply_not_encodable", "executed": "yes", "message": text}
 
 
-def _base(value: Any) -> Any:
-    """Give msgpack the plain value of a subclass: a layer in memory hands over Django's SafeString as it is."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes):
-        return bytes(memoryview(value))
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a message cannot hold a {type(value).__name__}")
-
-
-_write = msgspec.msgpack.Encoder(enc_hook=_base).encode
+_write = msgspec.msgpack.Encoder(enc_hook=plain).encode
