@@ -40,6 +40,7 @@ PASSING = [
     Unavailable("down"),
     Unfinished(id="o-1", status="reserved", cause="no pricing"),
     WorkerLost("c"),
+    UnknownOperation("o"),
 ]
 LASTING = [
     ConfigurationError("wrong"),
@@ -47,7 +48,6 @@ LASTING = [
     RemoteError("internal"),
     Unauthorized("o"),
     Unavailable("no permission", retryable=False),
-    UnknownOperation("o"),
 ]
 
 
