@@ -135,6 +135,18 @@ async def test_a_close_sends_what_waits_behind_a_full_buffer_too(server: Server)
     assert await outcomes(deliveries) == {None: 16}
 
 
+async def test_a_close_without_a_connection_refuses_what_waits_at_once(own_server: Server) -> None:
+    layer = RedisLayer(Address(path=own_server.path), "asgi", Limits())
+    await layer.open()
+    own_server.kill()
+    await eventually(lambda: all(pipeline.link.connection is None for pipeline in layer.nodes.pipelines()))
+    deliveries = push(layer, CHANNEL, ["x"])
+    with Stopwatch() as watch:
+        await layer.close()
+    assert watch.seconds < allowed(100 * MS)
+    assert await outcomes(deliveries) == {Unavailable: 1}
+
+
 async def test_a_command_goes_behind_frames_that_wait_for_a_full_buffer(server: Server) -> None:
     layer = RedisLayer(Address(path=server.path), "asgi", Limits())
     await layer.open()

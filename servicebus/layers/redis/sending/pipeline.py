@@ -17,7 +17,7 @@ from typing import Any
 
 import hiredis
 
-from ....errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, ServiceBusError, Unavailable
+from ....errors import ChannelFull, NoWorkers, Overloaded, SendUnknown, Unavailable
 from ....foundation import running_time
 from ....protocol.codec import Restamp, restamped
 from ...delivery import Delivery
@@ -226,11 +226,11 @@ class Pipeline:
 
         Cancelling is safe, but leaves the connection open: close again.
         """
-        with contextlib.suppress(TimeoutError, ServiceBusError):
+        with contextlib.suppress(TimeoutError):
             async with running_time.timeout(self._limits.timing.max_outage):
-                await self._asked(("PING",))
-                while self._queue.waiting or self._scripts.is_loading or self._has_outstanding:
-                    await self._asked(("PING",))
+                # Any answer will do, also that this user may not ask. Without a connection nothing can leave.
+                while not isinstance(await self._asked(("PING",)), ConnectionLost) and self._has_unanswered:
+                    pass
         await self.link.close()
         self._drop_commands()
         self._outage.refuse(Unavailable("the bus was closed before the message was sent"))
@@ -262,8 +262,10 @@ class Pipeline:
             self.link.connection.verify()
 
     @property
-    def _has_outstanding(self) -> bool:
-        return self.link.connection is not None and self.link.connection.outstanding > 0
+    def _has_unanswered(self) -> bool:
+        connection = self.link.connection
+        waits = bool(self._queue.waiting) or self._scripts.is_loading
+        return waits or (connection is not None and connection.outstanding > 0)
 
     def _schedule(self) -> None:
         if not self._flush_scheduled:
