@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from .api.wire import Wire
 from .errors import LARGEST_MESSAGE
+from .foundation.repeated_log import RepeatedLog
 from .layers.layer import Consumer, Layer
 from .protocol.addresses import inbox_mark, reply_prefix, split_address
 from .protocol.bundles import unbundled
@@ -39,6 +40,7 @@ class Inbox:
     def __init__(self, layer: Layer, wire: Wire, service: str, process: str, on_replies: OnReplies) -> None:
         self._layer = layer
         self._counters = wire.counters
+        self._log = RepeatedLog(logger)
         self._max_size = wire.max_message_size
         self.reply_prefix = reply_prefix(service, inbox_mark(service) + process)
         self.name, self.local_prefix = split_address(self.reply_prefix)
@@ -91,7 +93,7 @@ class Inbox:
                     parsed = self._decode(frame, LARGEST_MESSAGE)
                 except MalformedFrame as error:
                     self._counters.rejected_frames += 1
-                    logger.warning("a reply was dropped: %s", error)
+                    self._log.warning("a reply was dropped: %s", error)
                     continue
                 if parsed.local == CANCEL:
                     self._on_cancel_notice(frame)
@@ -110,7 +112,7 @@ class Inbox:
             reply_channels = cancelled_calls(frame)
         except MalformedFrame as error:
             self._counters.rejected_frames += 1
-            logger.warning("a cancel notice was dropped: %s", error)
+            self._log.warning("a cancel notice was dropped: %s", error)
             return
         for on_cancel in self._on_cancel:
             on_cancel(reply_channels)

@@ -7,6 +7,7 @@ import logging
 
 from ..api.wire import Wire
 from ..errors import ServiceBusError
+from ..foundation.repeated_log import RepeatedLog
 from ..foundation.tasks import TaskSet
 from ..inbox import Inbox
 from ..layers.layer import Layer
@@ -29,6 +30,7 @@ class AbandonedCalls:
         self._wire = wire
         self._inbox = inbox
         self.tasks = TaskSet()
+        self._log = RepeatedLog(logger)
         # Calls cancelled since the last withdrawal began.
         self._waiting: list[Call] = []
 
@@ -58,7 +60,7 @@ class AbandonedCalls:
                 for channel, unique in dispatched.items():
                     await self._notify_workers(channel, unique)
         except (TimeoutError, ServiceBusError) as error:
-            logger.info("workers were not told that callers went away: %s", error)
+            self._log.info("workers were not told that callers went away: %s", error)
         except Exception:
             logger.exception("workers were not told that callers went away")
 

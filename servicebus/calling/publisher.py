@@ -8,8 +8,9 @@ from typing import Any
 
 from ..api.context import NO_HEADERS, Context, current
 from ..api.wire import Wire
-from ..contract.names import checked_channel
+from ..contract.names import checked_channel, takes_events
 from ..errors import ChannelFull, SendUnknown
+from ..foundation.repeated_log import RepeatedLog
 from ..layers.layer import Layer
 from ..protocol.addresses import split_address
 from ..protocol.envelope import OutgoingRequest
@@ -29,6 +30,7 @@ class Publisher:
         self._service = service
         # Draws correlation IDs, and knows when the bus is being closed.
         self._caller = caller
+        self._log = RepeatedLog(logger)
 
     async def send(self, channel: str, operation: str, body: Any, context: Context | None) -> None:
         """Send a one-way message and wait until its channel has taken it.
@@ -77,7 +79,10 @@ class Publisher:
         Cancelling is safe: subscribers may or may not get the event.
         """
         context = current()
-        channels = await self._layer.subscribers(checked_channel(event))
+        named = await self._layer.subscribers(checked_channel(event))
+        channels = [channel for channel in named if takes_events(channel)]
+        if len(channels) < len(named):
+            self._log.warning("%s: %d subscribers are ignored: they take no events", event, len(named) - len(channels))
         if not (context and context.correlation_id):
             # All copies of one event carry one correlation ID.
             context = Context(self._caller.fresh_id(), context.headers if context else NO_HEADERS)
@@ -87,7 +92,7 @@ class Publisher:
         for outcome in outcomes:
             if isinstance(outcome, ChannelFull):
                 self._wire.counters.full_subscribers += 1
-                logger.warning("a subscriber of %s missed the event: %s", event, outcome)
+                self._log.warning("a subscriber of %s missed the event: %s", event, outcome)
             elif isinstance(outcome, BaseException):
                 failures.append(outcome)
         if failures and any(getattr(outcome, "executed", "maybe") != "no" for outcome in outcomes):

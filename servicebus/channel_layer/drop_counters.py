@@ -1,10 +1,11 @@
-"""Counts what a layer drops. Every drop is counted and logged, and never raised at a consumer."""
+"""Counts what a layer drops. A drop is never raised at a consumer. A few of each kind a second are logged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
+from ..foundation.repeated_log import RepeatedLog
 from ..foundation.text import printable
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ class DropCounters:
 
     def __init__(self, on_group_drop: Callable[[str, str], None] | None = None) -> None:
         self.on_group_drop = on_group_drop
+        self._log = RepeatedLog(logger)
         self.poisoned = 0
         self.group_drops = 0
         self.lost = 0
@@ -29,12 +31,12 @@ class DropCounters:
     def drop_unreadable(self, channel: str, reason: str) -> None:
         """Count a message that cannot be read."""
         self.poisoned += 1
-        logger.error("a message of %s cannot be read and was dropped: %s", channel, printable(reason))
+        self._log.error("a message of %s cannot be read and was dropped: %s", channel, printable(reason))
 
     def drop_group_copy(self, group: str, channel: str) -> None:
         """Count a copy that a full member of a group missed, and call ``on_group_drop``."""
         self.group_drops += 1
-        logger.info("group %s: %s is full and missed a message", printable(group), printable(channel))
+        self._log.info("group %s: %s is full and missed a message", printable(group), printable(channel))
         if self.on_group_drop is not None:
             try:
                 self.on_group_drop(group, channel)
@@ -44,4 +46,4 @@ class DropCounters:
     def drop_unreturned(self, channel: str, count: int, reason: str) -> None:
         """Count messages that may be back in their channel, and so must not be delivered from here."""
         self.lost += count
-        logger.warning("%d messages of %s were lost: %s", count, channel, printable(reason))
+        self._log.warning("%d messages of %s were lost: %s", count, channel, printable(reason))

@@ -7,6 +7,7 @@ from typing import Any
 
 import hiredis
 
+from ..errors import SendUnknown
 from ..layers.redis.connection.connection import pack
 from ..layers.redis.layer import RedisLayer
 from ..layers.redis.schema.scripts import RELEASE, RESTORE, TAKE, TAKEN, Script
@@ -39,6 +40,10 @@ class HeldMessages:
         """Pop at once what a normal channel has, up to ``most``. It goes on counting against the capacity.
 
         Cancelling is not safe: messages that were popped are lost.
+
+        Raises:
+            Unavailable: the server cannot be asked.
+            SendUnknown: its answer was lost, or is none that the script gives.
         """
         list_key, held = self._keys.messages(channel), self._keys.counts(channel)
         if (asked := self._nodes.pipeline(channel)) is not None:
@@ -47,6 +52,10 @@ class HeldMessages:
             channel, b"EVALSHA", TAKE.sha, 2, list_key, held, most, self._client, HOLD_MS
         )
         pipeline = self._nodes.pipeline(channel)
+        if type(frames) is not list or not all(type(frame) is bytes for frame in frames):
+            if pipeline is not None:
+                pipeline.abort()
+            raise SendUnknown(channel, "the connection got out of step")
         connection = pipeline.link.connection if pipeline is not None else None
         # Frames that moved to this primary with their slot get its fence.
         return frames if connection is None else self._nodes.adopted(frames, connection.greeting)

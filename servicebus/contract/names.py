@@ -47,6 +47,14 @@ def request_channel(service: str) -> str:
     return f"{service}.request"
 
 
+def takes_events(channel: str) -> bool:
+    """Whether an event may be sent to a channel that is subscribed: not to the requests of a service, nor to a process.
+
+    Who may write a subscription could otherwise make every publisher call the operations of others.
+    """
+    return "!" not in channel and not channel.endswith(".request")
+
+
 def events_channel(service: str) -> str:
     """Where a service's workers take the events from that it subscribed to."""
     return f"{service}.events"

@@ -21,6 +21,7 @@ from ..api.service import Service
 from ..bus import ServiceBus
 from ..config import DEFAULT_CONCURRENCY
 from ..errors import ConfigurationError
+from ..foundation.repeated_log import RepeatedLog
 from ..foundation.tasks import Once
 from ..layers.foreign.messages import frame_of
 from ..layers.layer import Consumer, Layer, Sink
@@ -100,6 +101,7 @@ class Feed:
         self._sink = sink
         self._credit = credit
         self._frame_of = frame_of_message
+        self._log = RepeatedLog(logger)
         # Set whenever there is credit again.
         self._room = asyncio.Event()
         credit.subscribe(self._room.set)
@@ -122,7 +124,7 @@ class Feed:
         try:
             frame = self._frame_of(message)
         except MalformedFrame as error:
-            logger.warning("a message from %s was dropped: %s", self._channel, error)
+            self._log.warning("a message from %s was dropped: %s", self._channel, error)
             self._credit.release()
             return
         self._sink([frame], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -12,12 +13,12 @@ from ..config import DEFAULT_MAX_MESSAGE_SIZE
 from ..contract.names import MAX_LENGTH, is_channel
 from ..errors import MessageTooLarge, ServiceBusError
 from ..foundation.memo import Memo
+from ..foundation.repeated_log import RepeatedLog
 from ..layers.delivery import BUNDLED, Options
 from ..layers.layer import Layer
 from ..protocol import error_codes
 from ..protocol.addresses import caller_of, split_address
 from ..protocol.envelope import ERROR, IncomingRequest, OutgoingError, OutgoingReply
-from ..telemetry import Counters
 
 REPLY_OUTLIVES_MS = 1000
 """Milliseconds that a reply lives longer than its call's deadline: the caller's clock may differ a little."""
@@ -32,15 +33,14 @@ class Reply(msgspec.Struct, eq=False, gc=False):
 
     channel: str
     frame: bytes
-    counters: Counters
+    on_lost: Callable[[ServiceBusError], None]
 
     options: ClassVar[Options] = BUNDLED
 
     def settle(self, error: ServiceBusError | None) -> None:
         """Take the layer's outcome."""
         if error is not None:
-            self.counters.lost_replies += 1
-            logger.warning("a reply was lost: %s", error)
+            self.on_lost(error)
 
 
 class Origin(NamedTuple):
@@ -73,6 +73,7 @@ class Replies:
         self._layer = layer
         self._counters = wire.counters
         self._encode = wire.codec.encode_frame
+        self._log = RepeatedLog(logger)
         self._max_size = wire.max_message_size
         self._expiry_ms = wire.expiry_ms
         # Reply channels of messages that another primary had taken, and that may have run there.
@@ -98,7 +99,7 @@ class Replies:
         """Reply to a message. ``origin`` and ``unique`` are what ``self.origin`` found for its reply channel."""
         if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
             self._counters.rejected_frames += 1
-            logger.warning("a reply was dropped: %r is not a channel name", message.reply_channel)
+            self._log.warning("a reply was dropped: %r is not a channel name", message.reply_channel)
             return
         # A reply that comes after its deadline is read by nobody.
         until = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
@@ -109,9 +110,9 @@ class Replies:
             frame = self._encode(fence, expires, local, outcome, self._max_size, channel)
         except Exception as error:  # noqa: BLE001 - whatever the reply holds, its caller gets an answer
             frame = self._encode(
-                fence, expires, local, _substitute(error, message, outcome), DEFAULT_MAX_MESSAGE_SIZE, channel
+                fence, expires, local, self._substitute(error, message, outcome), DEFAULT_MAX_MESSAGE_SIZE, channel
             )
-        self._layer.push(Reply(channel, frame, self._counters))
+        self._layer.push(Reply(channel, frame, self._on_lost))
 
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
         """The origin of a reply channel, and the part of the name that is unique to the call.
@@ -128,14 +129,19 @@ class Replies:
             return Origin(caller_of(reply_channel), reply_channel, ""), ""
         return self._origins[name], unique
 
+    def _on_lost(self, error: ServiceBusError) -> None:
+        self._counters.lost_replies += 1
+        self._log.warning("a reply was lost: %s", error)
 
-def _substitute(error: Exception, message: IncomingRequest, outcome: OutgoingReply | OutgoingError) -> OutgoingError:
-    """What a caller gets instead of a reply that cannot be sent. What was not executed stays so."""
-    if isinstance(outcome, OutgoingError) and outcome.executed != "yes":
-        logger.warning("a refusal of %r was sent shortened: %s", message.type, error)
-        return error_codes.shortened(outcome)
-    if isinstance(error, MessageTooLarge):
-        return error_codes.reply_too_large(error.size, error.limit)
-    asked = (message.type, message.correlation_id)
-    logger.error("the reply of %r cannot be encoded (correlation ID %r)", *asked, exc_info=error)
-    return OutgoingError(ERROR, "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")
+    def _substitute(
+        self, error: Exception, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
+    ) -> OutgoingError:
+        """What a caller gets instead of a reply that cannot be sent. What was not executed stays so."""
+        if isinstance(outcome, OutgoingError) and outcome.executed != "yes":
+            self._log.warning("a refusal of %r was sent shortened: %s", message.type, error)
+            return error_codes.shortened(outcome)
+        if isinstance(error, MessageTooLarge):
+            return error_codes.reply_too_large(error.size, error.limit)
+        asked = (message.type, message.correlation_id)
+        logger.error("the reply of %r cannot be encoded (correlation ID %r)", *asked, exc_info=error)
+        return OutgoingError(ERROR, "reply_not_encodable", "yes", "the reply cannot be encoded as msgpack")

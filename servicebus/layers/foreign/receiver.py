@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ...foundation.repeated_log import RepeatedLog
 from ...foundation.tasks import Once
 from ...protocol.codec import MalformedFrame
 from ...protocol.credit import Budget
@@ -50,6 +51,7 @@ class Reader:
         self._pump = pump
         self._sink = sink
         self.credit = credit
+        self._log = RepeatedLog(logger)
         # The ID under which this reader counts as a worker; "" when it is not one, or has been deregistered.
         self.worker_id = worker_id
         # Returns the instant at which a message that comes now expires, in milliseconds since 1970.
@@ -90,7 +92,7 @@ class Reader:
         try:
             frame = frame_of(message, "", self._expires())
         except MalformedFrame as error:
-            logger.warning("a message from %s was dropped: %s", self.channel, error)
+            self._log.warning("a message from %s was dropped: %s", self.channel, error)
             self.credit.release()
             return
         self._sink([frame], 0)

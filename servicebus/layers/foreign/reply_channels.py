@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ...foundation.repeated_log import RepeatedLog
 from ...foundation.tasks import Once, TaskSet
 from ...protocol.addresses import caller_of, split_address
 from ...protocol.codec import MalformedFrame
@@ -96,6 +97,7 @@ class Inbox:
         # Set as soon as stopping begins, so that no further reply is received.
         self.stopped = False
         # The channel for the reply to each request, from before the request leaves until its reply has come.
+        self._log = RepeatedLog(logger)
         self._channels: dict[Delivery, ReplyChannel] = {}
         self._receiving = TaskSet()
         self._stopping = Once(self._receiving.join)
@@ -126,7 +128,7 @@ class Inbox:
         try:
             frame = frame_of(message, local, expires)
         except MalformedFrame as error:
-            logger.warning("a reply was dropped: %s", error)
+            self._log.warning("a reply was dropped: %s", error)
             return
         self._credit.take(1)
         self._sink([frame], 0)

@@ -8,11 +8,14 @@ twice.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 from ...errors import SendUnknown
 from ...foundation import running_time
+from ...foundation.repeated_log import RepeatedLog
 from ...protocol.codec import Restamp, restamped
 from ...protocol.credit import Budget
 from ..delivery import Delivery
@@ -20,6 +23,7 @@ from ..layer import Ability, Sink
 from ..limits import Limits
 from .connection.connection import Connection
 from .maintenance import Maintenance
+from .members import UnexpectedAnswer, channels_in, workers_in
 from .receiving.receiver import Receiver
 from .receiving.registration import Registration
 from .schema.keys import Keys
@@ -30,6 +34,8 @@ from .sending.withdrawal import withdraw
 from .topology.cluster import ClusterNodes
 from .topology.primaries import Nodes, OneNode, OnUp
 from .topology.target import ClusterTarget, Target
+
+logger = logging.getLogger(__name__)
 
 
 def nodes_for(
@@ -84,6 +90,7 @@ class RedisLayer:
         self._on_connected = on_connected
         self._name = f"{name}-{os.getpid()}"
         self.keys = Keys(prefix)
+        self._log = RepeatedLog(logger)
         self._presence_ms = int(limits.presence_ttl * 1000)
 
     def now_ms(self) -> int:
@@ -128,10 +135,10 @@ class RedisLayer:
             raise SendUnknown(channel, "too much time passed") from error
 
     async def workers(self, channel: str) -> int:
-        return len(await self._members(channel, self.keys.workers(channel)))
+        return len(await self.worker_ids(channel))
 
     async def worker_ids(self, channel: str) -> list[str]:
-        return [member.decode() for member in await self._members(channel, self.keys.workers(channel))]
+        return await self._members(channel, self.keys.workers(channel), workers_in)
 
     async def subscribe(self, group: str, channel: str) -> None:
         self._maintenance.subscriptions.append((group, channel))
@@ -141,7 +148,7 @@ class RedisLayer:
         self._maintenance.subscriptions.remove((group, channel))
 
     async def subscribers(self, group: str) -> list[str]:
-        return sorted(member.decode() for member in await self._members(group, self.keys.group(group)))
+        return await self._members(group, self.keys.group(group), channels_in)
 
     def _up(self, pipeline: Pipeline, connection: Connection) -> None:
         self._maintenance.connected(pipeline, connection)
@@ -149,6 +156,14 @@ class RedisLayer:
             self._on_connected(pipeline, connection)
         self._maintenance.wake_receivers()
 
-    async def _members(self, name: str, key: bytes) -> list[bytes]:
-        members: list[bytes] = await self.nodes.execute(name, *MEMBERS.command((key,)))
-        return members
+    async def _members(self, name: str, key: bytes, read: Callable[[Any], tuple[list[str], int]]) -> list[str]:
+        answer = await self.nodes.execute(name, *MEMBERS.command((key,)))
+        try:
+            names, others = read(answer)
+        except UnexpectedAnswer as error:
+            if (pipeline := self.nodes.pipeline(name)) is not None:
+                pipeline.abort()
+            raise SendUnknown(name, "the connection got out of step") from error
+        if others:
+            self._log.warning("%s: %d members are ignored, which are too many or have no legal name", name, others)
+        return names

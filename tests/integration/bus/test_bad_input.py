@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from servicebus import (
     Service,
     ServiceBus,
 )
+from servicebus.foundation.repeated_log import AT_ONCE
+from servicebus.security.keyring import Keyring
+from servicebus.testing.servers import Server
 
 from ...support.shop import (
     CHANNEL,
@@ -24,7 +28,7 @@ from ...support.shop import (
     calling,
     counter,
 )
-from ...support.timing import MS, Stopwatch, allowed
+from ...support.timing import MS, Stopwatch, allowed, eventually
 
 
 async def test_no_workers_is_reported_within_50_ms(url: str) -> None:
@@ -140,3 +144,34 @@ async def test_a_timeout_without_meaning_is_refused(url: str, timeout: float) ->
         with pytest.raises(ConfigurationError, match="timeout is"):
             await bus.call(CHANNEL, Count(), timeout=timeout)
         assert bus.pending == 0
+
+
+JUNK = 3000
+"""Frames of nothing: two or three seconds of work at most."""
+
+
+async def test_each_frame_of_junk_is_counted_and_few_have_a_line(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with calling(server.url, counter()) as bus:
+        assert await bus.call(CHANNEL, Count(upto=1))
+        inbox = bus.session.caller.inbox.name
+        started = time.monotonic()
+        for channel in (CHANNEL, inbox):
+            server.run("RPUSH", f"asgi:{{{channel}}}", *[b"junk"] * JUNK)
+        await eventually(lambda: sum(map(_counted, caplog.messages)) == 2 * JUNK)
+        seconds = time.monotonic() - started
+        dropped = [record for record in caplog.records if "was dropped" in record.getMessage()]
+        assert 2 <= len(dropped) <= 2 * AT_ONCE * (seconds + 2)
+
+
+def _counted(text: str) -> int:
+    more = re.search(r"and (\d+) more", text)
+    return (1 + (int(more[1]) if more else 0)) if "was dropped" in text else 0
+
+
+def test_a_bus_that_signs_takes_no_expiry_that_workers_cannot_remember() -> None:
+    keys = Keyring("k1", {"k1": bytes(16)})
+    ServiceBus("memory://", signing=keys, expiry=3600)
+    with pytest.raises(ConfigurationError, match="at most 3600 seconds"):
+        ServiceBus("memory://", signing=keys, expiry=3601)

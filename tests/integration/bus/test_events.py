@@ -7,6 +7,7 @@ from servicebus import (
     Service,
     ServiceBus,
 )
+from servicebus.testing.servers import Server
 
 from ...support.shop import Placed, calling
 from ...support.timing import MS, eventually
@@ -77,3 +78,48 @@ async def test_an_event_handler_that_fails_does_not_disturb_the_others(url: str)
         for number in range(3):
             await bus.publish("orders.placed", Placed(str(number)))
         await eventually(lambda: len(seen) == 3)
+
+
+FOREVER = 4_000_000_000_000
+"""Milliseconds: an instant that no test lives to see."""
+
+
+async def test_members_that_are_no_subscribers_spoil_no_event(server: Server) -> None:
+    seen: list[tuple[str, Any]] = []
+    asked: list[Any] = []
+    victim = Service("victim")
+    victim.handler("orders.placed")(asked.append)
+    wrong = [b"\xff", b"", b"a\r\nb", b"x" * 2_000_000, b"a b", b"victim.request", b"response.a.b!c", b"b!"]
+    async with calling(server.url, subscriber("a", seen), victim) as bus:
+        for name in wrong:
+            server.run("ZADD", "asgi:group:{orders.placed}", str(FOREVER), name)
+        await bus.publish("orders.placed", Placed("1"))
+        await eventually(lambda: bool(seen))
+        await bus.call("victim.request", {"type": "orders.placed", "body": "last"})
+    assert seen == [("a", "1")]
+    assert len(asked) == 1
+
+
+async def test_worker_ids_that_nobody_has_count_for_nothing(server: Server) -> None:
+    wrong = [b"\xff", b"", b"a\r\nb", b"x" * 2_000_000, b"w@", b"w@jobs", b"w@\xff!"]
+    cancelled = asyncio.Event()
+    service = Service("shop")
+
+    @service.handler("wait")
+    async def wait(message: dict[str, Any]) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    started = asyncio.Event()
+    async with calling(server.url, service) as bus:
+        for name in wrong:
+            server.run("ZADD", "asgi:{shop.request}:workers", str(FOREVER), name)
+        assert await bus.workers("shop.request") == 1
+        call = asyncio.create_task(bus.call("shop.request", {"type": "wait"}))
+        await started.wait()
+        call.cancel()
+        async with asyncio.timeout(30):
+            await cancelled.wait()

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from servicebus import DeadlineExceeded, SendUnknown, Service, ServiceBus
-from servicebus.layers.redis.schema.scripts import SEND, WITHDRAW, Script
+from servicebus import DeadlineExceeded, SendUnknown, Service, ServiceBus, Unavailable
+from servicebus.layers.redis.schema.scripts import MEMBERS, SEND, WITHDRAW, Script
 from servicebus.testing.servers import Server
 
 from ...support.faults.changed_answers import Change, changed_answers
@@ -140,3 +140,13 @@ async def test_a_reader_goes_on_after_an_answer_that_is_none(server: Server, odd
             while left[0]:
                 await asyncio.sleep(10 * MS)
             assert await bus.call(CHANNEL, Count(upto=3), timeout=LONG / 2) == 3
+
+
+@pytest.mark.parametrize("odd", [*ODD[:3], *ODD[4:], b"*1\r\n:1\r\n", b"*2\r\n$1\r\nx\r\n$-1\r\n", b"-ERR odd\r\n"])
+async def test_questions_of_who_is_there_end_with_errors_of_ours(server: Server, odd: bytes) -> None:
+    async with changed_answers(server.path, answering(MEMBERS, odd)) as url, ServiceBus(url) as bus:
+        async with asyncio.timeout(LONG):
+            with pytest.raises((SendUnknown, Unavailable)):
+                await bus.workers(CHANNEL)
+            with pytest.raises((SendUnknown, Unavailable)):
+                await bus.publish("shop.opened", {"n": 1})
