@@ -112,7 +112,7 @@ class ServiceBus:
         self.url = url or default_url()
         self.service = checked_service(service)
         self.sync = SyncBus(self)
-        self.wire = Wire.of(self.config, codec_for(signing, self.url, prefix), observer)
+        self.wire = Wire.of(self.config, codec_for(signing, self.url, prefix, expiry), observer)
         self.counters: Counters = self.wire.counters
         self.opener = Opener(self.url, self.service, self.config, wrap_layer)
         # What exists while the bus is open.

@@ -30,7 +30,7 @@ class Decision(Enum):
     DROP_FENCED = "another primary took the message, so it may have run already"
     DROP_EXPIRED_SIGNED = "a signed frame has expired, so copies of it are no longer recognized"
     DROP_COPY = "the frame is the copy of one that was taken before"
-    DROP_UNREMEMBERED = "no more signed frames can be remembered, so a copy of this one could run too"
+    DROP_UNREMEMBERED = "too many are remembered, or it expires in over an hour: a copy of it could run too"
     DROP_CANCELLED = "the caller went away"
     ANSWER_EXPIRED = "the message is past its deadline or its expiry"
     ANSWER_TOO_LARGE = "the frame is over the size limit"

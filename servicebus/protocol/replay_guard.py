@@ -12,6 +12,8 @@ SLOT_MS = 1024
 """Milliseconds: frames that expire within one slot are forgotten together."""
 KEPT_MS = 2000
 """How much longer than its expiry a frame is remembered, for clocks that are set back a little."""
+LONGEST_MS = 3_600_000
+"""Milliseconds, an hour: frames that expire later are not taken, for they could fill this memory for good."""
 MAC_BYTES = 16
 """Bytes of a signature (docs/spec.md, section 10): 128 bits, which nobody can guess."""
 
@@ -38,8 +40,9 @@ class Replays:
     def take(self, frame: bytes, expires: int, now_ms: int) -> Verdict:
         """Whether a verified frame is "new"; if so it is remembered from now on.
 
-        A frame without a signature is always new, and is not remembered. "full": the frame cannot be remembered, so it
-        must not run. Its caller gets no answer: another process may have run the frame, and this may be the copy.
+        A frame without a signature is always new, and is not remembered. "full": the frame cannot be remembered,
+        because others fill the memory or because it expires later than in an hour, so it must not run. Its caller gets
+        no answer: another process may have run the frame, and this may be the copy.
         """
         if frame.startswith(UNSIGNED):
             return "new"
@@ -49,7 +52,7 @@ class Replays:
         slot = self._slots.get(number, ())
         if mac in slot or number < self._forgotten:
             return "known"
-        if self._size >= self.limit:
+        if self._size >= self.limit or expires > now_ms + LONGEST_MS + KEPT_MS:
             return "full"
         self._slots.setdefault(number, set()).add(mac)
         self._size += 1

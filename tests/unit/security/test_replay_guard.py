@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.protocol.replay_guard import KEPT_MS, SLOT_MS, Replays
+from servicebus.protocol.replay_guard import KEPT_MS, LONGEST_MS, SLOT_MS, Replays
 
 NOW = 1_800_000_000_000
 macs = (b"\x98" + number.to_bytes(16, "big") for number in count())
@@ -67,3 +67,13 @@ def test_a_frame_without_a_signature_is_not_remembered(unsigned: bytes) -> None:
     replays = Replays(limit=1)
     assert [replays.take(unsigned, NOW + 1000, NOW) for _ in range(3)] == ["new"] * 3
     assert len(replays) == 0
+
+
+@given(st.integers(NOW, 2**64 - 1))
+def test_the_memory_has_room_again_after_an_hour_whatever_filled_it(expires: int) -> None:
+    replays = Replays(limit=3)
+    for _ in range(10):
+        replays.take(next(macs), expires, NOW)
+    later = NOW + LONGEST_MS + 2 * KEPT_MS + SLOT_MS
+    assert replays.take(next(macs), later + 1000, later) == "new"
+    assert len(replays) == 1
