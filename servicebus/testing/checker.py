@@ -22,8 +22,11 @@ def problems(
 ) -> list[str]:
     """Return the promises of the bus that a history breaks, each as one sentence; an empty list when it breaks none.
 
+    A history that cannot be is told too: an ID that is invoked twice, and what happens to an ID before it is invoked or
+    although it never is.
+
     The promises: each message starts at most once, and not at all when its outcome is ``fail``. Each invocation has
-    exactly one outcome, in time. A call with the outcome ``ok`` has started. No message starts late. Each process
+    exactly one outcome, in time. A call has started before its outcome ``ok``. No message starts late. Each process
     starts the messages of one sender to one channel in their order. No channel holds more messages than its capacity.
 
     Args:
@@ -35,6 +38,7 @@ def problems(
     """
     history = _History(sorted(events, key=lambda event: event.at))
     found = [
+        *history.impossible(),
         *history.starts_twice(),
         *history.in_time(late_start, grace),
         *history.wrong_outcomes(),
@@ -48,10 +52,22 @@ class _History:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._events = events
-        # The invocation of each message, by its ID.
-        self._invoked = {event.id: event for event in events if event.kind == "invoke"}
+        # The first invocation of each message, by its ID.
+        self._invoked = {event.id: event for event in reversed(events) if event.kind == "invoke"}
+        # When each message started first, by its ID.
+        self._started = {event.id: event.at for event in reversed(events) if event.kind == "start"}
         # How often each message started, by its ID.
         self._starts = Counter(event.id for event in events if event.kind == "start")
+
+    def impossible(self) -> Iterator[str]:
+        invocations = Counter(event.id for event in self._events if event.kind == "invoke")
+        yield from (f"{id} was invoked {times} times" for id, times in invocations.items() if times > 1)
+        for event in self._events:
+            invoked = self._invoked.get(event.id)
+            if invoked is None:
+                yield f"{event.id} was never invoked, and has the event {event.kind!r}"
+            elif event.at < invoked.at:
+                yield f"{event.id} has the event {event.kind!r} {invoked.at - event.at:.3f} s before it was invoked"
 
     def starts_twice(self) -> Iterator[str]:
         yield from (f"{id} started {times} times" for id, times in self._starts.items() if times > 1)
@@ -72,6 +88,8 @@ class _History:
                 yield f"{event.id} ran, and its caller was told that it did not"
             if event.kind == "ok" and not started and invoked is not None and invoked.reply:
                 yield f"{event.id} did not run, and its caller was told that it did"
+            elif event.kind == "ok" and invoked is not None and invoked.reply and event.at < self._started[event.id]:
+                yield f"{event.id} ran only after its caller was told that it did"
 
     def outcomes_missing(self) -> Iterator[str]:
         outcomes = Counter(event.id for event in self._events if event.kind in OUTCOMES)
@@ -102,14 +120,16 @@ class _History:
     def _changes(self) -> Iterator[tuple[float, int, str]]:
         """Yield (instant, +1 or -1, channel) for each message without a reply that certainly waited in its channel.
 
-        A message waits at least from its outcome ``ok`` until it starts or its deadline passes.
+        A message waits at least from its outcome ``ok`` until it starts or its deadline passes. With the outcome
+        ``maybe`` it waits if it starts afterwards.
         """
-        started = {event.id: event.at for event in self._events if event.kind == "start"}
         for event in self._events:
             invoked = self._invoked.get(event.id)
-            if event.kind != "ok" or invoked is None or invoked.reply:
+            if event.kind not in ("ok", "maybe") or invoked is None or invoked.reply:
                 continue
-            until = min(started.get(event.id, float("inf")), invoked.deadline or float("inf"))
+            if event.kind == "maybe" and event.id not in self._started:
+                continue
+            until = min(self._started.get(event.id, float("inf")), invoked.deadline or float("inf"))
             if until > event.at:
                 yield event.at, 1, invoked.channel
                 yield until, -1, invoked.channel

@@ -142,7 +142,8 @@ def test_capacity_counts_messages_that_certainly_waited() -> None:
     assert problems(events, capacity={"c": 3, "other": 0}) == []
     assert problems(events, capacity={"c": 2}) == ["c held 3 messages: its capacity is 2"]
     assert problems([*events, started("a1", 2.5)], capacity={"c": 2}) == []
-    assert problems([*events, started("a1", 0.5)], capacity={"c": 2}) == [], "started before its sender was told so"
+    early = [*sent(1, 0.2, accepted=1.0), started("a1", 0.5), *events[2:]]
+    assert problems(early, capacity={"c": 2}) == [], "started before its sender was told so"
 
 
 def test_capacity_ignores_expired_and_refused_messages() -> None:
@@ -156,9 +157,55 @@ def test_a_message_without_reply_need_not_have_run() -> None:
     assert problems(sent(1, 1.0)) == []
     with pytest.raises(ChannelFull), (recorder := Recorder()).calling("1", reply=False):
         raise ChannelFull("c", 1)
-    assert problems([*recorder.events, started("1", 1.0)]) == ["1 ran, and its caller was told that it did not"]
+    last = recorder.events[-1].at
+    assert problems([*recorder.events, started("1", last)]) == ["1 ran, and its caller was told that it did not"]
 
 
 def test_a_long_history_is_checked_in_reasonable_time() -> None:
     events = [event for n in range(1, 100_001) for event in (*sent(n, n), started(f"a{n}", n + 0.5))]
     assert problems(events, capacity={"c": 1}) == []
+
+
+CALL = [Event("invoke", "x", 1.0), Event("start", "x", 2.0), Event("end", "x", 2.5), Event("ok", "x", 3.0)]
+"""A call as it should be."""
+UNSURE = [
+    event for n in (1, 2, 3) for event in (sent(n, 1.0)[0], Event("maybe", f"a{n}", 1.5), started(f"a{n}", 2.0 + n))
+]
+"""Three messages whose sender never heard whether they were taken, and that ran."""
+PLANTED: dict[str, tuple[list[Event], list[str]]] = {
+    "a start of nothing": ([*CALL, started("y", 2)], ["y was never invoked, and has the event 'start'"]),
+    "an outcome of nothing": ([*CALL, Event("fail", "y", 2)], ["y was never invoked, and has the event 'fail'"]),
+    "an end of nothing": ([*CALL, Event("end", "y", 2)], ["y was never invoked, and has the event 'end'"]),
+    "ok before the only start": (
+        [CALL[0], Event("ok", "x", 1.5), *CALL[1:3]],
+        ["x ran only after its caller was told that it did"],
+    ),
+    "a start before the invocation": (
+        [started("x", 0.5), CALL[0], *CALL[2:]],
+        ["x has the event 'start' 0.500 s before it was invoked"],
+    ),
+    "an outcome before the invocation": (
+        [Event("maybe", "x", 0.5), *CALL[:3]],
+        ["x has the event 'maybe' 0.500 s before it was invoked"],
+    ),
+    "an ID invoked twice": (
+        [CALL[0], *CALL[:3], CALL[3], CALL[3]],
+        ["x was invoked 2 times", "x had 2 outcomes"],
+    ),
+    "too many that ended as maybe and ran": (UNSURE, ["c held 3 messages: its capacity is 2"]),
+}
+
+
+def test_a_call_as_it_should_be_breaks_no_promise() -> None:
+    assert problems(CALL) == []
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_violation_is_found(name: str) -> None:
+    events, expected = PLANTED[name]
+    assert problems(events, capacity={"c": 2}) == expected
+    assert problems(events[::-1], capacity={"c": 2}) == expected
+
+
+def test_what_ended_as_maybe_and_never_ran_need_not_have_waited() -> None:
+    assert problems([event for event in UNSURE if event.kind != "start"], capacity={"c": 2}) == []
