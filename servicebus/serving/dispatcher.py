@@ -19,7 +19,6 @@ from ..api.service import Service
 from ..api.wire import Wire
 from ..errors import LARGEST_MESSAGE
 from ..foundation import running_time
-from ..foundation.repeated_log import RepeatedLog
 from ..foundation.tasks import cancel_all
 from ..layers.layer import Layer
 from ..protocol.admission import CONSEQUENCES, Admission, Decision, with_body
@@ -54,7 +53,6 @@ class Dispatcher:
         self._credit = credit
         self._wire = wire
         self._now_ms = layer.now_ms
-        self._log = RepeatedLog(logger)
         self._decode = wire.codec.reading(channel, decode_request)
         self._loop = asyncio.get_running_loop()
         self._make_task = _task_factory(self._loop)
@@ -95,7 +93,7 @@ class Dispatcher:
             except MalformedFrame as error:
                 message = None
                 self._wire.counters.rejected_frames += 1
-                self._log.warning("a frame was dropped: %s", error)
+                self._replies.log.warning("a frame was dropped: %s", error)
             except Exception:
                 # The frames behind this one were popped too, and must not be lost with it.
                 message = None
@@ -153,7 +151,7 @@ class Dispatcher:
         consequence, counters = CONSEQUENCES[decision], self._wire.counters
         setattr(counters, consequence.counter, getattr(counters, consequence.counter) + 1)
         if consequence.is_logged:
-            self._log.warning("a %r was dropped: %s", message.type, decision.value)
+            self._replies.log.warning("a %r was dropped: %s", message.type, decision.value)
         answer = self._admission.answer(decision, message, len(frame))
         if answer is not None:
             self._replies.answer(message, answer)

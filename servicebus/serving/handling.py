@@ -11,7 +11,6 @@ from ..api.bus import Bus
 from ..api.context import NO_HEADERS, STARTED, Context, Progress, check_received, enter
 from ..api.wire import Wire
 from ..errors import InvalidRequest, Overloaded, RemoteError, Unauthorized, UnknownOperation
-from ..foundation.repeated_log import RepeatedLog
 from ..foundation.tasks import is_ended_by
 from ..foundation.text import printable
 from ..layers.layer import Layer
@@ -58,7 +57,6 @@ class Handling:
         self._counters = wire.counters
         self._observer = wire.observer
         self._now_ms = layer.now_ms
-        self._log = RepeatedLog(logger)
         self._credit = credit
         self._replies = replies
         # Reply channels of messages that another primary had taken, and that may have run there.
@@ -174,7 +172,7 @@ class Handling:
         self._counters.unanswered_errors += 1
         if outcome.code != "internal":
             text = printable(f"{outcome.code}: {outcome.message}")
-            self._log.warning("%r was not handled: %s", message.type, text)
+            self._replies.log.warning("%r was not handled: %s", message.type, text)
 
 
 def _wrong_reply(route: Route, result: Any) -> TypeError:

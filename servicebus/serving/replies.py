@@ -67,13 +67,17 @@ def _origin_of(name: str) -> Origin:
 
 
 class Replies:
-    """The outgoing side of a dispatcher."""
+    """The outgoing side of a dispatcher.
+
+    Attributes:
+        log: takes what senders can cause again and again, for all parts of the dispatcher.
+    """
 
     def __init__(self, layer: Layer, wire: Wire, resurrected: set[str]) -> None:
         self._layer = layer
         self._counters = wire.counters
         self._encode = wire.codec.encode_frame
-        self._log = RepeatedLog(logger)
+        self.log = RepeatedLog(logger)
         self._max_size = wire.max_message_size
         self._expiry_ms = wire.expiry_ms
         # Reply channels of messages that another primary had taken, and that may have run there.
@@ -99,7 +103,7 @@ class Replies:
         """Reply to a message. ``origin`` and ``unique`` are what ``self.origin`` found for its reply channel."""
         if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
             self._counters.rejected_frames += 1
-            self._log.warning("a reply was dropped: %r is not a channel name", message.reply_channel)
+            self.log.warning("a reply was dropped: %r is not a channel name", message.reply_channel)
             return
         # A reply that comes after its deadline is read by nobody.
         until = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
@@ -131,14 +135,14 @@ class Replies:
 
     def _on_lost(self, error: ServiceBusError) -> None:
         self._counters.lost_replies += 1
-        self._log.warning("a reply was lost: %s", error)
+        self.log.warning("a reply was lost: %s", error)
 
     def _substitute(
         self, error: Exception, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
     ) -> OutgoingError:
         """What a caller gets instead of a reply that cannot be sent. What was not executed stays so."""
         if isinstance(outcome, OutgoingError) and outcome.executed != "yes":
-            self._log.warning("a refusal of %r was sent shortened: %s", message.type, error)
+            self.log.warning("a refusal of %r was sent shortened: %s", message.type, error)
             return error_codes.shortened(outcome)
         if isinstance(error, MessageTooLarge):
             return error_codes.reply_too_large(error.size, error.limit)
