@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import ConfigurationError
+from ..foundation.coroutines import is_async
 from .context import Context
 
 
@@ -30,10 +31,10 @@ ServiceMiddleware = Callable[[Any, Context, Endpoint], Awaitable[Any]]
 
 
 def checked(middleware: Iterable[Any]) -> tuple[Any, ...]:
-    """``middleware`` as a tuple, when all of it can be called.
+    """``middleware`` as a tuple, when all of it is asynchronous.
 
     Raises:
-        ConfigurationError: it names the item that cannot be called.
+        ConfigurationError: it names the item that cannot be called, or whose call cannot be awaited.
     """
     found = tuple(middleware)
     for number, wrap in enumerate(found):
@@ -41,6 +42,8 @@ def checked(middleware: Iterable[Any]) -> tuple[Any, ...]:
             raise ConfigurationError(f"middleware[{number}] is the class {wrap.__name__}: give {wrap.__name__}()")
         if not callable(wrap):
             raise ConfigurationError(f"middleware[{number}] is {wrap!r}, which cannot be called")
+        if not is_async(wrap):
+            raise ConfigurationError(f"middleware[{number}] is {wrap!r}: make it an `async def`, its result is awaited")
     return found
 
 

@@ -15,6 +15,8 @@ from typing import Any, Final, NoReturn
 import msgspec
 from msgspec import inspect
 
+from ..errors import ConfigurationError
+
 SMALL_BODY: Final = 1024
 """Bytes of a body that is not checked: keys that collide cost a fifth of a millisecond in it."""
 SMALL_MAP: Final = 15
@@ -43,9 +45,22 @@ def body_decoder(declared: Any) -> Callable[[Any], Any]:
     """A decoder from the bytes of a body to a declared type, or to plain values for ``Any``.
 
     The decoder raises msgspec.ValidationError, among others, for a body that would cost more than its size.
+
+    Raises:
+        ConfigurationError: no body can be decoded to that type, or to one that it is made of.
     """
-    decode = msgspec.msgpack.Decoder(declared).decode
-    nodes = list(_nodes(inspect.type_info(declared), set()))
+    try:
+        decode = msgspec.msgpack.Decoder(declared).decode
+        nodes = list(_nodes(inspect.type_info(declared), set()))
+    except TypeError as error:
+        raise ConfigurationError(f"no body can be decoded to {declared!r}: {' '.join(str(error).split())}") from error
+    for node in nodes:
+        if isinstance(node, inspect.CustomType) and node.cls is not object:
+            name = getattr(node.cls, "__qualname__", repr(node.cls))
+            raise ConfigurationError(
+                f"no body can be decoded to {declared!r}: {name} is no msgspec.Struct, dataclass, TypedDict, "
+                "NamedTuple, attrs class or builtin type, and models of pydantic are not supported"
+            )
     hashed = [node.key_type for node in nodes if isinstance(node, inspect.DictType)]
     hashed += [node.item_type for node in nodes if isinstance(node, _SETS)]
     limit = MAX_DECLARED if any(not isinstance(node, (*_RANDOMIZED, *_OPEN)) for node in hashed) else 0

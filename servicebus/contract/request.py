@@ -68,6 +68,9 @@ class _RequestMeta(msgspec.StructMeta):
             raise ConfigurationError(f'{name}: idempotent is True, False or "keyed", not {idempotent!r}')
         inherited = next((base._declared for base in bases if isinstance(base, _RequestMeta)), _Declared())
         made = super().__new__(mcs, name, bases, namespace, **kw)
+        tag = made.__struct_config__.tag
+        if not isinstance(tag, str) or not tag:
+            raise ConfigurationError(f"{name}: the tag is the name of the operation, a str, not {tag!r}")
         made._declared = _Declared(
             idempotent,
             checked_service(service) if service else inherited.service,
