@@ -7,19 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..layers.redis.topology.address import DEFAULT_PORT, Address, tls_context
+from ..layers.redis.topology.address import Address
+from ..layers.redis.topology.server_url import DEFAULT_PORT, url_options
 from ..layers.redis.topology.target import SentinelTarget, Target, target_from_url
+from ..layers.redis.topology.tls import read_truth
 
 Host = str | tuple[str, int] | list[Any] | Mapping[str, Any]
-
-# Options of redis-py that are ignored: this layer has one connection, its own timeouts, and its own retries.
-_IGNORED = {
-    *("encoding", "encoding_errors", "decode_responses", "max_connections", "client_name", "protocol", "timeout"),
-    *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options", "socket_read_size"),
-    *("health_check_interval", "retry", "retry_on_timeout", "retry_on_error", "single_connection_client"),
-    *("lib_name", "lib_version", "driver_info", "connection_class", "parser_class"),
-}
-_KNOWN = {"address", "host", "port", "db", "username", "password", "path"}
 
 
 def read_hosts(hosts: Sequence[Host] | None) -> tuple[Target, ...]:
@@ -50,42 +43,45 @@ def _read(host: Host) -> Target:
 
 
 def _pair(host: Any) -> Address:
+    return _from_options(_pair_options(host))
+
+
+def _pair_options(host: Any) -> dict[str, Any]:
     try:
         name, port = host
-        return Address(host=str(name), port=int(port))
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"cannot read the host {host!r}: give a URL, (host, port) or a dict") from error
+    except (TypeError, ValueError):
+        raise ConfigurationError(_unread("(host, port)")) from None
+    if not isinstance(name, str):
+        raise ConfigurationError(_unread("(host, port)"))
+    return {"host": name, "port": port}
+
+
+def _unread(wanted: str) -> str:
+    """The text of an error, without the entry: it may hold a password."""
+    return f"cannot read the host: give a URL, (host, port) or a dict; here {wanted}"
 
 
 def _sentinel(options: dict[str, Any]) -> SentinelTarget:
     master, sentinels = options.pop("master_name"), options.pop("sentinels", None)
-    login = {str(name): value for name, value in dict(options.pop("sentinel_kwargs", None) or {}).items()}
+    login = options.pop("sentinel_kwargs", None) or {}
+    if not isinstance(login, Mapping):
+        raise ConfigurationError("sentinel_kwargs must be a dict")
     if not isinstance(sentinels, Sequence) or isinstance(sentinels, str | bytes) or not sentinels:
         raise ConfigurationError(f"the primary {master!r} needs sentinels: [('host', 26379), ...]")
-    where = [_pair(sentinel) for sentinel in sentinels]
-    asked = tuple(_from_options({"host": one.host, "port": one.port, **login}) for one in where)
+    for name in ("address", "host", "port", "path"):
+        if name in options:
+            raise ConfigurationError(f"{name} has no effect beside master_name: the sentinels know where it is")
+        if name in login:
+            raise ConfigurationError(f"{name} has no effect in sentinel_kwargs: it stands in sentinels")
+    asked = tuple(_from_options({**_pair_options(sentinel), **login}) for sentinel in sentinels)
     return SentinelTarget(str(master), asked, _from_options(options))
 
 
 def _from_options(options: dict[str, Any]) -> Address:
     address = options.pop("address", None)
-    base = _server(address) if address is not None else Address()
-    tls = {name: options.pop(name) for name in list(options) if name.startswith("ssl")}
-    secure = tls.pop("ssl", False)
-    unknown = set(options) - _KNOWN - _IGNORED
-    if unknown:
-        raise ConfigurationError(f"unknown host option {sorted(unknown)[0]!r}; known: {', '.join(sorted(_KNOWN))}")
-    return Address(
-        host=str(options.get("host", base.host)),
-        port=int(options.get("port", base.port)),
-        path=str(options.get("path", base.path)),
-        db=int(options.get("db", base.db) or 0),
-        username=str(options.get("username") or base.username),
-        password=str(options.get("password") or base.password),
-        tls=tls_context(tls) if secure else base.tls,
-        tls_options=tls if secure else base.tls_options,
-    )
-
-
-def _server(address: Any) -> Address:
-    return Address.from_url(address) if isinstance(address, str) else _pair(address)
+    base: dict[str, Any] = {}
+    if address is not None:
+        base = url_options(address) if isinstance(address, str) else _pair_options(address)
+    if base.get("ssl") and options.get("ssl") is not None and not read_truth("ssl", options["ssl"]):
+        raise ConfigurationError("ssl is False, but the address is rediss://: use redis://")
+    return Address.from_options({**base, **options}, "host option")

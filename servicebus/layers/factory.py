@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 from ..protocol.codec import Restamp, restamped
 from .layer import Layer
 from .limits import Limits
+from .url_text import scheme_hint, shown, text_fault
 
 if TYPE_CHECKING:
     from .redis.embedded import EmbeddedServer
@@ -67,10 +68,11 @@ def layer_for(url: str, prefix: str, limits: Limits, name: str, restamp: Restamp
     Raises:
         ConfigurationError: there is no layer for the scheme, or the rest of the URL is wrong.
     """
-    scheme = _scheme_of(url)
-    if scheme is None:
+    scheme, fault = _scheme_of(url), text_fault(url)
+    if scheme is None or fault:
+        fault = fault or scheme_hint(url.partition("://")[0], set(SCHEMES))
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise ConfigurationError(f"no layer for the URL {url.rpartition('@')[2]!r}: use one of {known}")
+        raise ConfigurationError(f"no layer for the URL {shown(url)!r}: {fault or f'use one of {known}'}")
     return scheme.load(Wanted(url, url.partition("://")[2], prefix, limits, name, restamp))
 
 
@@ -89,7 +91,7 @@ def signs(url: str) -> bool:
 def starts_server(url: str) -> bool:
     """Return whether the URL asks for a private server, which ``start_embedded`` starts."""
     scheme = _scheme_of(url)
-    return scheme is not None and scheme.starts_server
+    return scheme is not None and scheme.starts_server and not text_fault(url)
 
 
 async def start_embedded() -> EmbeddedServer:

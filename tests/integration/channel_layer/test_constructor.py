@@ -126,9 +126,9 @@ def test_a_host_that_cannot_be_read_is_refused_at_once(host: Any) -> None:
 
 
 def test_the_hosts_of_the_caller_are_not_changed() -> None:
-    host = {"address": "redis://h:1", "ssl_cert_reqs": "none"}
+    host = {"address": "rediss://h:1", "ssl_cert_reqs": "none"}
     RedisChannelLayer(hosts=[host])
-    assert host == {"address": "redis://h:1", "ssl_cert_reqs": "none"}
+    assert host == {"address": "rediss://h:1", "ssl_cert_reqs": "none"}
 
 
 def test_a_name_is_on_the_same_shard_in_every_release() -> None:

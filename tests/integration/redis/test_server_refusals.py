@@ -10,10 +10,12 @@ from typing import Any
 
 import hiredis
 import pytest
+from redis.credentials import CredentialProvider
 
 from servicebus import ConfigurationError, NoWorkers, SendUnknown, Service, ServiceBus, Unavailable
 from servicebus.config import Timing
 from servicebus.layers.limits import Limits
+from servicebus.layers.redis import RedisChannelLayer
 from servicebus.layers.redis.layer import RedisLayer
 from servicebus.layers.redis.topology.address import Address
 from servicebus.testing.proxy import proxied
@@ -156,6 +158,7 @@ async def test_a_missing_password_is_refused_for_good(own_server: Server) -> Non
     error = await refused(own_server.url)
     assert isinstance(error, Unavailable)
     assert "NOAUTH" in str(error)
+    assert "it wants a password: redis://:PASSWORD@HOST" in str(error)
     assert not error.retryable
 
 
@@ -170,9 +173,49 @@ async def test_a_permission_that_is_missing_is_said_and_never_tried_again(own_se
 
 async def test_a_server_that_takes_no_more_clients_is_unavailable(own_server: Server) -> None:
     own_server.run("CONFIG", "SET", "maxclients", "1")
-    error = await refused(own_server.url)
+    for _ in range(20):
+        error = await refused(own_server.url)
+        assert isinstance(error, Unavailable)
+        assert error.retryable
+        assert "raise its maxclients" in str(error)
+
+
+async def test_a_database_that_the_server_does_not_have_is_refused_for_good(own_server: Server) -> None:
+    error = await refused(f"{own_server.url}?db=99")
     assert isinstance(error, Unavailable)
-    assert error.retryable
+    assert not error.retryable
+    assert "choose a lower number" in str(error)
+
+
+async def test_a_user_without_a_password_has_his_rights_and_not_those_of_default(own_server: Server) -> None:
+    own_server.run("ACL", "SETUSER", "ann", "on", "nopass", "~*", "&*", "+@all")
+    async with ServiceBus(f"unix://ann@{own_server.path}") as bus:
+        await bus.send(CHANNEL, {"type": "x"})
+        clients = own_server.run("CLIENT", "LIST").decode().splitlines()
+        assert [line for line in clients if "name=client" in line]
+        assert all("user=ann" in line for line in clients if "name=client" in line)
+    error = await refused(f"unix://bob@{own_server.path}")
+    assert isinstance(error, Unavailable)
+    assert "WRONGPASS" in str(error)
+    assert not error.retryable
+
+
+async def test_a_layer_logs_in_with_what_its_credential_provider_gives(own_server: Server) -> None:
+    class Rolling(CredentialProvider):
+        password = "one"
+
+        def get_credentials(self) -> tuple[str, str]:
+            return "ann", self.password
+
+    own_server.run("ACL", "SETUSER", "ann", "on", ">one", "~*", "&*", "+@all")
+    provider = Rolling()
+    layer = RedisChannelLayer([{"path": own_server.path, "credential_provider": provider}])
+    await layer.send("jobs", {"type": "job"})
+    own_server.run("ACL", "SETUSER", "ann", "resetpass", ">two")
+    provider.password = "two"
+    own_server.run("CLIENT", "KILL", "USER", "ann")
+    assert await asyncio.wait_for(layer.receive("jobs"), LONG) == {"type": "job"}
+    await layer.close_pools()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])

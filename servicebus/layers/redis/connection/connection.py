@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         writable: whether the write buffer holds less than ``HIGH_WATER`` bytes.
         heard_at: the instant, on the clock of the event loop, of the last data from the server, or of the first
             command after a time without outstanding answers.
+        unasked: an error that came without a command: a server that takes no more clients sends one at once.
         on_promoted: called when the server was promoted anew under the connection, or forgot that it ever was.
     """
 
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self.writable = True
+        self.unasked: hiredis.ReplyError | None = None
         self.heard_at = self._loop.time()
         self.on_promoted: Callable[[Connection], None] = _nothing
         # When the greeting was known to be true, on the clock of the event loop.
@@ -162,6 +164,8 @@ class Connection(asyncio.Protocol):
             reader.feed(data)
             reply = reader.gets()
             while reply is not _INCOMPLETE:
+                if not answers and isinstance(reply, hiredis.ReplyError):
+                    self.unasked = reply
                 answer = answers.popleft()
                 try:
                     answer(reply)
@@ -171,7 +175,7 @@ class Connection(asyncio.Protocol):
                     self.abort()
                 reply = reader.gets()
         except (hiredis.ProtocolError, IndexError):
-            # Not RESP, or an answer without a command (a server that refuses clients sends one at once): start over.
+            # Not RESP, or an answer without a command: start over.
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

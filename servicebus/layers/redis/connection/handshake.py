@@ -24,6 +24,16 @@ MINIMUM_VERSIONS = {"redis": (7, 0), "valkey": (7, 2)}
 """Major and minor version, without a unit, of the oldest server of each kind that has the commands of this layer."""
 DEFAULT_CONNECT_WITHIN = 5.0
 """Seconds for an attempt to connect when the caller gives no bound: time to open TCP and TLS on a slow network."""
+DENIALS = ("WRONGPASS", "NOAUTH", "NOPERM", "ERR DB index", "ERR invalid DB", "ERR SELECT is not allowed")
+"""How errors of the handshake begin that waiting does not cure."""
+REFUSALS = {
+    "NOAUTH": "it wants a password: redis://:PASSWORD@HOST, or redis://USER:PASSWORD@HOST",
+    "WRONGPASS": "check user and password, which are percent-encoded in a URL",
+    "ERR max number of clients": "it takes no more connections: raise its maxclients, or end idle clients",
+    "ERR DB index": "it does not have so many databases: choose a lower number, or raise its setting databases",
+    "ERR SELECT is not allowed": "a Cluster has the database 0 only",
+}
+"""What to do about an error of the handshake, by how it begins."""
 
 
 def is_too_old(server: str, version: str) -> bool:
@@ -42,8 +52,9 @@ def refused_handshake(error: Exception, address: Address) -> ServiceBusError:
     text = str(error)
     if "unknown command" in text:
         return ConfigurationError(f"the server at {address} is too old: servicebus needs Redis 7.0 or Valkey 7.2")
-    denied = text.startswith(("WRONGPASS", "NOAUTH", "NOPERM"))
-    return Unavailable(f"the server at {address} refused: {text}", retryable=not denied)
+    hint = next((hint for beginning, hint in REFUSALS.items() if text.startswith(beginning)), None)
+    denied = text.startswith(DENIALS)
+    return Unavailable(f"the server at {address} refused: {text}{(hint and f' ({hint})') or ''}", retryable=not denied)
 
 
 def failure_reason(error: BaseException, address: Address, within: float) -> str:
@@ -97,6 +108,8 @@ async def connect(
             connection.greeted(await _greet(connection, address, name))
     except (OSError, TimeoutError, ConnectionLost) as error:
         connection.abort()
+        if connection.unasked is not None:
+            raise refused_handshake(connection.unasked, address) from error
         raise Unavailable(f"no server at {address}: {failure_reason(error, address, within)}") from error
     except hiredis.ReplyError as error:
         connection.abort()
@@ -122,7 +135,8 @@ async def _open(connection: Connection, address: Address) -> None:
 
 
 async def _greet(connection: Connection, address: Address, name: str) -> Greeting:
-    credentials = ("AUTH", address.username or "default", address.password) if address.password else ()
+    login = await address.login()
+    credentials = ("AUTH", *login) if login else ()
     commands: list[tuple[bytes | str | int, ...]] = [("HELLO", 2, *credentials, "SETNAME", printable(name))]
     commands += [("SELECT", address.db)] if address.db else []
     commands += [("INFO", "server", "replication"), ("SCRIPT", "EXISTS", *(script.sha for script in scripts.ALL))]

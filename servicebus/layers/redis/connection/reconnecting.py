@@ -148,8 +148,10 @@ class ReconnectingConnection:
         except ConfigurationError as error:
             return Unavailable(str(error), retryable=False)
         except Exception as error:
-            logger.exception("an attempt to connect to %s failed", self.locator)
-            return Unavailable(f"cannot connect to {self.locator}: {as_text(error)}")
+            failure = Unavailable(f"an attempt to connect to {self.locator} failed: {as_text(error)}")
+            if (line := self.locator.report.refused(str(failure), self._now())) is not None:
+                logger.error("%s", line.text, exc_info=error)
+            return failure
         return None
 
     @staticmethod

@@ -134,7 +134,7 @@ class AskSentinel:
         try:
             host, port = await self._sentinel.discover_master(self._target.master)
         except MasterNotFoundError as error:
-            asked = ", ".join(f"{sentinel.host}:{sentinel.port}" for sentinel in self._target.sentinels)
+            asked = ", ".join(map(str, self._target.sentinels))
             name = self._target.master
             raise Unavailable(f"no sentinel of {asked} answers and knows a healthy primary {name!r}") from error
         except (RedisError, OSError) as error:

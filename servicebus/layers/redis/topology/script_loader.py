@@ -5,6 +5,7 @@ A server does not pass scripts on to its replicas, and forgets them when it ends
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
@@ -64,7 +65,7 @@ async def _of_cluster(target: ClusterTarget) -> list[Place]:
 async def _load(login: Address, place: Place) -> str:
     host, port = place
     where: dict[str, Any] = {"unix_socket_path": login.path} if login.path else {"host": host, "port": port}
-    name = f"unix://{login.path}" if login.path else f"redis://{host}:{port}"
+    name = str(login if login.path else replace(login, host=host, port=port))
     client = Redis(**where, **login.client_options(), **asking_options())
     try:
         for script in ALL:

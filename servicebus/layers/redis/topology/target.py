@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 from ....errors import ConfigurationError
-from .address import Address, without_password
+from ...url_text import check_text, scheme_hint, without_password
+from .address import Address
+from .server_url import ENCODE
 
+SCHEMES = {f"{plain}+{kind}" for plain in ("redis", "rediss") for kind in ("sentinel", "cluster")}
+"""The schemes of several servers."""
 SENTINEL_PORT = 26379
 """The port of a Sentinel whose URL names none."""
 
@@ -50,15 +54,19 @@ def target_from_url(url: str) -> Target:
     Raises:
         ConfigurationError: the URL cannot be read. The text does not show the password.
     """
+    check_text(url)
     scheme, _, rest = url.partition("://")
     plain, plus, kind = scheme.partition("+")
     if not plus:
         return Address.from_url(url)
     if plain not in ("redis", "rediss") or kind not in ("sentinel", "cluster"):
-        raise ConfigurationError(f"not a server URL: {without_password(url)} (unknown scheme {scheme!r})")
+        hint = scheme_hint(scheme, SCHEMES) or f"unknown scheme {scheme!r}"
+        raise ConfigurationError(f"not a server URL: {without_password(url)} ({hint})")
     where, _, query = rest.partition("?")
     netloc, _, path = where.partition("/")
     login, at, hosts = netloc.rpartition("@")
+    if "@" in where.partition("/")[2] or "#" in url:
+        raise ConfigurationError(f"not a server URL: {without_password(url)} ({ENCODE})")
     names = [host for host in hosts.split(",") if host]
     if not names:
         raise ConfigurationError(f"{without_password(url)} names no host: {scheme}://host:port,host:port")
@@ -68,7 +76,7 @@ def target_from_url(url: str) -> Target:
 
 
 def _cluster(url: str, urls: list[str], path: str) -> ClusterTarget:
-    if path not in ("", "0"):
+    if path.removesuffix("/") not in ("", "0"):
         raise ConfigurationError(f"{without_password(url)}: a Cluster has the database 0 only")
     nodes = tuple(Address.from_url(one) for one in urls)
     if any(node.db for node in nodes):
@@ -82,7 +90,7 @@ def _sentinel(url: str, plain: str, login: str, hosts: list[str], path: str, que
         raise ConfigurationError(f"{without_password(url)} names no primary: redis+sentinel://host:port/NAME/0")
     if db and not db.isdecimal():
         raise ConfigurationError(f"{without_password(url)}: the database {db!r} is no number")
-    options = dict(parse_qsl(query))
+    options = dict(parse_qsl(query, keep_blank_values=True))
     user, password = options.pop("sentinel_username", ""), options.pop("sentinel_password", "")
     rest = urlencode(options)
     primary = Address.from_url(f"{plain}://{login}localhost/{db or 0}?{rest}")
