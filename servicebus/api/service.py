@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any, TypeVar, overload
 
 from ..contract.names import checked_channel, checked_service, events_channel, request_channel
@@ -29,6 +29,7 @@ class Service:
         version: of the contract, for people and tools.
         middleware: wraps every handler; the first is outermost.
         around_sync: makes the context manager that each plain ``def`` handler runs in, in its thread.
+        around_async: makes the asynchronous context manager that each ``async def`` handler runs in. None for none.
         shedding: refuse messages that have waited too long while the queue is standing. None, the default: every
             message that is in time for its deadline is served, because a burst alone is not an overload.
         adaptive: let each worker find how many messages it should hold at once, up to its concurrency. None, the
@@ -45,6 +46,7 @@ class Service:
         version: str = "0.0.0",
         middleware: Sequence[ServiceMiddleware] = (),
         around_sync: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        around_async: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         shedding: Shedding | None = None,
         adaptive: Adaptive | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class Service:
         self.version = version
         self.middleware: tuple[ServiceMiddleware, ...] = checked(middleware)
         self.around_sync = around_sync
+        self.around_async = around_async
         self.shedding = _checked_policy("shedding", shedding, Shedding)
         self.adaptive = _checked_policy("adaptive", adaptive, Adaptive)
         self.operations: dict[str, Handler] = {}

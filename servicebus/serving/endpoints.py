@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, NamedTuple
 
 from ..api.context import Context
@@ -62,19 +62,21 @@ class Endpoints:
         self._threads.close()
 
     def _route(self, service: Service, handler: Handler) -> Route:
-        innermost = self._endpoint(handler, service.around_sync, tracks_start=bool(service.middleware))
+        innermost = self._endpoint(handler, service, tracks_start=bool(service.middleware))
         endpoint = around_handler(service.middleware, innermost)
         if isinstance(self._credit, ThreadCredit) and not handler.in_thread:
             endpoint = _without_thread(endpoint, self._credit)
         tracks_start = bool(service.middleware) or handler.in_thread
         return Route(handler, handler.decode, endpoint, handler.reply_class or object, tracks_start)
 
-    def _endpoint(self, handler: Handler, around_sync: Any, *, tracks_start: bool) -> Endpoint:
+    def _endpoint(self, handler: Handler, service: Service, *, tracks_start: bool) -> Endpoint:
         function: Endpoint = handler.function
         if handler.in_thread:
-            return self._thread_endpoint(handler, around_sync)
+            return self._thread_endpoint(handler, service.around_sync)
         if not handler.wants_context:
             function = lambda request, _: handler.function(request)  # noqa: E731
+        if service.around_async is not None:
+            function = _inside(service.around_async, function)
         if not tracks_start:
             return function
 
@@ -104,6 +106,14 @@ class Endpoints:
             return await self._threads.run(call, request, context, context._progress)
 
         return endpoint
+
+
+def _inside(around: Callable[[], AbstractAsyncContextManager[Any]], inner: Endpoint) -> Endpoint:
+    async def endpoint(request: Any, context: Context) -> Any:
+        async with around():
+            return await inner(request, context)
+
+    return endpoint
 
 
 def _without_thread(inner: Endpoint, credit: ThreadCredit) -> Endpoint:
