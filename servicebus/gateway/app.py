@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,8 @@ READY_WITHIN = 2.0
 """Seconds for the server to answer a readiness probe: Kubernetes gives up on a probe soon after."""
 LIVE = "/livez"
 READY = "/readyz"
+LEAST_LEFT = 0.001
+"""Seconds for a call whose time was used up by opening the bus: it ends as any call that comes too late."""
 
 logger = logging.getLogger(__name__)
 
@@ -156,8 +159,9 @@ class Gateway:
 
     async def _call(self, target: Target, fields: dict[str, Any], timeout: float) -> Any:
         with self._log.call_of(target):
+            deadline = time.monotonic() + timeout
             bus = await self._opened(timeout)
-            return await bus.call(target.channel, {"type": target.operation, **fields}, timeout=timeout)
+            return await bus.call(target.channel, {"type": target.operation, **fields}, timeout=_left(deadline))
 
     async def _opened(self, within: float) -> ServiceBus:
         try:
@@ -189,6 +193,11 @@ async def _respond(send: Send, response: Response) -> None:
     headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def _left(deadline: float) -> float:
+    """Seconds until an instant of the monotonic clock."""
+    return max(deadline - time.monotonic(), LEAST_LEFT)
 
 
 def _encoded(reply: Any) -> bytes:

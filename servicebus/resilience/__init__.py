@@ -5,7 +5,7 @@ bus and its event loop. For services there is ``Deduplicate``, which runs reques
 """
 
 from .breaker import CircuitBreaker, CircuitOpen
-from .bulkhead import Bulkhead, BulkheadFull
+from .bulkhead import Bulkhead, BulkheadFull, ExpiredInLine
 from .deduplicate import Deduplicate
 from .hedge import Hedge
 from .idempotency import idempotent, without_key
@@ -20,6 +20,7 @@ __all__ = [
     "CircuitOpen",
     "Claim",
     "Deduplicate",
+    "ExpiredInLine",
     "Hedge",
     "MemoryStore",
     "Outcome",

@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..foundation import running_time
 from ..foundation.lru import LruTable
-from .bulkhead import BulkheadFull
+from .bulkhead import BulkheadFull, ExpiredInLine
 from .circuit import Circuit, State, Tolerance
 from .counters import BreakerCounters
 
@@ -150,6 +150,6 @@ def _health(error: ServiceBusError, seconds: float) -> bool | None:
         return True
     if isinstance(error, DeadlineExceeded) and seconds < MIN_OBSERVED:
         return None
-    if isinstance(error, FAILURES) and not isinstance(error, CircuitOpen | BulkheadFull):
+    if isinstance(error, FAILURES) and not isinstance(error, CircuitOpen | BulkheadFull | ExpiredInLine):
         return False
     return None

@@ -23,6 +23,10 @@ class BulkheadFull(Overloaded):
     """Refused because the bulkhead allows no more calls to the channel in flight. Nothing was sent."""
 
 
+class ExpiredInLine(DeadlineExceeded):
+    """The deadline passed while the call waited for a place, or soon after: it says nothing about the channel."""
+
+
 class Bulkhead:
     """Middleware of a bus: at most ``limit`` calls are in flight to each channel, from this bus.
 
@@ -65,7 +69,7 @@ class Bulkhead:
 
         Raises:
             BulkheadFull: all places are taken and the queue is full; nothing was sent.
-            DeadlineExceeded: the deadline came before a place was free; nothing was sent.
+            ExpiredInLine: the call waited here for most of its time; its stage says whether it was sent.
         """
         if invocation.kind != "call":
             return await call_next(invocation)
@@ -73,10 +77,17 @@ class Bulkhead:
         gate = self._gates.get(channel)
         if gate is None:
             gate = self._gates[channel] = Gate(self._limit, self._queue)
+        waited = 0.0
         if not gate.enter():
+            started = self._clock()
             invocation = await self._wait(gate, invocation)
+            waited = self._clock() - started
         try:
             return await call_next(invocation)
+        except DeadlineExceeded as error:
+            if waited > invocation.timeout:  # of which the waiting is taken off already
+                raise ExpiredInLine(error.channel, error.operation, error.stage) from error
+            raise
         finally:
             self._leave(channel, gate)
 
@@ -100,7 +111,7 @@ class Bulkhead:
             if not isinstance(error, TimeoutError):
                 raise
             self.counters.expired += 1
-            raise DeadlineExceeded(invocation.channel, operation_of(invocation.message), "queued") from None
+            raise ExpiredInLine(invocation.channel, operation_of(invocation.message), "queued") from None
         return replace(invocation, timeout=left)
 
     def _leave(self, channel: str, gate: Gate[Place]) -> None:

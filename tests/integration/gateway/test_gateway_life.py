@@ -147,3 +147,33 @@ async def test_a_server_lost_during_a_probe_makes_the_gateway_not_ready(own_serv
             own_server.kill()
             answer = await probe
         assert (answer.status, answer.json["executed"]) == (503, "no")
+
+
+OPENING = 300 * MS
+"""Seconds that a slow bus takes to open."""
+
+
+class SlowToOpen(ServiceBus):
+    """A bus that takes a while to open."""
+
+    async def open(self) -> None:
+        await asyncio.sleep(OPENING)
+        await super().open()
+
+
+async def test_opening_and_calling_share_one_deadline(server: Server, desk: Desk) -> None:
+    async with ServiceBus(server.url) as worker, worker.serving(desk.service):
+        gateway = Gateway(SlowToOpen(server.url, service="gateway"), expose=["shop"], timeout=20.0)
+        async with closing(gateway) as app:
+            before_ms = worker.session.now_ms()
+            assert (await post(app, "/shop/echo")).status == 200
+    assert desk.seen[-1].deadline_ms < before_ms + 20_000 + OPENING * 500
+
+
+async def test_a_bus_that_opens_too_late_leaves_no_call_behind(server: Server, desk: Desk) -> None:
+    async with ServiceBus(server.url) as worker, worker.serving(desk.service):
+        gateway = Gateway(SlowToOpen(server.url, service="gateway"), expose=["shop"], timeout=OPENING / 2)
+        async with closing(gateway) as app:
+            answer = await post(app, "/shop/echo")
+    assert (answer.status, answer.json["executed"]) == (503, "no")
+    assert desk.seen == []

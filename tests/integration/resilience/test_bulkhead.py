@@ -8,7 +8,9 @@ import pytest
 
 from servicebus import ConfigurationError, DeadlineExceeded, InvalidRequest, Overloaded
 from servicebus.api.middleware import Invocation
+from servicebus.errors import Stage
 from servicebus.resilience import Bulkhead, BulkheadFull
+from servicebus.resilience.bulkhead import ExpiredInLine
 
 from ...support.policy_desk import (
     CHANNEL,
@@ -153,3 +155,21 @@ async def test_one_that_is_cancelled_as_it_gets_its_place_passes_it_on() -> None
 def test_numbers_that_make_no_sense_are_refused_when_the_policy_is_made(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         Bulkhead(**options)
+
+
+@pytest.mark.parametrize("stage", ["queued", "dispatched"])
+async def test_who_waited_for_most_of_its_time_blames_the_line(stage: Stage) -> None:
+    bulkhead = Bulkhead(1, queue=1)
+
+    async def late(invocation: Invocation) -> None:
+        raise DeadlineExceeded(CHANNEL, "note", stage)
+
+    with pytest.raises(DeadlineExceeded) as unwaited:
+        await bulkhead(call(Note(), 1.0), late)
+    assert type(unwaited.value) is DeadlineExceeded
+    holder = asyncio.ensure_future(bulkhead(call(Note(), 5.0), Downstream(200 * MS)))
+    await eventually(lambda: bulkhead.in_flight(CHANNEL) == 1)
+    with pytest.raises(ExpiredInLine) as waited:
+        await bulkhead(call(Note(), 250 * MS), late)
+    await holder
+    assert waited.value.stage == stage

@@ -13,6 +13,7 @@ import pytest
 from servicebus import ServiceBus, ServiceBusError
 from servicebus.api.middleware import BusMiddleware, Invocation
 from servicebus.resilience import Bulkhead, CircuitBreaker, Deduplicate, Hedge, MemoryStore, Retry, idempotent
+from servicebus.resilience.bulkhead import ExpiredInLine
 from servicebus.testing.checker import problems
 from servicebus.testing.faulty_bus import FaultyBus
 from servicebus.testing.history import Recorder
@@ -163,3 +164,19 @@ async def test_a_keyed_operation_runs_once_however_often_it_is_sent(url: str, cr
     receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     assert len({receipt.number for receipt in receipts}) == len(receipts)
     assert len(receipts) == 30 or (crash and len(receipts) > 0)
+
+
+async def test_calls_that_expire_in_the_line_of_this_process_open_no_circuit(url: str) -> None:
+    """The channel is healthy; the bulkhead holds its place for one long call."""
+    breaker, bulkhead = CircuitBreaker(failures=2, of=4), Bulkhead(1, queue=64)
+    desk = Desk(seconds=[1.0])
+    async with calling(url, desk.service, middleware=[breaker, bulkhead]) as bus:
+        first = asyncio.ensure_future(bus.call(CHANNEL, Note(), timeout=LONG))
+        await eventually(lambda: desk.started["note"] == 1)
+        waiting = [bus.call(CHANNEL, Note(), timeout=50 * MS) for _ in range(10)]
+        errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(error) for error in errors} == {ExpiredInLine}
+        assert {error.executed for error in errors if isinstance(error, ServiceBusError)} == {"no"}
+        await first
+        assert (breaker.counters.opened, breaker.state(CHANNEL)) == (0, "closed")
+        await bus.call(CHANNEL, Note(), timeout=LONG)
