@@ -21,7 +21,7 @@ from servicebus import (
 from servicebus.channel_layer.shards import Closed
 from servicebus.gateway import refusals
 from servicebus.layers.redis.sending.verdicts import Redirected
-from servicebus.resilience import BulkheadFull, CircuitOpen
+from servicebus.resilience import BulkheadFull, CircuitOpen, ExpiredInLine
 
 from . import shop
 
@@ -46,6 +46,7 @@ RAISED = [
 
 RARE = [
     BulkheadFull("a.request", "10 calls are in flight"),
+    ExpiredInLine("a.request", "reserve", "queued"),
     CircuitOpen("a.request", 1.5),
     Closed("this layer was closed"),
     NoWorkers("a.request", in_process=True),
