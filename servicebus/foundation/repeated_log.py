@@ -49,6 +49,10 @@ class RepeatedLog:
         self._kinds: dict[str, _Kind] = {}
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy counts from nothing: a channel layer may be copied, and a lock cannot."""
+        return type(self), (self._logger, self._every, self._clock)
+
     def warning(self, text: str, *args: Any) -> None:
         """Log a warning, or count it."""
         self._take(logging.WARNING, text, args)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import logging
 import re
 
@@ -65,3 +66,12 @@ def test_a_record_names_the_line_that_warned(caplog: pytest.LogCaptureFixture) -
     RepeatedLog(logger).warning("here")
     assert caplog.records[0].filename == "test_repeated_log.py"
     assert caplog.records[0].funcName == "test_a_record_names_the_line_that_warned"
+
+
+def test_a_copy_counts_from_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    log = RepeatedLog(logging.getLogger("copied"))
+    for number in range(2 * AT_ONCE):
+        log.warning("one %d", number)
+    caplog.clear()
+    copy.deepcopy(log).warning("one %d", 0)
+    assert [record.getMessage() for record in caplog.records] == ["one 0"]
