@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from ..api.wire import Wire
 from ..errors import ServiceBusError
@@ -13,8 +14,8 @@ from ..inbox import Inbox
 from ..layers.layer import Layer
 from ..protocol.call_life import Action, Event
 from ..protocol.control_messages import CALLS_PER_NOTICE, CANCEL, MAX_CONTROL_FRAME, Cancellation
-from .deadlines import withdraw
 from .deliveries import Call, CancelNotice
+from .withdrawal import withdraw
 
 NOTIFY_WITHIN = 1.0
 """Seconds for telling the workers. After that the handler has most likely ended by itself."""
@@ -49,12 +50,15 @@ class AbandonedCalls:
     async def _withdraw_abandoned(self) -> None:
         await asyncio.sleep(0)
         calls, self._waiting = self._waiting, []
-        withdrawn = await withdraw(self._layer, calls)
         dispatched: dict[str, list[str]] = {}
-        for call in calls:
-            event = Event.WITHDRAWN if id(call) in withdrawn else Event.NOT_WITHDRAWN
-            if call.advance(event) is Action.NOTIFY_WORKERS:
-                dispatched.setdefault(call.channel, []).append(self._inbox.unique_part(call.id))
+
+        def settle(part: Sequence[Call], withdrawn: set[int]) -> None:
+            for call in part:
+                event = Event.WITHDRAWN if id(call) in withdrawn else Event.NOT_WITHDRAWN
+                if call.advance(event) is Action.NOTIFY_WORKERS:
+                    dispatched.setdefault(call.channel, []).append(self._inbox.unique_part(call.id))
+
+        await withdraw(self._layer, calls, settle)
         try:
             async with asyncio.timeout(NOTIFY_WITHIN):
                 for channel, unique in dispatched.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Sequence
 
 from ..foundation import running_time
 from ..foundation.tasks import TaskSet
@@ -11,35 +11,11 @@ from ..layers.layer import Layer
 from ..protocol.call_life import Event
 from ..protocol.correlation import Calls
 from .deliveries import Call
-
-WITHDRAW_WITHIN = 0.04
-"""Seconds for taking requests back. With ``Timing.verdict_within`` and the 8 ms slots of the correlation table this
-keeps every caller within 60 ms of its deadline, also when the server does not answer."""
+from .withdrawal import withdraw
 
 CATCH_UP = 0.05
 """Seconds after a standstill of this process in which replies that came meanwhile are taken: one or two round trips to
 the server. The deadline passed while the process could do nothing."""
-
-logger = logging.getLogger(__name__)
-
-
-async def withdraw(layer: Layer, calls: list[Call]) -> set[int]:
-    """Try to take the requests of calls back from their channels.
-
-    Returns:
-        The ``id()`` of every call whose request was taken back, so that no worker will ever start it. Empty when the
-        layer does not answer in time, or fails: the calls end all the same.
-
-    Cancelling is safe: requests may or may not have been taken back.
-    """
-    try:
-        async with running_time.timeout(WITHDRAW_WITHIN):
-            return set(map(id, await layer.withdraw(*calls)))
-    except TimeoutError:
-        return set()
-    except Exception:
-        logger.exception("%d requests could not be withdrawn", len(calls))
-        return set()
 
 
 class Deadlines:
@@ -104,16 +80,30 @@ class Deadlines:
 
     async def _expire(self, calls: list[Call]) -> None:
         """Thousands may be due at once: they are withdrawn together and share one wait for their workers' answers."""
-        due = self._loop.time()
+        verdict_due = self._loop.time() + self._verdict_within
         for call in calls:
             call.advance(Event.DEADLINE)
-        try:
-            withdrawn = await withdraw(self._layer, calls)
-            for call in calls:
+        # Calls that a worker has: it may still say that it did not start them.
+        dispatched: list[Call] = []
+
+        def end_dispatched() -> None:
+            for call in dispatched:
+                call.advance(Event.NOT_WITHDRAWN)
+            dispatched.clear()
+
+        def settle(part: Sequence[Call], withdrawn: set[int]) -> None:
+            for call in part:
                 if id(call) in withdrawn:
                     call.advance(Event.WITHDRAWN)
-            if len(withdrawn) < len(calls):
-                await asyncio.sleep(due + self._verdict_within - self._loop.time())
+                else:
+                    dispatched.append(call)
+            if self._loop.time() >= verdict_due:
+                end_dispatched()
+
+        try:
+            await withdraw(self._layer, calls, settle)
+            if dispatched:
+                await asyncio.sleep(verdict_due - self._loop.time())
         finally:
             for call in calls:
                 call.advance(Event.NOT_WITHDRAWN)

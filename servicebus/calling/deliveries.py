@@ -26,6 +26,7 @@ class Call(msgspec.Struct, eq=False):
         deadline_ms: the instant, on the event loop's clock, when the caller stops waiting.
         future: completed once, with an IncomingReply or a ServiceBusError.
         state: where the call is in its life (``protocol.call_life``).
+        place: of the request in its channel; see ``Delivery``.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Call(msgspec.Struct, eq=False):
     deadline_ms: int
     future: asyncio.Future[Any]
     state: State = State.PENDING
+    place: int = 0
 
     options: ClassVar[Options] = TO_WORKERS
 
@@ -84,6 +86,7 @@ class OneWayDelivery(msgspec.Struct, eq=False):
     operation: str
     frame: bytes
     future: asyncio.Future[None]
+    place: int = 0
 
     options: ClassVar[Options] = PLAIN
 
@@ -102,6 +105,7 @@ class CancelNotice(msgspec.Struct, eq=False):
 
     channel: str
     frame: bytes
+    place: int = 0
 
     options: ClassVar[Options] = PLAIN
 

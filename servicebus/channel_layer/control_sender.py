@@ -24,12 +24,13 @@ logger = logging.getLogger(__name__)
 class InternalDelivery:
     """A frame that the layer itself sends; ``outcome`` ends with its error, or with None when the server took it."""
 
-    __slots__ = ("channel", "frame", "options", "outcome")
+    __slots__ = ("channel", "frame", "options", "outcome", "place")
 
     def __init__(self, channel: str, frame: bytes, options: Options) -> None:
         self.channel = channel
         self.frame = frame
         self.options = options
+        self.place = 0
         self.outcome: asyncio.Future[ServiceBusError | None] = asyncio.get_running_loop().create_future()
 
     def settle(self, error: ServiceBusError | None) -> None:

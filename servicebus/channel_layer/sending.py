@@ -71,6 +71,7 @@ class MessageDelivery:
         options: whose capacity the message counts against.
         fence: the fence that the frame was built under.
         frame: the frame. It is replaced when another primary takes over.
+        place: always 0: such a message is never withdrawn.
         on_full: called instead of settling when the server refuses the message because its channel is full, and the
             loop has sent nothing after it.
         error: the outcome, None when the server took the message.
@@ -88,6 +89,7 @@ class MessageDelivery:
         "future",
         "on_full",
         "options",
+        "place",
         "shard",
     )
 
@@ -107,6 +109,7 @@ class MessageDelivery:
         self._bridge = bridge
         self._in_flight = in_flight
         self.fence = fence
+        self.place = 0
         self.frame = frame
         # The frame that ``in_flight`` knows, whatever fence ``frame`` gets.
         self._as_sent = frame

@@ -35,9 +35,12 @@ class Delivery(Protocol):
         frame: the encoded message. A layer replaces it while it waits, when another primary takes over.
         channel: the list that the frame goes to: a channel, or the inbox of a process (see ``protocol.addresses``).
         options: how the layer treats it.
+        place: the number that its channel gave the frame, 0 while it is not known. The layer sets it before it settles
+            the delivery, and finds the frame by it.
     """
 
     frame: bytes
+    place: int
 
     @property
     def channel(self) -> str: ...

@@ -1,9 +1,10 @@
 """What the bus asks of a transport. Each layer states which of the optional abilities it has.
 
 Delivery guarantee of every layer: at most once, FIFO per channel and sender, never more than ``capacity`` messages in a
-channel, nothing delivered after its expiry. A layer that rests on somebody else's transport states its own, weaker
-guarantee in the docstring of its module. One conformance suite runs on every layer, and skips the tests that need an
-ability which the layer does not have.
+channel, nothing delivered after its expiry. A message that was taken back takes no room in its channel, nor does one
+that expired a second ago or earlier, as long as only such messages lie before it. A layer that rests on somebody else's
+transport states its own, weaker guarantee in the docstring of its module. One conformance suite runs on every layer,
+and skips the tests that need an ability which the layer does not have.
 """
 
 from __future__ import annotations

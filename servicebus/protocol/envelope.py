@@ -16,6 +16,8 @@ UNSIGNED = (b"\x94", b"\x95")
 """How a frame without a signature begins: an array of four or five."""
 SIGNED = b"\x98"
 """How one with a signature begins: an array of eight."""
+TOMBSTONE = b"\xa9withdrawn"
+"""What stands in a list where a frame was withdrawn: no frame, and no message."""
 NO_BODY = Raw()
 """The very object that stands for an absent body: compare with ``is``."""
 

@@ -32,6 +32,9 @@ CONNECTION = ("ping", "time", "info", "select", "script|exists", "client|unblock
 CLUSTER = ("cluster|slots", "client|setinfo")
 RUN = ("evalsha",)
 PUSH = ("rpush", "lrem", "pttl", "pexpire")
+WITHDRAW = ("llen", "lpos")
+NUMBER = ("get", "incrby", "pexpire")
+WITHDRAWN = ("zadd", "zcount", "zremrangebyscore", "zremrangebyrank", "pttl", "pexpire")
 READ_SETS = ("exists", "zrange")
 POP = ("blmpop",)
 REGISTER = ("zadd", "zrem", "zrange", "zcard", "zremrangebyscore", "pttl", "pexpire", "pexpireat")
@@ -138,13 +141,19 @@ def grants(user: ServiceUser, prefix: str) -> list[Grant]:
     keys = Keys(prefix)
     lists = [*user.calls, INBOXES, *([SUBSCRIBERS] if user.publishes else [])]
     pushed = [keys.messages(name) for name in lists]
+    # The frames of inboxes are not numbered.
+    numbered = [name for name in lists if name != INBOXES]
+    numbers, withdrawn = [keys.pushed(name) for name in numbered], [keys.withdrawn(name) for name in numbered]
     beside = [keys.workers(name) for name in lists]
     called = [keys.workers(name) for name in user.calls]
     own = [keys.workers(request_channel(user.name))] if user.serves else []
     published, subscribed = [keys.group(event) for event in user.publishes], [keys.group(e) for e in user.subscribes]
     found = [
-        _grant(RUN, [*pushed, *beside, *own, *published, *subscribed]),
+        _grant(RUN, [*pushed, *beside, *numbers, *withdrawn, *own, *published, *subscribed]),
         _grant(PUSH, pushed),
+        _grant(WITHDRAW, [keys.messages(name) for name in user.calls]),
+        _grant(NUMBER, numbers),
+        _grant(WITHDRAWN, withdrawn),
         _grant(POP, [keys.messages(name) for name in _consumed(user)]),
         _grant(READ_SETS, called + published, "%R~"),
         _grant(REGISTER, own),

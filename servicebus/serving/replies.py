@@ -34,6 +34,7 @@ class Reply(msgspec.Struct, eq=False, gc=False):
     channel: str
     frame: bytes
     on_lost: Callable[[ServiceBusError], None]
+    place: int = 0
 
     options: ClassVar[Options] = BUNDLED
 

@@ -21,6 +21,7 @@ class _Copy:
     channel: str
     frame: bytes
     options: Options
+    place: int = 0
 
     def settle(self, error: ServiceBusError | None) -> None: ...
 

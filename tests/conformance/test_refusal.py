@@ -14,6 +14,7 @@ from servicebus.layers.layer import Ability, Layer
 from ..support.timing import MS, eventually
 from ..support.transport import (
     Delivery,
+    Everywhere,
     Layers,
     Reader,
     left_in,
@@ -188,3 +189,51 @@ async def test_many_bytes_can_be_pushed_in_one_tick_before_closing(layers: Layer
     await layer.close()
     assert await outcomes(deliveries) == {None: 200}
     assert [number for number, _ in await left_in(other, CHANNEL)] == list(range(200))
+
+
+@pytest.mark.needs(Ability.WITHDRAWAL)
+async def test_a_message_that_was_taken_back_makes_room_wherever_it_was(layers: Layers) -> None:
+    layer, other = await layers.open(capacity=20), await layers.open()
+    deliveries = push(layer, CHANNEL, range(20))
+    await outcomes(deliveries)
+    assert await outcomes(push(layer, CHANNEL, ["too many"])) == {ChannelFull: 1}
+    middle = deliveries[3:15:2]
+    assert len(await layer.withdraw(*middle)) == len(middle)
+    assert await outcomes(push(layer, CHANNEL, range(20, 30))) == {None: len(middle), ChannelFull: 10 - len(middle)}
+    expected = [number for number in range(20) if number not in range(3, 15, 2)] + list(range(20, 20 + len(middle)))
+    assert await left_in(other, CHANNEL) == expected
+
+
+@pytest.mark.needs(Ability.WITHDRAWAL)
+async def test_a_channel_emptied_by_withdrawal_holds_its_capacity_again(layers: Layers) -> None:
+    layer, other = await layers.open(capacity=50), await layers.open()
+    for _ in range(3):
+        deliveries = push(layer, CHANNEL, range(60))
+        assert await outcomes(deliveries) == {None: 50, ChannelFull: 10}
+        random.shuffle(deliveries)
+        assert len(await layer.withdraw(*deliveries)) == 50
+    await pushed(layer, CHANNEL, range(50))
+    assert await left_in(other, CHANNEL) == list(range(50))
+
+
+@pytest.mark.needs(Ability.WITHDRAWAL)
+async def test_expired_messages_that_nobody_read_take_no_room(everywhere: Everywhere) -> None:
+    """A second after their expiry at the latest, also when a message that has not expired lies behind them.
+
+    A foreign layer, which can take nothing back, has rules of its own.
+    """
+
+    async def takes_none(layers: Layers) -> None:
+        layer = await layers.open(capacity=10, expiry=1.0)
+        deliveries = [Delivery(layer, CHANNEL, number, expiry=1.0) for number in range(9)]
+        for delivery in deliveries:
+            layer.push(delivery)
+        assert await outcomes(deliveries) == {None: 9}
+        await asyncio.sleep(0.7)
+        late = Delivery(layer, CHANNEL, "late", expiry=60.0)
+        layer.push(late)
+        assert await outcomes([late]) == {None: 1}
+        await asyncio.sleep(1.4)
+        assert (await outcomes(push(layer, CHANNEL, range(20))))[None] >= 9
+
+    await everywhere.each(takes_none)

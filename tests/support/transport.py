@@ -25,10 +25,17 @@ class Delivery:
     """One numbered message. ``outcome`` is None when it was taken, the error when not; it is set once."""
 
     def __init__(
-        self, layer: Layer, channel: str, number: Any, needs_worker: bool = False, may_bundle: bool = False
+        self,
+        layer: Layer,
+        channel: str,
+        number: Any,
+        needs_worker: bool = False,
+        may_bundle: bool = False,
+        expiry: float = 60.0,
     ) -> None:
         self.channel, self.number, self.options = channel, number, Options(needs_worker, may_bundle)
-        fence, expires = layer.fence_of(channel), layer.now_ms() + 60_000
+        self.place = 0
+        fence, expires = layer.fence_of(channel), layer.now_ms() + int(expiry * 1000)
         self.frame = encode_frame(fence, expires, "", {"type": "n", "n": number}, MAX_FRAME)
         self.settled = asyncio.get_running_loop().create_future()
 
@@ -47,6 +54,7 @@ class Sent:
 
     channel = "shop.request"
     options = PLAIN
+    place = 0
 
     def __init__(self, frame: bytes = b"") -> None:
         self.frame = frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from threading import Lock
 from typing import Protocol
 
@@ -45,27 +46,29 @@ class Hub:
         self._groups = Groups()
 
     def put(self, delivery: Delivery, capacity: int, expires: float, now: float) -> ServiceBusError | None:
-        """Append the frame of a delivery to its channel. Returns why not: NoWorkers, ChannelFull, or None.
+        """Append the frame of a delivery to its channel, and set its place.
 
         ``now`` is an instant of the hub's monotonic clock, which the caller reads once for many frames.
+
+        Returns:
+            Why the channel did not take it: NoWorkers, ChannelFull, or None.
         """
         channel = delivery.channel
         with self._lock:
             if delivery.options.needs_worker and not any(reader.worker_id for reader in self._readers.get(channel, ())):
                 return NoWorkers(channel, in_process=True)
-            if self._queues.put(channel, delivery.frame, capacity, expires, now):
-                return None
-        return ChannelFull(channel, capacity)
+            delivery.place = self._queues.put(channel, delivery.frame, capacity, expires, now)
+        return None if delivery.place else ChannelFull(channel, capacity)
 
     def take(self, channel: str, count: int) -> list[bytes]:
         """Remove and return at most ``count`` frames of a channel, oldest first."""
         with self._lock:
             return self._queues.take(channel, count, self.clock.monotonic())
 
-    def remove(self, channel: str, frame: bytes) -> bool:
-        """Remove one message with these bytes. Returns whether there was one."""
+    def remove(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Remove messages from their channels. Returns the deliveries of those that were still there."""
         with self._lock:
-            return self._queues.remove(channel, frame)
+            return [one for one in deliveries if self._queues.remove(one.channel, one.place)]
 
     def add(self, channel: str, reader: HubReader) -> None:
         """Wake ``reader`` from now on when messages come to ``channel``."""

@@ -73,14 +73,10 @@ class MemoryLayer:
                 reader.wake_from(self._loop)
 
     async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
-        taken_back: list[Delivery] = []
-        for delivery in deliveries:
-            if delivery in self._outbox:
-                self._outbox.remove(delivery)
-                taken_back.append(delivery)
-            elif self._hub.remove(delivery.channel, delivery.frame):
-                taken_back.append(delivery)
-        return taken_back
+        unwanted = set(map(id, deliveries))
+        unsent = [delivery for delivery in self._outbox if id(delivery) in unwanted]
+        self._outbox = [delivery for delivery in self._outbox if id(delivery) not in unwanted]
+        return unsent + self._hub.remove(delivery for delivery in deliveries if delivery.place)
 
     def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> MemoryConsumer:
         consumer = MemoryConsumer(self._hub, channel, sink, credit, worker_id)

@@ -30,7 +30,7 @@ from .schema.keys import Keys
 from .schema.scripts import LEAVE, MEMBERS
 from .sending.pipeline import Pipeline
 from .sending.push_commands import Routes
-from .sending.withdrawal import withdraw
+from .sending.withdrawal import Withdrawal
 from .topology.cluster import ClusterNodes
 from .topology.primaries import Nodes, OneNode, OnUp
 from .topology.target import ClusterTarget, Target
@@ -71,6 +71,7 @@ class RedisLayer:
     push: Callable[[Delivery], None]
     fence_of: Callable[[str], int]
     _maintenance: Maintenance
+    _withdrawal: Withdrawal
 
     def __init__(
         self,
@@ -105,6 +106,7 @@ class RedisLayer:
         self.server_clock = self.nodes.clock
         self.push, self.fence_of = self.nodes.push, self.nodes.fence_of
         self._maintenance = Maintenance(self.nodes, self.keys, self.limits)
+        self._withdrawal = Withdrawal(self.nodes, self.keys, self.limits)
         await self.nodes.open()
         self._maintenance.start()
 
@@ -114,7 +116,7 @@ class RedisLayer:
         await self._maintenance.stop()
 
     async def withdraw(self, *deliveries: Delivery) -> list[Delivery]:
-        return await withdraw(self.nodes, self.keys, deliveries)
+        return await self._withdrawal.withdraw(deliveries)
 
     def consume(self, channel: str, sink: Sink, credit: Budget, *, worker_id: str = "") -> Receiver:
         name = f"{self._name}-{channel}"

@@ -10,6 +10,8 @@ from typing import Any
 
 import hiredis
 
+from ...protocol.envelope import TOMBSTONE
+
 ANSWER_WITHIN = 10.0
 """Seconds within which a server must answer, also on a busy machine."""
 NEVER_MS = 4_000_000_000_000
@@ -127,9 +129,12 @@ class Administered(ABC):
         return [key for key in self.all_keys() if self.run("PTTL", key) == -1]
 
     def frames(self, channel: str) -> list[bytes]:
-        """Return what a channel holds, oldest first: frames, in an inbox also bundles (docs/spec.md, section 5)."""
+        """Return what a channel holds, oldest first: frames, in an inbox also bundles (docs/spec.md, section 5).
+
+        Tombstones are left out.
+        """
         found: list[bytes] = self.run("LRANGE", f"asgi:{{{channel}}}", 0, -1)
-        return found
+        return [element for element in found if element != TOMBSTONE]
 
     def register(self, channel: str, worker: str = "by-hand", ttl_ms: int = 60_000) -> None:
         """Register a worker with the channel, so that calls to it are accepted although no worker reads it."""

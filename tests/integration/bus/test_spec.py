@@ -89,6 +89,8 @@ def test_the_keys_are_those_of_the_table() -> None:
         keys.messages("<channel>"),
         keys.messages("<process>!"),
         keys.workers("<channel>"),
+        keys.pushed("<channel>"),
+        keys.withdrawn("<channel>"),
         keys.counts("<process>!"),
         keys.counts("<channel>"),
         keys.group("<group>").replace(b"<group>", b"<group>"),

@@ -55,6 +55,8 @@ PROBES: dict[str, list[Probe]] = {
         ("web", ("DEL", TO_ORDERS)),
         ("stock", ("UNLINK", OWN)),
         ("web", ("LTRIM", TO_ORDERS, 1, 0)),
+        ("web", ("LSET", TO_ORDERS, 0, "x")),
+        ("web", ("DEL", f"{TO_ORDERS}:pushed")),
         ("web", ("RENAME", TO_ORDERS, OWN)),
         ("web", ("PEXPIRE", TO_STOCK, 1)),
         ("web", ("FLUSHALL",)),

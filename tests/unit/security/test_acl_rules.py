@@ -46,7 +46,8 @@ def test_a_user_pops_only_its_channels_and_its_inboxes() -> None:
 def test_a_caller_pops_its_inbox_alone_and_registers_nowhere() -> None:
     user = ServiceUser("web", False, ("orders.request",))
     assert keys_of(user, "blmpop") == {marked("web")}
-    assert keys_of(user, "zadd") == set()
+    assert keys_of(user, "zadd") == {"asgi:{orders.request}:withdrawn"}
+    assert keys_of(user, "zrem") == set()
 
 
 def test_a_user_pushes_to_what_it_calls_inboxes_and_subscribers() -> None:
@@ -64,8 +65,15 @@ def test_a_user_reads_the_workers_and_subscribers_that_it_needs() -> None:
 
 def test_a_user_registers_with_its_channel_and_its_events() -> None:
     user = ServiceUser("orders", True, ("stock.request",), ("orders.placed",), ("stock.low",))
-    assert keys_of(user, "zadd") == {"asgi:{orders.request}:workers", "asgi:group:{stock.low}"}
+    entered = {"asgi:{stock.request}:withdrawn", "asgi:{*.events}:withdrawn"}
+    assert keys_of(user, "zadd") == {"asgi:{orders.request}:workers", "asgi:group:{stock.low}", *entered}
     assert keys_of(user, "zrem") == {"asgi:{orders.request}:workers"}
+
+
+def test_a_user_takes_back_only_what_it_calls_and_reads_nothing_there() -> None:
+    user = ServiceUser("orders", True, ("stock.request",), ("orders.placed",), ("stock.low",))
+    assert keys_of(user, "lpos") == {LISTS % "stock.request"}
+    assert not any(keys_of(user, command) for command in ("lindex", "lrange", "lset", "ltrim"))
 
 
 @given(names, st.lists(channels, max_size=3), st.lists(channels, max_size=3), st.booleans())
@@ -79,6 +87,7 @@ def test_no_user_loads_scripts_or_reads_what_is_not_its_own(
     assert allowed.isdisjoint(
         {"+eval", "+script", "+script|load", "+lrange", "+lpop", "+rpop", "+del", "+keys", "+scan"}
     )
+    assert allowed.isdisjoint({"+lindex", "+lset", "+ltrim", "+lmove", "+linsert"})
     assert allowed.isdisjoint({"+client", "+client|kill", "+config", "+acl", "+cluster", "+monitor", "+flushall"})
     own = {marked(name), *([LISTS % f"{name}.request"] if serves else [])}
     assert keys_of(user, "blmpop") == own

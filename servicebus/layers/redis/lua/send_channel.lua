@@ -25,15 +25,10 @@ local count = #ARGV - 3
 local length = redis.call('RPUSH', KEYS[1], unpack(ARGV, 4))
 -- pcall: an error answer means that nothing was pushed, so nothing may fail from here on.
 local over = length + taken - tonumber(ARGV[1])
-while over > 0 do
-  -- Full: what has expired at its head takes no room. A frame begins with the array's mark, its fence and its expiry.
-  local oldest = redis.pcall('LINDEX', KEYS[1], 0)
-  local known, _, _, expires = pcall(cmsgpack.unpack_limit, oldest or '', 2, 1)
-  if not oldest or not known or type(expires) ~= 'number' or expires > instant() then
-    break
-  end
-  redis.pcall('LPOP', KEYS[1])
-  over = over - 1
+if over > 0 then
+-- include room
+  -- Full: what has expired at its head takes no room.
+  over = over - drop_expired(KEYS[1], over, 0)
 end
 if over > 0 then
   if over > count then

@@ -10,9 +10,10 @@ local held = redis.call('HINCRBY', KEYS[2], ARGV[3], count)
 if held > tonumber(ARGV[1]) then
   -- Full: nobody may be reading. What has expired at the head of the inbox takes no room, whosever it is. A frame begins
   -- with the array's mark, its fence, its expiry and its local name; words to the process ('+') and bundles stay.
+  -- At most 512 go at once: a script that drops thousands would keep the server from its other clients.
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  while true do
+  for _ = 1, 512 do
     local oldest = redis.call('LINDEX', KEYS[1], 0)
     local known, _, _, expires, name = pcall(cmsgpack.unpack_limit, oldest or '', 3, 1)
     if not oldest or not known or type(expires) ~= 'number' or expires > now then

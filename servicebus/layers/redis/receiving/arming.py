@@ -11,6 +11,7 @@ from typing import Any
 
 import hiredis
 
+from ....protocol.envelope import TOMBSTONE
 from ..connection.connection import ConnectionLost
 
 MAX_PER_POP = 512
@@ -88,12 +89,15 @@ _FRAME_TYPES = {bytes}
 
 
 def reaction(reply: Any) -> Reaction:
-    """What the answer to a pop means: an error, None after a timeout, or ``[list, elements]``."""
+    """What the answer to a pop means: an error, None after a timeout, or ``[list, elements]``.
+
+    Tombstones are nothing.
+    """
     if type(reply) is list:
         elements = reply[1] if len(reply) == 2 else None
         if type(elements) is not list or not _FRAME_TYPES.issuperset(map(type, elements)):
             return Reaction.LEAVE
-        if not elements:
+        if elements.count(TOMBSTONE) == len(elements):
             return Reaction.ASK
         return Reaction.ASK_FIRST if len(elements) > SMALL_POP else Reaction.DELIVER_FIRST
     if reply is None:
@@ -104,3 +108,8 @@ def reaction(reply: Any) -> Reaction:
         text = str(reply)
         return next(found for beginning, found in REACTIONS if text.startswith(beginning))
     return Reaction.LEAVE
+
+
+def without_tombstones(elements: list[bytes]) -> list[bytes]:
+    """The elements of a pop that are messages. A tombstone stands where one was withdrawn."""
+    return [one for one in elements if one != TOMBSTONE] if TOMBSTONE in elements else elements

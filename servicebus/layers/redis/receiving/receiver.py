@@ -19,7 +19,16 @@ from ..connection.outage_report import log_line
 from ..connection.reconnecting import ReconnectingConnection
 from ..schema.keys import Keys
 from ..topology.primaries import Nodes
-from .arming import DENIED_PAUSE, MAX_PER_POP, SLOT_PAUSE, Reaction, Step, next_step, reaction
+from .arming import (
+    DENIED_PAUSE,
+    MAX_PER_POP,
+    SLOT_PAUSE,
+    Reaction,
+    Step,
+    next_step,
+    reaction,
+    without_tombstones,
+)
 from .outstanding_pop import OutstandingPop
 from .pause import Pause
 from .registration import Registration
@@ -170,13 +179,13 @@ class Receiver:
             return
         match reaction(reply):
             case Reaction.DELIVER_FIRST:
-                self._credit.take(len(reply[1]))
-                self._nodes.deliver(reply[1], connection.greeting, self._sink)
+                self._credit.take(len(elements := without_tombstones(reply[1])))
+                self._nodes.deliver(elements, connection.greeting, self._sink)
                 self.wake()
             case Reaction.ASK_FIRST:
-                self._credit.take(len(reply[1]))
+                self._credit.take(len(elements := without_tombstones(reply[1])))
                 self._arm(connection)
-                self._nodes.deliver(reply[1], connection.greeting, self._sink)
+                self._nodes.deliver(elements, connection.greeting, self._sink)
             case Reaction.ASK:
                 self._arm(connection)
             case Reaction.PAUSE_FOR_SLOT:

@@ -20,6 +20,14 @@ class Keys:
     def workers(self, channel: str) -> bytes:
         return f"{self._prefix}:{{{channel}}}:workers".encode()
 
+    def pushed(self, channel: str) -> bytes:
+        """How many frames were pushed to the list of a channel."""
+        return f"{self._prefix}:{{{channel}}}:pushed".encode()
+
+    def withdrawn(self, channel: str) -> bytes:
+        """The numbers of the tombstones in the list of a channel."""
+        return f"{self._prefix}:{{{channel}}}:withdrawn".encode()
+
     def counts(self, inbox: str) -> bytes:
         """How many messages each process-local channel of an inbox holds."""
         return f"{self._prefix}:{{{inbox}}}:counts".encode()

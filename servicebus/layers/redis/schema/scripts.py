@@ -18,8 +18,9 @@ _FOLDER = Path(__file__).parents[1] / "lua"
 _INCLUDE = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
 
 
-def _shared(found: re.Match[bytes]) -> bytes:
-    return (_FOLDER / "shared" / f"{found[1].decode()}.lua").read_bytes()
+def _read(path: str) -> bytes:
+    """The source in a file, with what it includes."""
+    return _INCLUDE.sub(lambda found: _read(f"shared/{found[1].decode()}.lua"), (_FOLDER / path).read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Script:
     @classmethod
     def read(cls, name: str) -> Script:
         """The script in ``lua/NAME.lua``, with what it includes."""
-        source = _INCLUDE.sub(_shared, (_FOLDER / f"{name}.lua").read_bytes())
+        source = _read(f"{name}.lua")
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
 
     def command(self, keys: Sequence[bytes | str], *arguments: bytes | str | int) -> tuple[bytes | str | int, ...]:

@@ -62,6 +62,8 @@ class Batch:
     @property
     def elements(self) -> list[bytes]:
         """The list elements to push."""
+        if len(self.deliveries) == 1:
+            return [self.deliveries[0].frame]
         frames = [delivery.frame for delivery in self.deliveries]
         return bundles(frames) if self._per_element > 1 < len(frames) else frames
 
@@ -74,9 +76,27 @@ class Batch:
         """How many of the frames are in the first ``elements`` list elements."""
         return min(elements * self._per_element, len(self.deliveries))
 
+    def settle_taken(self, elements: int, number: int) -> None:
+        """Tell the deliveries of the first ``elements`` list elements that they were taken, and give them their places.
+
+        Args:
+            elements: how many the channel took.
+            number: that of the last of these, 0 when the list does not number its frames.
+        """
+        taken = self.deliveries[: self.frames_in(elements)]
+        if number:
+            place = number - len(taken)
+            for delivery in taken:
+                place += 1
+                delivery.place = place
+        self._settle(taken, None)
+
     def settle(self, error: ServiceBusError | None, first: int = 0) -> None:
         """Give the deliveries from ``first`` on their outcome."""
-        for delivery in self.deliveries[first:]:
+        self._settle(self.deliveries[first:], error)
+
+    def _settle(self, deliveries: list[Delivery], error: ServiceBusError | None) -> None:
+        for delivery in deliveries:
             try:
                 delivery.settle(error)
             except Exception:

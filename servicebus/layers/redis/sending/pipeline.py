@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Any
 
@@ -29,7 +29,7 @@ from .outage import Outage
 from .push_commands import Route, Routes
 from .script_reload import ScriptReload, is_missing
 from .send_queue import SendQueue
-from .verdicts import Fate, Redirected, not_loaded, refusal, verdict
+from .verdicts import Fate, Redirected, is_last_number, not_loaded, refusal, verdict
 
 LEAVE_AFTER = 0.05
 """Seconds before a server that became a replica is left: the answers behind its first READONLY still count."""
@@ -127,9 +127,9 @@ class Pipeline:
             full = f"{self._queue.max_bytes} bytes wait to be sent"
             delivery.settle(refusal or Overloaded(delivery.channel, full))
 
-    def remove(self, delivery: Delivery) -> bool:
-        """Take back a frame that has not left yet."""
-        return self._queue.remove(delivery)
+    def remove(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Take back frames that have not left yet. Returns those."""
+        return self._queue.remove(deliveries)
 
     def take_unsent(self, channel: str | None = None) -> list[Delivery]:
         """Take back everything that has not left yet, in order; of one channel, or of all."""
@@ -309,19 +309,24 @@ class Pipeline:
         whole = batch.whole
 
         def answer(reply: Any) -> None:
+            # The usual answers, before all that there may be: everything was taken.
             if reply == whole:
                 batch.settle(None)
+            elif type(reply) is list and len(reply) == 2 and reply[0] == whole and is_last_number(reply[1], whole):
+                batch.settle_taken(whole, reply[1])
             else:
-                self._not_taken(batch, reply)
+                self._answered(batch, reply)
 
         return answer
 
-    def _not_taken(self, batch: Batch, reply: Any) -> None:
-        """Do what the verdict on a batch says that was not taken as a whole."""
-        fate, elements = verdict(reply, batch.whole)
+    def _answered(self, batch: Batch, reply: Any) -> None:
+        """Do what the verdict on a batch says."""
+        fate, elements, number = verdict(reply, batch.whole)
         match fate:
             case Fate.UNKNOWN:
                 batch.settle(SendUnknown(batch.channel))
+            case Fate.TAKEN:
+                batch.settle_taken(elements, number)
             case Fate.UNEXPECTED:
                 logger.error("the server answered a batch with %.200r: the connection is dropped", reply)
                 batch.settle(SendUnknown(batch.channel, "the connection got out of step"))
@@ -329,11 +334,9 @@ class Pipeline:
             case Fate.NO_WORKERS:
                 batch.settle(NoWorkers(batch.channel))
             case Fate.PARTLY_TAKEN:
-                taken = batch.frames_in(elements)
-                for delivery in batch.deliveries[:taken]:
-                    delivery.settle(None)
+                batch.settle_taken(elements, number)
                 full = ChannelFull(batch.options.counted or batch.channel, self._route_of(batch).capacity)
-                batch.settle(full, taken)
+                batch.settle(full, batch.frames_in(elements))
             case Fate.UNSCRIPTED if self.link.connection is not None:
                 self._reload_for(batch, self.link.connection)
             case Fate.REDIRECTED if self._on_redirect is not None:

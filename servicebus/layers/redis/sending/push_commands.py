@@ -83,7 +83,9 @@ class Routes:
         return self._counted[channel, self._capacity.of_channel(channel)]
 
     def _new_plain(self, name: str) -> Route:
-        keys, capacity = (self._keys.messages(name), self._keys.workers(name)), self._capacity(name)
+        keys, capacity = [self._keys.messages(name), self._keys.workers(name)], self._capacity(name)
+        if not name.endswith("!"):
+            keys += [self._keys.pushed(name), self._keys.withdrawn(name)]
         return Route(capacity, *(Push.by(SEND, keys, capacity, self._ttl_ms, flag) for flag in (b"0", b"1")))
 
     def _new_counted(self, key: tuple[str, int]) -> Route:

@@ -66,15 +66,18 @@ class SendQueue:
         self.waiting_bytes -= waiting.size
         return waiting
 
-    def remove(self, delivery: Delivery) -> bool:
-        """Take one delivery out. False: it is not here, or no longer."""
+    def remove(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Take deliveries out, in one pass over the queue however many they are. Returns those that were here."""
+        unwanted, removed = set(map(id, deliveries)), list[Delivery]()
         for batch in self.batches():
-            if batch.channel == delivery.channel and delivery in batch.deliveries:
-                batch.deliveries.remove(delivery)
-                batch.size -= len(delivery.frame)
-                self.waiting_bytes -= len(delivery.frame)
-                return True
-        return False
+            found = [delivery for delivery in batch.deliveries if id(delivery) in unwanted]
+            if found:
+                batch.deliveries[:] = [delivery for delivery in batch.deliveries if id(delivery) not in unwanted]
+                size = sum(len(delivery.frame) for delivery in found)
+                batch.size -= size
+                self.waiting_bytes -= size
+                removed += found
+        return removed
 
     def take_deliveries(self, channel: str | None = None) -> list[Delivery]:
         """Take all deliveries out, in order; those of one channel, or of every channel."""

@@ -11,6 +11,8 @@ from ....errors import Unavailable
 from ..connection.connection import ConnectionLost
 from ..schema.scripts import MISSING
 
+NOT_TRIED = 2
+"""What the withdraw script returns for a frame that it has not looked for yet, because it has done enough."""
 NO_WORKERS_REPLY = -1
 """What the send scripts return when a worker is needed and none is registered."""
 REDIRECTIONS = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")
@@ -37,35 +39,56 @@ class Fate(Enum):
 
 
 class Verdict(NamedTuple):
-    """What became of a batch. ``elements`` are list elements that the channel took, when it took only some."""
+    """What became of a batch.
+
+    Attributes:
+        fate: what became of it.
+        elements: list elements that the channel took.
+        number: that of the last element that it took, 0 when the list does not number its frames.
+    """
 
     fate: Fate
     elements: int = 0
+    number: int = 0
 
 
 def verdict(reply: Any, whole: int) -> Verdict:
     """The verdict on a batch.
 
     Args:
-        reply: the answer to the batch's script: the number of elements pushed, an error, or ConnectionLost.
+        reply: the answer to the batch's script: how many elements were pushed, or a list of that and the number of the
+            last one; an error; or ConnectionLost.
         whole: list elements in the batch.
     """
     if isinstance(reply, ConnectionLost):
         return Verdict(Fate.UNKNOWN)
     if isinstance(reply, hiredis.ReplyError):
         return Verdict(_fate_of(str(reply)))
-    if type(reply) is not int or not NO_WORKERS_REPLY <= reply <= whole:
-        return Verdict(Fate.UNEXPECTED)
     if reply == NO_WORKERS_REPLY:
         return Verdict(Fate.NO_WORKERS)
-    return Verdict(Fate.TAKEN) if reply == whole else Verdict(Fate.PARTLY_TAKEN, reply)
+    parts = reply if isinstance(reply, list) and len(reply) == 2 else [reply, 0]
+    if not all(type(part) is int for part in parts):
+        return Verdict(Fate.UNEXPECTED)
+    elements, number = parts
+    if not 0 <= elements <= whole or (number != 0 and not is_last_number(number, elements)):
+        return Verdict(Fate.UNEXPECTED)
+    return Verdict(Fate.TAKEN if elements == whole else Fate.PARTLY_TAKEN, elements, number)
+
+
+def is_last_number(number: Any, elements: int) -> bool:
+    """Whether a number can be that of the last of so many list elements: a list counts from 1."""
+    return type(number) is int and number >= elements
 
 
 def removed(reply: Any, asked: int) -> list[bool]:
-    """Which of ``asked`` frames a withdrawal has removed. An answer that the script does not give removed none."""
+    """Which of ``asked`` frames a withdrawal has removed, as far as it came; the rest is to be asked for again.
+
+    An answer that the script does not give has removed none, and is no answer to any.
+    """
     if not isinstance(reply, list) or len(reply) != asked or not all(type(one) is int for one in reply):
-        return [False] * asked
-    return [one == 1 for one in reply]
+        return []
+    tried = [one for one in reply if one != NOT_TRIED]
+    return [one == 1 for one in tried] if set(reply[len(tried) :]) <= {NOT_TRIED} else []
 
 
 def _fate_of(error: str) -> Fate:

@@ -6,7 +6,7 @@ Each script touches one slot. Frames whose slot moves are held back by ``unparki
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ....foundation import running_time
@@ -97,11 +97,11 @@ class ClusterNodes:
         else:
             self._unparking.add(delivery)
 
-    def remove(self, delivery: Delivery) -> bool:
-        if self._unparking.remove(delivery):
-            return True
-        pipeline = self.pipeline(delivery.channel)
-        return pipeline is not None and pipeline.remove(delivery)
+    def remove(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        channel = deliveries[0].channel
+        removed = self._unparking.remove(channel, deliveries)
+        pipeline = self.pipeline(channel)
+        return removed if pipeline is None else [*removed, *pipeline.remove(deliveries)]
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:
         running = running_time.of_running_loop()

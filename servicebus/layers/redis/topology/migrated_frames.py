@@ -33,7 +33,7 @@ def adopted(frames: list[bytes], greeting: Greeting, is_primary: Callable[[int],
     """
     if not _may_adopt(greeting):
         return frames
-    ours = _ours(greeting)
+    ours = beginnings(greeting.fence)
 
     def one(frame: bytes) -> bytes:
         return frame if frame.startswith(ours) else _adopted(frame, greeting, is_primary)
@@ -52,7 +52,7 @@ def runs(
 
     A signature covers the fence, so what is signed cannot be given another: it is taken under the one that it has.
     """
-    ours = _ours(greeting)
+    ours = beginnings(greeting.fence)
     if not _may_adopt(greeting) or not [frame for frame in frames if not frame.startswith(ours)]:
         yield frames, greeting.fence
         return
@@ -65,15 +65,15 @@ def runs(
         yield list(run), fence
 
 
+def beginnings(fence: int) -> tuple[bytes, ...]:
+    """How frames begin that the primary with this fence took."""
+    encoded = _encode(fence)
+    return tuple(array + encoded for array in _ARRAYS)
+
+
 def _may_adopt(greeting: Greeting) -> bool:
     """Whether any frame under another fence may be taken. Without a fence every frame is taken, as it is."""
     return greeting.fence != 0 and (greeting.former != 0 or not greeting.promoted)
-
-
-def _ours(greeting: Greeting) -> tuple[bytes, ...]:
-    """How frames begin that this primary took."""
-    fence = _encode(greeting.fence)
-    return tuple(array + fence for array in _ARRAYS)
 
 
 def _adopted(frame: bytes, greeting: Greeting, is_primary: Callable[[int], bool]) -> bytes:

@@ -9,6 +9,7 @@ nothing is sent twice.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from ....foundation.memo import MAX_ENTRIES
@@ -58,14 +59,14 @@ class Parked:
             self.back += deliveries
         self.size += sum(len(delivery.frame) for delivery in deliveries)
 
-    def remove(self, delivery: Delivery) -> bool:
-        """Take one frame out. False: it is not here."""
+    def remove(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Take frames out, in one pass however many they are. Returns those that were here."""
+        unwanted, removed = set(map(id, deliveries)), list[Delivery]()
         for waiting in (self.back, self.new):
-            if delivery in waiting:
-                waiting.remove(delivery)
-                self.size -= len(delivery.frame)
-                return True
-        return False
+            removed += [delivery for delivery in waiting if id(delivery) in unwanted]
+            waiting[:] = [delivery for delivery in waiting if id(delivery) not in unwanted]
+        self.size -= sum(len(delivery.frame) for delivery in removed)
+        return removed
 
     def take_trial(self) -> Delivery:
         """Take the oldest frame out, to send it ahead of the others."""

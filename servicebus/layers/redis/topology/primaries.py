@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ....errors import Unavailable
@@ -85,8 +85,8 @@ class Nodes(Protocol):
         """Queue a frame; its delivery is settled once. Never blocks."""
         ...
 
-    def remove(self, delivery: Delivery) -> bool:
-        """Take back a frame that has not left yet."""
+    def remove(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Take back frames of one channel, one at least, that have not left yet. Returns those."""
         ...
 
     async def execute(self, name: str, *command: bytes | str | int) -> Any:

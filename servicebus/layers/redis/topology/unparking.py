@@ -6,7 +6,7 @@ What becomes of a channel is decided in ``parking``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from ....errors import Overloaded, Unavailable
@@ -84,16 +84,18 @@ class Unparking:
         else:
             (self.parked.get(channel) or self.park(channel, pipeline)).add_back(deliveries)
 
-    def remove(self, delivery: Delivery) -> bool:
-        """Take one frame out. False: it is not here, or it has left."""
-        waiting = self.parked.get(delivery.channel)
-        if waiting is None or waiting.trial is not delivery:
-            return waiting is not None and waiting.remove(delivery)
-        primary = self._primary_of(delivery.channel)
-        if primary is None or not primary.remove(delivery):
-            return False
-        waiting.trial = None
-        return True
+    def remove(self, channel: str, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Take frames of one channel out. Returns those that were here and had not left."""
+        waiting = self.parked.get(channel)
+        if waiting is None:
+            return []
+        removed, trial, primary = waiting.remove(deliveries), waiting.trial, self._primary_of(channel)
+        if trial is not None and primary is not None and any(delivery is trial for delivery in deliveries):
+            ahead = primary.remove([trial])
+            if ahead:
+                waiting.trial = None
+                removed += ahead
+        return removed
 
     def park(self, channel: str, pipeline: Pipeline | None) -> Parked:
         """Let everything for ``channel`` wait until ``pipeline`` has answered what is on its way there."""

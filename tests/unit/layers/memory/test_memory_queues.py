@@ -12,7 +12,7 @@ FRAMES = [b"x", b"y"]
 
 puts = st.tuples(st.just("put"), st.sampled_from(CHANNELS), st.sampled_from(FRAMES), st.integers(0, 3))
 takes = st.tuples(st.just("take"), st.sampled_from(CHANNELS), st.just(b""), st.integers(0, 4))
-removes = st.tuples(st.just("remove"), st.sampled_from(CHANNELS), st.sampled_from(FRAMES), st.just(0))
+removes = st.tuples(st.just("remove"), st.sampled_from(CHANNELS), st.just(b""), st.integers(1, 20))
 steps = st.lists(st.tuples(puts | takes | removes, st.integers(0, 3)), max_size=40)
 
 
@@ -21,20 +21,22 @@ def test_queues_hold_what_lists_of_unexpired_messages_would_hold(
     steps: list[tuple[tuple[str, str, bytes, int], int]], expiry: int
 ) -> None:
     queues, now = Queues(), 0
-    model: dict[str, list[tuple[int, bytes]]] = {channel: [] for channel in CHANNELS}
+    model: dict[str, list[tuple[int, bytes, int]]] = {channel: [] for channel in CHANNELS}
+    put = 0
     for (what, channel, frame, number), passed in steps:
         now += passed
         if what == "remove":  # it may find an expired message: the caller has no use for that, and no harm by it
-            frames = [entry[1] for entry in model[channel]]
-            assert queues.remove(channel, frame) == (frame in frames)
-            if frame in frames:
-                del model[channel][frames.index(frame)]
+            numbers = [entry[2] for entry in model[channel]]
+            if number in numbers or all(entry[0] > now for entry in model[channel]):
+                assert queues.remove(channel, number) == (number in numbers)
+            model[channel] = [entry for entry in model[channel] if entry[2] != number]
             continue
         model[channel] = [entry for entry in model[channel] if entry[0] > now]
         if what == "put":
             room = len(model[channel]) < number
-            assert queues.put(channel, frame, number, now + expiry, now) == room
-            model[channel] += [(now + expiry, frame)] * room
+            put += room
+            assert queues.put(channel, frame, number, now + expiry, now) == (put if room else 0)
+            model[channel] += [(now + expiry, frame, put)] * room
         else:
             assert queues.take(channel, number, now) == [entry[1] for entry in model[channel][:number]]
             del model[channel][:number]
@@ -51,6 +53,6 @@ def test_a_channel_that_was_read_or_taken_back_is_forgotten() -> None:
     queues = Queues()
     queues.put("a", b"x", 1, expires=9, now=0)
     assert queues.take("a", 1, now=0) == [b"x"]
-    queues.put("a", b"x", 1, expires=9, now=0)
-    assert queues.remove("a", b"x")
+    number = queues.put("a", b"x", 1, expires=9, now=0)
+    assert queues.remove("a", number)
     assert len(queues) == 0

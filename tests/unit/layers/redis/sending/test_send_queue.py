@@ -22,6 +22,7 @@ class One:
     def __init__(self, channel: str, frame: bytes, options: Options = PLAIN) -> None:
         self.channel = channel
         self.frame = frame
+        self.place = 0
         self.options = options
 
     def settle(self, error: Any) -> None: ...
@@ -65,10 +66,10 @@ class Queued(RuleBasedStateMachine):
     @precondition(lambda self: any(isinstance(one, One) for one in self.model))
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from([one for one in self.model if isinstance(one, One)]))
-        assert self.queue.remove(one)
-        assert not self.queue.remove(one)
-        self.model.remove(one)
+        some = data.draw(st.lists(st.sampled_from([one for one in self.model if isinstance(one, One)]), unique=True))
+        assert set(map(id, self.queue.remove(some))) == set(map(id, some))
+        assert self.queue.remove(some) == []
+        self.model = [one for one in self.model if one not in some]
 
     @rule(channel=CHANNELS | st.none())
     def take_deliveries(self, channel: str | None) -> None:

@@ -35,6 +35,7 @@ class One:
     def __init__(self, channel: str, number: int) -> None:
         self.channel = channel
         self.number = number
+        self.place = 0
         self.frame = b"x" * (number % 5)
 
     @property
@@ -91,8 +92,8 @@ class Parked(RuleBasedStateMachine):
         everything = [one for found in [*self.back.values(), *self.new.values()] for one in found]
         one = data.draw(st.sampled_from(everything))
         waiting = self.parking.parked[one.channel]
-        assert waiting.remove(one)
-        assert not waiting.remove(one)
+        assert waiting.remove([one]) == [one]
+        assert waiting.remove([one]) == []
         where = self.back if one in self.back[one.channel] else self.new
         where[one.channel].remove(one)
 

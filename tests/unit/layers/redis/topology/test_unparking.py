@@ -28,6 +28,7 @@ class Numbered:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.place = 0
         self.frame = b"x"
         self.outcomes: list[ServiceBusError | None] = []
 
@@ -50,8 +51,8 @@ class Primary:
     def push(self, delivery: Numbered) -> None:
         self.sent.append(delivery)
 
-    def remove(self, delivery: Numbered) -> bool:
-        return False
+    def remove(self, deliveries: list[Numbered]) -> list[Numbered]:
+        return []
 
     def take_unsent(self, channel: str | None = None) -> list[Numbered]:
         if self.connected:
