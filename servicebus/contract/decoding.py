@@ -68,9 +68,8 @@ def body_decoder(declared: Any) -> Callable[[Any], Any]:
         return decode  # no map by anything but str can come of it
 
     def decode_checked(body: Any) -> Any:
-        view = memoryview(body)
-        if len(view) > SMALL_BODY:
-            check_cost(bytes(view), limit)
+        if len(body) > SMALL_BODY:
+            check_cost(bytes(memoryview(body)), limit)
         return decode(body)
 
     return decode_checked

@@ -151,7 +151,7 @@ class Handling:
     def _answer(self, message: IncomingRequest, origin: Origin, unique: str, outcome: Outcome) -> None:
         """Answer the caller, or log that there is none. It does not raise: the message's credit must be given back."""
         try:
-            if id(message) in self.abandoned:
+            if self.abandoned and id(message) in self.abandoned:
                 self.abandoned.discard(id(message))
             elif not message.reply_channel:
                 if isinstance(outcome, OutgoingError):
