@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from servicebus import ConfigurationError, ServiceBus
@@ -70,6 +70,7 @@ SECRET = "s3cr3t"
     parts=st.lists(st.sampled_from(["/", "#", "?", "@", ":", " ", "'", '"', "=", "&", SECRET]), min_size=1, max_size=5),
     quote=st.sampled_from(["", "'", '"', " "]),
 )
+@example(parts=["@", "/"], quote="")
 def test_no_url_that_is_refused_shows_its_password(scheme: str, parts: list[str], quote: str) -> None:
     url = f"{quote}{scheme}://ann:{SECRET}{''.join(parts)}{SECRET}@h:1/0{quote}"
     try:

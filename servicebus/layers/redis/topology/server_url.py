@@ -60,6 +60,8 @@ def _network_options(url: str, parts: SplitResult) -> dict[str, Any]:
 def _unix_options(url: str, parts: SplitResult) -> dict[str, Any]:
     if parts.hostname or parts.port is not None:
         raise _unread(url, "a socket has an absolute path, behind three slashes: unix:///run/redis.sock")
+    if "@" in parts.netloc and "@" in parts.path:
+        raise _unread(url, ENCODE)  # what stands before the second "@" may be a piece of a password
     path = unquote(parts.path)
     if not path or path.endswith("/"):
         raise ConfigurationError("a unix:// URL needs the path of a socket: unix:///run/redis.sock")
