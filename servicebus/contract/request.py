@@ -182,7 +182,10 @@ def errors_of(request: type) -> Mapping[str, type[ServiceError]]:
     """
     if not isinstance(request, _RequestMeta):
         return errors_without_contract()
-    return {**errors_of_module(request.__module__), **{kind.code: kind for kind in request._declared.errors}}
+    module = request.__module__
+    reloaded = vars(sys.modules.get(module, object)).get(request.__qualname__, request) is not request
+    found = errors_of_module(module, reloaded=reloaded)
+    return {**found, **{kind.code: kind for kind in request._declared.errors}}
 
 
 @cache

@@ -92,18 +92,20 @@ class ServiceError(RemoteError):
         return cls._shape
 
 
-def errors_of_module(module: str) -> dict[str, type[ServiceError]]:
+def errors_of_module(module: str, *, reloaded: bool = False) -> dict[str, type[ServiceError]]:
     """The errors of a contract module, by code: those that it declares, and those that it imports.
 
     Of several classes with one code, one in the module's namespace counts before one that is only declared in it (in a
-    function, or before a reload), and among equals the later one.
+    function, or before a reload), and among equals the later one. For a request from before a reload it is the reverse:
+    a program that has that request has the errors of that time.
     """
     namespace = vars(sys.modules[module]).values() if module in sys.modules else ()
     visible = [value for value in namespace if isinstance(value, type) and issubclass(value, ServiceError)]
     declared = [kind for kind in _descendants(ServiceError) if kind.__module__ == module]
     imported = [kind for kind in visible if kind.__module__ != module]
     own = [kind for kind in visible if kind.__module__ == module]
-    return {kind.code: kind for kind in (*imported, *declared, *own) if kind is not ServiceError}
+    former = [kind for kind in declared if kind not in visible] if reloaded else []
+    return {kind.code: kind for kind in (*imported, *declared, *own, *former) if kind is not ServiceError}
 
 
 def errors_without_contract() -> dict[str, type[ServiceError]]:

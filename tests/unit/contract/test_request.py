@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import pytest
 
 from servicebus import ConfigurationError, InvalidRequest, Request
-from servicebus.contract.request import operation_of, reply_type
+from servicebus.contract.request import errors_of, operation_of, reply_type
 
 from ...support.shop import Count, Reserve, Reserved
 
@@ -80,3 +83,28 @@ def test_a_request_is_a_value() -> None:
     assert hash(one) == hash(other)
     with pytest.raises(AttributeError):
         one.upto = 2  # type: ignore[misc]
+
+
+CONTRACT = """
+from servicebus import Request, ServiceError
+
+class Full(ServiceError, code="tests_reload_full"):
+    left: int
+
+class Fill(Request[int]):
+    units: int
+"""
+
+
+def test_errors_are_those_of_the_request_called_after_a_reload_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reloaded_contract.py").write_text(CONTRACT)
+    monkeypatch.syspath_prepend(tmp_path)
+    contract = importlib.import_module("reloaded_contract")
+    old_request, old_error = contract.Fill, contract.Full
+    importlib.reload(contract)
+    assert contract.Full is not old_error
+    assert errors_of(old_request)["tests_reload_full"] is old_error
+    assert errors_of(contract.Fill)["tests_reload_full"] is contract.Full
+    sys.modules.pop("reloaded_contract")
