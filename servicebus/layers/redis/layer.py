@@ -126,11 +126,16 @@ class RedisLayer:
         return receiver
 
     async def leave(self, channel: str, worker_id: str) -> None:
-        for receiver in self._maintenance.receivers:
-            if receiver.registration.worker_id == worker_id and receiver.channel == channel:
-                receiver.registration.end()
+        left = [
+            receiver.registration
+            for receiver in self._maintenance.receivers
+            if receiver.registration.worker_id == worker_id and receiver.channel == channel
+        ]
+        for registration in left:
+            registration.end()
         try:
             async with running_time.timeout(self.limits.timing.max_outage):
+                await asyncio.gather(*(registration.settled() for registration in left))
                 await self.nodes.execute(channel, *LEAVE.command((self.keys.workers(channel),), worker_id))
         except TimeoutError as error:
             # Do not block a shutdown: the registration expires anyway.

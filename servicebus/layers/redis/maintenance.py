@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-import hiredis
 
 from ...foundation import running_time
 from ..limits import Limits
 from .connection.connection import Connection, pack
-from .connection.outage_report import log_line
 from .receiving.receiver import Receiver
+from .renewals import Command, Renewals
 from .schema.keys import Keys
 from .schema.scripts import REGISTER
 from .sending.pipeline import Pipeline
@@ -43,6 +42,8 @@ class Maintenance:
         self._running = running_time.of_running_loop()
         self.receivers: list[Receiver] = []
         self.subscriptions: list[tuple[str, str]] = []
+        self._every = min(limits.presence_ttl, limits.expiry) / HEARTBEATS_PER_TTL
+        self._renewals = Renewals(nodes, self._every)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -54,13 +55,14 @@ class Maintenance:
     async def stop(self) -> None:
         """Check and repeat no more. Idempotent. Cancelling is safe: the task is cancelled already."""
         task, self._task = self._task, None
+        self._renewals.stopped = True
         if task is not None:
             self._running.unsubscribe(self._resumed)
             self._running.stop()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def subscription(self, group: str, channel: str) -> tuple[bytes | str | int, ...]:
+    def subscription(self, group: str, channel: str) -> Command:
         """The command that adds a channel to a group, or keeps it there."""
         return REGISTER.command((self._keys.group(group),), channel, int(self._limits.expiry * 1000))
 
@@ -68,7 +70,7 @@ class Maintenance:
         """A restarted server has lost the subscriptions: repeat them before anything is published."""
         for group, channel in self.subscriptions:
             if self._nodes.pipeline(group) is pipeline:
-                connection.write(pack(self.subscription(group, channel)), partial(self._repeated, pipeline))
+                self._renewals.send_on(connection, pipeline, group, partial(self._wanted, group, channel))
 
     def wake_receivers(self) -> None:
         """Let readers that wait for a connection to answer on look again."""
@@ -76,7 +78,7 @@ class Maintenance:
             receiver.wake()
 
     async def _run(self) -> None:
-        every = min(self._limits.presence_ttl, self._limits.expiry) / HEARTBEATS_PER_TTL
+        every = self._every
         due = self._loop.time() + every
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
@@ -90,10 +92,10 @@ class Maintenance:
         """Look for servers that are silent. What they have said until now was read before."""
         if self._task is None:
             return
-        self._nodes.check_health()
+        _guarded(self._nodes.check_health)
         self.receivers = [receiver for receiver in self.receivers if not receiver.stopped]
         for receiver in self.receivers:
-            receiver.check_silence()
+            _guarded(receiver.check_silence)
 
     def _resumed(self, stood_still: float) -> None:
         """This process stood still for so many seconds: its registrations may end soon, or have ended."""
@@ -101,24 +103,14 @@ class Maintenance:
 
     def _heartbeat(self) -> None:
         """Send everything at once and wait for no answer: on a slow link the answers take their time."""
-        self._ask_time()
+        _guarded(self._ask_time)
         for receiver in self.receivers:
-            if receiver.registration.is_worker:
-                self._repeat(receiver.channel, receiver.registration.command())
+            _guarded(partial(self._renewals.send, receiver.channel, receiver.registration.wanted))
         for group, channel in self.subscriptions:
-            self._repeat(group, self.subscription(group, channel))
+            _guarded(partial(self._renewals.send, group, partial(self._wanted, group, channel)))
 
-    def _repeat(self, name: str, command: tuple[bytes | str | int, ...]) -> None:
-        pipeline = self._nodes.pipeline(name)
-        if pipeline is not None:
-            pipeline.write(pack(command), partial(self._repeated, pipeline))
-
-    def _repeated(self, pipeline: Pipeline, reply: object) -> None:
-        """Log what the server refused. A connection that is missing reports itself."""
-        if isinstance(reply, hiredis.ReplyError):
-            text = f"cannot renew registrations or subscriptions: {reply}"
-            log_line(logger, pipeline.link.locator.report.refused(text, self._loop.time()))
-        pipeline.on_heartbeat_reply(reply)
+    def _wanted(self, group: str, channel: str) -> Command | None:
+        return self.subscription(group, channel) if (group, channel) in self.subscriptions else None
 
     def _ask_time(self) -> None:
         asked = self._loop.time()
@@ -128,3 +120,11 @@ class Maintenance:
                 self._nodes.clock.sample(asked * 1000, self._loop.time() * 1000, reply)
 
         self._nodes.ask_time(pack((b"TIME",)), answer)
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    """Do a part of a heartbeat. What it raises is a fault of this program, and must not end the other parts."""
+    try:
+        work()
+    except Exception:
+        logger.exception("a part of a heartbeat failed: it is tried again at the next one")

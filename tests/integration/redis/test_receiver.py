@@ -2,22 +2,34 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from servicebus.layers.redis import RedisChannelLayer
+from servicebus.layers.redis.schema.keys import Keys
 from servicebus.testing.servers import Server
 
-from ...support.timing import MS
+from ...support.timing import MS, eventually
+
+KEY = Keys("asgi").messages("a")
 
 
-async def test_what_is_sent_while_a_reader_leaves_its_connection_is_not_lost(own_server: Server) -> None:
+async def test_what_is_sent_while_a_reader_leaves_its_connection_is_not_lost(
+    own_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     """A server pops for a connection whose end it has not seen yet, so a reader that leaves one asks for nothing."""
     layer, sender = RedisChannelLayer([own_server.url]), RedisChannelLayer([own_server.url])
     await sender.send("another", {})
     receiving = [asyncio.create_task(layer.receive("a"))]
     while not (reader := [id for id, name in own_server.clients().items() if name.endswith("-a")]):
         await asyncio.sleep(MS)
-    while not own_server.run("CLIENT", "UNBLOCK", reader[0], "ERROR"):
-        await asyncio.sleep(MS)
-    await asyncio.sleep(5 * MS)
+    own_server.run("SET", KEY, "no list")
+
+    def is_refused() -> bool:
+        own_server.run("CLIENT", "UNBLOCK", reader[0])  # ends a pop that was there before the key: the next is refused
+        return "cannot receive from a: WRONGTYPE" in caplog.text
+
+    await eventually(is_refused)
+    own_server.run("DEL", KEY)
     receiving.append(asyncio.create_task(layer.receive("a")))  # the reader is wanted again
     await asyncio.sleep(5 * MS)
     with own_server.standing_still():

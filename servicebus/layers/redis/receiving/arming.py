@@ -79,10 +79,11 @@ REACTIONS: tuple[tuple[str, Reaction], ...] = (
     ("ASK", Reaction.PAUSE_FOR_SLOT),
     ("TRYAGAIN", Reaction.PAUSE_FOR_SLOT),
     ("NOPERM", Reaction.PAUSE_DENIED),
+    ("UNBLOCKED client unblocked via CLIENT UNBLOCK", Reaction.ASK),
     ("", Reaction.LEAVE),
 )
-"""How an error begins, and the reaction; the first match counts. UNBLOCKED, READONLY, MOVED and others match the last:
-the connection is of no use now, the next one may be."""
+"""How an error begins, and the reaction; the first match counts. CLIENT UNBLOCK changes nothing. UNBLOCKED by a server
+that changed its role, READONLY, MOVED and others match the last: the connection is of no use now, the next may be."""
 
 
 _FRAME_TYPES = {bytes}

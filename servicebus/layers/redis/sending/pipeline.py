@@ -214,8 +214,8 @@ class Pipeline:
             self._loop.call_later(LEAVE_AFTER, connection.abort)
         return refusal(error)
 
-    def on_heartbeat_reply(self, reply: object) -> None:
-        """Take the answer to a registration that was repeated before it ended. A failure is cured for the next time."""
+    def on_heartbeat_refused(self, reply: Exception) -> None:
+        """Cure for the next time what made a heartbeat fail: missing scripts, or a slot that is elsewhere."""
         if is_missing(reply) and self.link.connection is not None:
             self._scripts.load(self.link.connection, _ignore)
         elif isinstance(reply, hiredis.ReplyError) and isinstance(self.refused(reply), Redirected):

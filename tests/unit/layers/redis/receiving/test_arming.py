@@ -59,6 +59,8 @@ def test_a_worker_takes_nothing_that_it_could_not_answer() -> None:
         (hiredis.ReplyError("TRYAGAIN Multiple keys"), Reaction.PAUSE_FOR_SLOT),
         (hiredis.ReplyError("NOPERM this user"), Reaction.PAUSE_DENIED),
         (hiredis.ReplyError("MOVED 12 127.0.0.1:7001"), Reaction.LEAVE),
+        (hiredis.ReplyError("UNBLOCKED client unblocked via CLIENT UNBLOCK"), Reaction.ASK),
+        (hiredis.ReplyError("UNBLOCKED force unblock from blocking operation, instance state changed"), Reaction.LEAVE),
         (hiredis.ReplyError("UNBLOCKED the stream key no longer exists"), Reaction.LEAVE),
         (hiredis.ReplyError("READONLY You can't write"), Reaction.LEAVE),
     ],
