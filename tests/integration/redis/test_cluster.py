@@ -37,7 +37,7 @@ TOO_BUSY = 0.25
 FAR = LONG
 """A deadline that no call comes near, on a busy machine either: how long one took is asked on its own."""
 REGISTERED = 60.0
-"""Seconds that a registration holds: a heartbeat that a moved slot refuses comes again only a third of that later."""
+"""Seconds that a registration holds: longer than a slot moves on a busy machine. It may be refused meanwhile."""
 
 
 def list_of(channel: str) -> str:
