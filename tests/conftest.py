@@ -34,6 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Tests of the rules share the parsed sources; tests that leave or read a history share it.
     """
+    if unstable := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"give the cases names (ids=) that are the same in every process: {unstable[0]}")
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group_of(item)))
 

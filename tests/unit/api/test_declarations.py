@@ -79,7 +79,12 @@ HANDLERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("function", HANDLERS, ids=repr)
+def name_of(function: object) -> str:
+    """The name of a test's case: the same in every process, which a ``repr`` is not."""
+    return getattr(function, "__qualname__", type(function).__name__)
+
+
+@pytest.mark.parametrize("function", HANDLERS, ids=name_of)
 @pytest.mark.parametrize(
     "declare",
     [

@@ -96,7 +96,11 @@ def test_what_libraries_make_goes_as_what_it_is(value: Any, expected: Any) -> No
     assert encode({"in": [value]}) == encode({"in": [expected]})
 
 
-@pytest.mark.parametrize("value", [object(), 1j, range(3), (one for one in [1]), SimpleLazyObject(object)], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [object(), 1j, range(3), (one for one in [1]), SimpleLazyObject(object)],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_builtin_value_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="nothing that msgpack knows"):
         encode(value)
