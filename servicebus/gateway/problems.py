@@ -113,6 +113,8 @@ def row_of(error: Exception) -> Row:
 
 def response_to(error: Exception) -> Response:
     """Return the answer for an error. It never holds a traceback."""
+    if isinstance(error, UnknownOperation):
+        error = NotExposed()  # an outsider must not learn which of the two it is
     row = row_of(error)
     return Response(row.status, _encoded(_problem(error, row)), [(b"content-type", MEDIA_TYPE), *_headers(error)])
 

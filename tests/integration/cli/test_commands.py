@@ -52,7 +52,7 @@ def test_call_prints_the_reply_as_json(capsys: pytest.CaptureFixture[str]) -> No
         (["call", "no channel", '{"type": "x"}'], "is no channel name"),
         (["call", CHANNEL, '{"type": "x"}', "--url", "redis://127.0.0.1:1"], "no server at redis://127.0.0.1:1"),
         (["call", CHANNEL, '{"type": "x"}', "--url", "memory://"], "ends with this process"),
-        (["call", CHANNEL, '{"type": "x"}', "--url", "ftp://u:secret@h"], "no layer for the URL 'h'"),
+        (["call", CHANNEL, '{"type": "x"}', "--url", "ftp://u:secret@h"], "no layer for the URL 'ftp://h'"),
         (["health", "nobody.request"], "no worker serves 'nobody.request'"),
         (["health", "nobody.request", "--wait", "0.05"], "no worker serves 'nobody.request'"),
         (["health", "--url", "unix:///no/where"], "no server at unix:///no/where"),
@@ -74,7 +74,7 @@ def test_a_failure_is_reported_in_one_line_and_exits_with_one(
     ("channel", "message", "fate"),
     [
         (CHANNEL, {"type": "closed"}, "(executed: yes)"),
-        (CHANNEL, {"type": "nothing"}, "(executed: no)"),
+        (CHANNEL, {"type": "nothing"}, "(executed: no, retryable)"),
         ("nobody.request", {"type": "x"}, "(executed: no, retryable)"),
         (CHANNEL, {"type": "wait", "seconds": 5}, "(executed: maybe)"),
     ],
@@ -109,13 +109,16 @@ def test_callers_and_probes_find_the_workers_of_their_prefix(
 BROKEN = {
     "not_set_up": (
         "from django.core.exceptions import ImproperlyConfigured\nraise ImproperlyConfigured('no\\nsettings')\n",
-        "not_set_up cannot be imported: ImproperlyConfigured: no\\nsettings",
+        "not_set_up cannot be imported: {path}.py, line 2: ImproperlyConfigured: no\\nsettings",
     ),
-    "not_python": ("def\n", "not_python cannot be imported: SyntaxError: invalid syntax"),
-    "not_complete": ("import not_there\n", "not_complete cannot be imported: ModuleNotFoundError: No module named"),
+    "not_python": ("def\n", "not_python cannot be imported: {path}.py, line 1: SyntaxError: invalid syntax"),
+    "not_complete": (
+        "import not_there\n",
+        "not_complete cannot be imported: {path}.py, line 1: ModuleNotFoundError: No module named",
+    ),
     "not_meant": (
         "from servicebus import Service\nService('shop', adaptive=True)\n",
-        "not_meant cannot be imported: ConfigurationError: adaptive is True",
+        "not_meant cannot be imported: {path}.py, line 2: ConfigurationError: adaptive is True",
     ),
 }
 
@@ -134,7 +137,7 @@ def test_a_module_that_cannot_be_imported_is_reported_in_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     assert main([command, name]) == 1
     printed = capsys.readouterr().err
-    assert printed.startswith(f"servicebus {command}: {complaint}")
+    assert printed.startswith(f"servicebus {command}: {complaint.format(path=tmp_path / name)}")
     assert printed.count("\n") == 1
 
 
@@ -144,7 +147,7 @@ def test_verbose_shows_where_an_error_was_raised(tmp_path: Path) -> None:
         ended = servicebus(*asked, "acl", "broken", PYTHONPATH=str(tmp_path))
         assert ended.returncode == 1
         assert ended.stderr.startswith(
-            "servicebus acl: broken cannot be imported: ZeroDivisionError: division by zero\n"
+            f"servicebus acl: broken cannot be imported: {tmp_path}/broken.py, line 1: ZeroDivisionError: division"
         )
         assert ("Traceback" in ended.stderr, 'broken.py", line 1' in ended.stderr) == (bool(asked), bool(asked))
 

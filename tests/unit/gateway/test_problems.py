@@ -43,7 +43,7 @@ ROWS: list[tuple[Exception, int, str, str, bool]] = [
     (InvalidRequest("expected `int`", "$.units"), 400, "invalid_request", "no", False),
     (Unauthorized("open", "not you"), 403, "unauthorized", "no", False),
     (NotExposed(), 404, "unknown_operation", "no", False),
-    (UnknownOperation("open", ("secret",)), 404, "unknown_operation", "no", True),
+    (UnknownOperation("open", ("secret",)), 404, "unknown_operation", "no", False),  # as what is not exposed
     (MethodNotAllowed("POST"), 405, "method_not_allowed", "no", False),
     (RequestTimeout(), 408, "request_timeout", "no", False),
     (MessageTooLarge(9, 8), 413, "message_too_large", "no", False),
