@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 from typing import Any
 
@@ -13,6 +14,9 @@ from ..bus import ServiceBus
 from ..errors import InvalidRequest, ServiceBusError
 from . import output
 from .options import add_keys, add_max_message_size, add_prefix, add_timeout, add_url, keyring_of, url_of
+
+DELETE = 0x7F
+"""A control character that ``json.dumps`` leaves as it is."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +53,24 @@ def run(options: argparse.Namespace) -> int:
     except ServiceBusError as error:
         print(f"servicebus call: {error} ({_executed(error)})", file=sys.stderr)
         return 1
-    output.write(msgspec.json.format(msgspec.json.encode(reply)) + b"\n")
+    output.write(_shown(reply) + b"\n")
     return 0
 
 
 async def _call(bus: ServiceBus, channel: str, message: dict[str, Any], timeout: float) -> Any:
     async with bus:
         return await bus.call(channel, message, timeout=timeout)
+
+
+def _shown(reply: Any) -> bytes:
+    """The reply as JSON that cannot control a terminal: what is not printable is escaped."""
+    text = msgspec.json.format(msgspec.json.encode(reply)).decode()
+    return "".join(part if part.isprintable() or part == "\n" else _escaped(part) for part in text).encode()
+
+
+def _escaped(character: str) -> str:
+    """The escape of JSON, which beyond the first 65,536 characters is a pair."""
+    return json.dumps(character)[1:-1] if ord(character) != DELETE else "\\u007f"
 
 
 def _executed(error: ServiceBusError) -> str:

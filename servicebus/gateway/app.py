@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, RemoteError, SendUnknown, Unavailable
 from .admission import Admission
 from .body import Message, Receive, Send, fields_of, read_body
 from .disconnect import unless_gone
-from .exposure import Exposure, Target
+from .exposure import Exposure, Target, path_of
 from .headers import CORRELATION_ID, RequestHeaders, checked_forward
 from .lifespan import serve_lifespan
 from .limits import Limits
@@ -143,8 +143,8 @@ class Gateway:
         return response
 
     async def _served(self, scope: Message, head: RequestHeaders, correlation_id: str, receive: Receive) -> Response:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in (LIVE, READY):
+        head.check_host()
+        if (path := path_of(scope)) in (LIVE, READY):
             return await self._probe(path, scope["method"])
         target = self._exposure.target(path)
         if scope["method"] != "POST":

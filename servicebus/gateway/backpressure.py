@@ -30,6 +30,14 @@ class BackpressureChannel(HTTPChannel):
     paused: bool
     transport: Any
 
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Whether the connection goes on. Twisted takes the header for words with blanks between them."""
+        lines = request.requestHeaders.getRawHeaders(b"connection") or []
+        options = [option.strip().lower() for line in lines for option in line.split(b",")]
+        if b"close" in options:
+            request.requestHeaders.setRawHeaders(b"connection", [b"close"])
+        return bool(super().checkPersistence(request, version))
+
     def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
         self.unread.discard(self)
         super().connectionLost(reason)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..contract.names import checked_service, request_channel
 from ..errors import ConfigurationError
@@ -60,6 +60,19 @@ class Exposure:
         if service not in self._services and found not in self._targets:
             raise NotExposed
         return found
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path of a request below the root path of the application.
+
+    Raises:
+        NotExposed: it has escapes. No name here needs one, and a proxy that allows requests by their path may have
+            read another one.
+    """
+    if b"%" in (scope.get("raw_path") or b""):
+        raise NotExposed
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _checked(entry: object) -> tuple[str, str]:

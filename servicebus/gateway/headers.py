@@ -72,6 +72,14 @@ class RequestHeaders:
             raise InvalidRequest("a header must be printable US-ASCII", f"headers.{name}")
         return text
 
+    def check_host(self) -> None:
+        """Check that there is one host at most: of two, a proxy may have allowed the other one.
+
+        Raises:
+            InvalidRequest: there are more.
+        """
+        self.get("host")
+
     def correlation_id(self) -> str:
         """Return the correlation ID that the client sent, or a new one.
 

@@ -25,6 +25,8 @@ LONGEST_KEY = 64
 MAX_KEYS = 16
 """Keys of a keyring: a change of keys needs two, and a frame is compared with the ID of each."""
 
+_QUOTED = re.compile(r"`[^`]{16,}`")
+_LIKE_KEY = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}\Z|.*[{}\x00-\x1f\x7f-\uffff]", re.DOTALL)
 _ID = re.compile(r"[A-Za-z0-9._-]{1,31}\Z")
 
 logger = logging.getLogger(__name__)
@@ -54,9 +56,9 @@ class Keyring:
         for name, key in self.keys.items():
             _check_key(name, key)
         if self.sign not in self.keys:
-            raise ConfigurationError(f"signing sign is {self.sign!r}: name one of the keys, {_listed(self.keys)}")
+            raise ConfigurationError(f"signing sign is {_shown(self.sign)}: name one of the keys, {_listed(self.keys)}")
         if not isinstance(self.required, bool):
-            raise ConfigurationError(f"signing required is {self.required!r}: give True or False")
+            raise ConfigurationError(f"signing required is {_shown(self.required)}: give True or False")
         object.__setattr__(self, "keys", MappingProxyType(dict(self.keys)))
 
     def __repr__(self) -> str:
@@ -75,13 +77,17 @@ class Keyring:
             with Path(path).open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 content = file.read()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
+            if _may_be_key(str(path)):
+                reason = "its name is not shown, because it could be a key: give the path of a file"
+                raise ConfigurationError(f"the key file cannot be read: {reason}") from None
             raise ConfigurationError(f"the key file cannot be read: {error}") from error
         _check_mode(path, mode)
         try:
             read = msgspec.json.decode(content, type=_KeyFile)
-        except msgspec.DecodeError as error:  # its text quotes nothing from the file
-            raise ConfigurationError(f"{path} is not a key file: {error}") from error
+        except msgspec.DecodeError as error:  # its text quotes from the file the names of fields
+            reason = _QUOTED.sub("`...`", str(error))
+            raise ConfigurationError(f"{path} is not a key file: {reason}") from None
         return cls(read.sign, read.keys, read.required)
 
 
@@ -94,10 +100,10 @@ class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
 def _check_key(name: object, key: object) -> None:
     if not isinstance(name, str) or not _ID.match(name):
         raise ConfigurationError(
-            f"signing keys: {name!r} is not a key ID: give 1 to 31 letters, digits, '.', '_' or '-'"
+            f"signing keys: {_shown(name)} is not a key ID: give 1 to 31 letters, digits, '.', '_' or '-'"
         )
     if not isinstance(key, bytes) or not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
-        raise ConfigurationError(f"signing keys[{name!r}]: give {SHORTEST_KEY} to {LONGEST_KEY} random bytes")
+        raise ConfigurationError(f"signing keys[{_shown(name)}]: give {SHORTEST_KEY} to {LONGEST_KEY} random bytes")
 
 
 def _check_mode(path: str | Path, mode: int) -> None:
@@ -108,4 +114,14 @@ def _check_mode(path: str | Path, mode: int) -> None:
 
 
 def _listed(names: Mapping[str, object]) -> str:
-    return ", ".join(map(str, names))
+    return ", ".join(_shown(name).strip("'") for name in names)
+
+
+def _shown(value: object) -> str:
+    """What may be a key, because it stands where a key was to stand elsewhere, is not shown."""
+    text = repr(value)
+    return text if len(text.strip("b'\"")) < SHORTEST_KEY else "a long text, which is not shown"
+
+
+def _may_be_key(path: str) -> bool:
+    return _LIKE_KEY.match(path) is not None

@@ -102,9 +102,9 @@ class Replies:
         self, origin: Origin, unique: str, message: IncomingRequest, outcome: OutgoingReply | OutgoingError
     ) -> None:
         """Reply to a message. ``origin`` and ``unique`` are what ``self.origin`` found for its reply channel."""
-        if not origin.channel or len(message.reply_channel) >= MAX_LENGTH:
+        if not origin.channel:
             self._counters.rejected_frames += 1
-            self.log.warning("a reply was dropped: %r is not a channel name", message.reply_channel)
+            self.log.warning("a reply was dropped: %.120r is not a channel name", message.reply_channel)
             return
         # A reply that comes after its deadline is read by nobody.
         until = message.deadline + REPLY_OUTLIVES_MS if message.deadline else self._layer.now_ms() + self._expiry_ms
@@ -122,14 +122,17 @@ class Replies:
     def origin(self, reply_channel: str) -> tuple[Origin, str]:
         """The origin of a reply channel, and the part of the name that is unique to the call.
 
-        The name came from outside and may be illegal. The part before the ``!`` repeats, so it is remembered.
+        The name came from outside and may be illegal: nothing of such a name is used. The part before the ``!``
+        repeats, so it is remembered.
         """
+        if len(reply_channel) >= MAX_LENGTH:
+            return NO_ORIGIN, ""
         name, mark, unique = reply_channel.partition("!")
         known = self._origins.get(name)
         if known is not None and unique.isalnum():  # as our own call IDs are; any other name is checked as a whole
             return known, unique
         if not is_channel(reply_channel):
-            return NO_ORIGIN, unique
+            return NO_ORIGIN, ""
         if not mark:
             return Origin(caller_of(reply_channel), reply_channel, ""), ""
         return self._origins[name], unique

@@ -54,6 +54,26 @@ def test_requests_on_one_connection_are_answered_in_order(edge: GatewayProcess) 
             assert f"X-Correlation-Id: c-{number}\r\n" in reply.head
 
 
+@pytest.mark.parametrize(
+    "value", ["close", "Close", "close, x", "x,close", "keep-alive , CLOSE", "x\r\nconnection: close"]
+)
+def test_a_connection_that_the_client_wants_closed_is_closed(edge: GatewayProcess, value: str) -> None:
+    with edge.connect() as link:
+        link.sendall(posting("/workshop/echo", b"{}", f"connection: {value}\r\n".encode()))
+        reply = read_reply(link)
+        assert reply.status == 200
+        assert "connection: close" in reply.head.lower()
+        assert link.recv(1) == b""
+
+
+@pytest.mark.parametrize("value", ["keep-alive", "closed", "x, y"])
+def test_a_connection_goes_on_unless_the_client_wants_it_closed(edge: GatewayProcess, value: str) -> None:
+    with edge.connect() as link:
+        for _ in range(2):
+            link.sendall(posting("/workshop/echo", b"{}", f"connection: {value}\r\n".encode()))
+            assert read_reply(link).status == 200
+
+
 def test_of_pipelined_requests_the_last_one_must_come_in_time_too(edge: GatewayProcess) -> None:
     whole = posting("/workshop/wait", b'{"seconds": 0.7}')
     with edge.connect() as link:

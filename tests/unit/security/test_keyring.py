@@ -142,3 +142,42 @@ def test_a_layer_that_moves_messages_cannot_be_signed_on() -> None:
 def test_what_is_not_a_keyring_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="signing is a dict: give a Keyring"):
         ServiceBus("memory://", signing=SECRETS)  # type: ignore[arg-type]
+
+
+TEXT = base64.b64encode(NEW).decode()
+"""A key as it stands in a file."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (TEXT, {"a": KEY}),
+        (NEW, {"a": KEY}),
+        ("a", {TEXT: KEY}),
+        (TEXT, {TEXT: b"a"}),
+        (KEY.decode(), {KEY.decode(): b"a"}),
+        ("a", {KEY: "a"}),
+        ("a", {"a": KEY, NEW.hex(): KEY}),
+        ("a", {"a": KEY}, TEXT),
+        ("b", {"a": KEY, KEY.decode(): KEY}),
+    ],
+)
+def test_a_key_in_the_place_of_something_else_is_not_quoted(arguments: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Keyring(*arguments)
+    assert not any(form in str(caught.value) for form in (TEXT, KEY.decode(), NEW.hex(), repr(NEW)[2:-1]))
+
+
+@pytest.mark.parametrize("text", [f'{{"sign": "a", "keys": {{}}, "{TEXT}": "a"}}', f'{{"{TEXT}": 1}}', f'"{TEXT}"'])
+def test_a_key_in_the_wrong_place_of_a_file_is_not_quoted(key_file: Path, text: str) -> None:
+    key_file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        Keyring.from_file(key_file)
+    assert TEXT not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [TEXT, NEW.hex(), KEY.decode(), content(KEYS).decode(), f"/{NEW.hex()}"])
+def test_a_key_in_the_place_of_the_path_is_not_quoted(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+        Keyring.from_file(path)
+    assert path not in str(caught.value)
