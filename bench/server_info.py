@@ -71,5 +71,6 @@ def commands_of_scripts() -> frozenset[str]:
     INFO counts them too, although no client sent them.
     """
     folder = files("servicebus.layers.redis") / "lua"
-    sources = [script.read_text() for script in folder.iterdir() if script.name.endswith(".lua")]
+    scripts = [*folder.iterdir(), *(folder / "shared").iterdir()]
+    sources = [script.read_text() for script in scripts if script.name.endswith(".lua")]
     return frozenset(name.lower() for source in sources for name in re.findall(r"redis\.p?call\('(\w+)'", source))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from urllib.parse import quote
 
 import hiredis
 
@@ -55,7 +56,7 @@ class Server(Controlled, Administered, BlockScoped):
     @property
     def url(self) -> str:
         """The URL for a bus: with ``tcp`` the port, else the unix socket."""
-        login = f":{self.password}@" if self.password else ""
+        login = f":{quote(self.password, safe='')}@" if self.password else ""
         return f"redis://{login}{HOST}:{self.port}" if self._tcp else f"unix://{login}{self.path}"
 
     def start(self) -> None:

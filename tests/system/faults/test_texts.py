@@ -89,7 +89,8 @@ def test_whatever_is_in_a_request_each_record_of_a_worker_is_one_line(
     assert worker.ended() == 0
     log = worker.log
     assert_clean_log(log)
-    assert log.count(MARK) >= 10, "it is there, but fit to be shown"
+    # Of lines of one kind a few are logged, and the others counted.
+    assert log.count(MARK) >= 3, "it is there, but fit to be shown"
     assert "ValueError" in log
     figures(35, f"{len(frames)} spoiled requests: {len(log.splitlines())} lines of log, 0 with raw control characters")
 
@@ -106,7 +107,7 @@ async def test_no_log_record_has_control_characters_from_a_request(
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("servicebus")]
     for text in ours:
         assert_clean(text)
-    assert sum(MARK in text for text in ours) >= 5
+    assert any(MARK in text for text in ours)
 
 
 @pytest.mark.row(35)
