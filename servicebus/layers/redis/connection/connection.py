@@ -120,18 +120,21 @@ class Connection(asyncio.Protocol):
         """Take the result of the handshake: the connection is in use from now on."""
         self.greeting = greeting
 
-    def verify(self) -> None:
+    def verify(self, leave_after: float = 0.0) -> None:
         """Ask which promotion of the server this is, unless that was asked within the last millisecond.
 
         Call it before each command that takes messages: the answer comes before that of the command. Who calls it for
         every such command asks rarely, because a replica would refuse one of these commands.
+
+        Args:
+            leave_after: seconds in which answers to what was sent before are heard when the server is a replica now.
         """
         now = self._loop.time()
         since, self._verified_at = now - self._verified_at, now
         if since > VERIFY_AFTER and self.greeting.fence:
-            self.write(ASK_REPLICATION, partial(self._verified, since))
+            self.write(ASK_REPLICATION, partial(self._verified, since, leave_after))
 
-    def _verified(self, since: float, reply: Any) -> None:
+    def _verified(self, since: float, leave_after: float, reply: Any) -> None:
         if lacks_right(reply):
             renewed = self.greeting.without_fence()
         elif isinstance(reply, Exception):
@@ -140,7 +143,7 @@ class Connection(asyncio.Protocol):
         else:
             info = read_info(reply)
             if info.is_replica:
-                self.abort()
+                _leave(self, leave_after)
                 return
             renewed = self.greeting.renewed(info, since)
         if renewed is not self.greeting:
@@ -198,6 +201,15 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.writable = True
         self._on_writable()
+
+
+def _leave(connection: Connection, after: float) -> None:
+    """Send no more batches, and drop the connection when what is outstanding has had time to be answered."""
+    connection.writable = False
+    if after and connection.outstanding:
+        asyncio.get_running_loop().call_later(after, connection.abort)
+    else:
+        connection.abort()
 
 
 def _nothing(connection: Connection) -> None:

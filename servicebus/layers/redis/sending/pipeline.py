@@ -253,13 +253,13 @@ class Pipeline:
         """
         if self.silent_for > self._limits.timing.max_silence:
             self.abort()
-        self.verify()
+        self.verify(LEAVE_AFTER)
 
-    def verify(self) -> None:
+    def verify(self, leave_after: float = 0.0) -> None:
         """Ask which promotion of the server this is, ahead of a command that takes messages. See ``Connection``."""
         self._flush()
         if self.link.connection is not None:
-            self.link.connection.verify()
+            self.link.connection.verify(leave_after)
 
     @property
     def _has_unanswered(self) -> bool:

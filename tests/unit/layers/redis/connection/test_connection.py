@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicebus.layers.redis.connection.connection import Answer, Connection, ConnectionLost
+from servicebus.layers.redis.connection.connection import VERIFY_AFTER, Answer, Connection, ConnectionLost
+from servicebus.layers.redis.connection.greeting import Greeting
+
+from .....support.timing import LONG
 
 
 class Wire(asyncio.Transport):
@@ -78,3 +81,29 @@ def test_what_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
     asyncio.run(run())
     assert "this answer is of another type" in caplog.text
+
+
+@pytest.mark.parametrize("leave_after", [0.0, LONG])
+async def test_a_replica_is_left_when_answers_on_their_way_were_heard(leave_after: float) -> None:
+    """A sender waits for them; a reader drops the connection before its next pop."""
+    connection = Connection(lambda: None, lambda: None)
+    wire, heard = Wire(connection), list[Any]()
+    connection.greeted(Greeting(client_id=1, fence=5, offset_ms=0.0))
+    await asyncio.sleep(2 * VERIFY_AFTER)
+    connection.verify(leave_after)
+    connection.write(b"", heard.append)
+    connection.data_received(b"$10\r\nrole:slave\r\n")
+    assert not connection.writable
+    assert wire.aborted == (not leave_after)
+    connection.data_received(b"-READONLY\r\n")
+    assert len(heard) == 1
+
+
+async def test_a_replica_without_outstanding_answers_is_left_at_once() -> None:
+    connection = Connection(lambda: None, lambda: None)
+    wire = Wire(connection)
+    connection.greeted(Greeting(client_id=1, fence=5, offset_ms=0.0))
+    await asyncio.sleep(2 * VERIFY_AFTER)
+    connection.verify(LONG)
+    connection.data_received(b"$10\r\nrole:slave\r\n")
+    assert wire.aborted
