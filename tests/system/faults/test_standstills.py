@@ -70,7 +70,10 @@ async def test_a_caller_that_stood_still_takes_the_reply_in_its_socket(
     with fleet(tmp_path, own_server.url, record) as workers:
         workers.start()
         await workers.serving(1)
-        with program("call", loop, own_server.url, record.id(0), str(takes), str(timeout)) as caller:
+        arguments = (own_server.url, record.id(0), str(takes), str(timeout))
+        # The other program keeps no history: here its call is known to end when its reply was taken.
+        invoked = record.recorder.calling(record.id(0), channel=CHANNEL)
+        with program("call", loop, *arguments) as caller, invoked:
             await eventually(lambda: record.count("start") == 1)
             await stop(caller)
             stopped_in_time = record.count("end") == 0
