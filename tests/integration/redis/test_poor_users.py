@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgpack
 import pytest
 
-from servicebus import Service, ServiceBus, Unavailable
+from servicebus import ServiceBus, Unavailable
 from servicebus.layers.redis import RedisChannelLayer
 from servicebus.testing.servers import Cluster, Server
 
-from ...support.shop import CHANNEL, serving_all
+from ...support.shop import CHANNEL, echoing, serving_all
 from ...support.timing import LONG, Stopwatch, allowed
 
 POOR = ("on", ">pw", "~*", "&*", "+@all")
@@ -22,16 +21,6 @@ WITHOUT_INFO = DENIED[:2]
 
 def url_of(server: Server) -> str:
     return f"unix://ann:pw@{server.path}"
-
-
-def echoing(name: str = "shop") -> Service:
-    service = Service(name)
-
-    @service.handler("echo")
-    async def echo(message: dict[str, Any]) -> dict[str, Any]:
-        return message
-
-    return service
 
 
 @pytest.mark.parametrize("denied", DENIED)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.apps import apps
@@ -13,6 +13,9 @@ from services.database import database, migrate
 
 from ...support.django_setup import LABELS, set_up_django, sqlite_template
 from ...support.services import postgresql
+
+if TYPE_CHECKING:
+    from ...support.services.order_shop import Shop
 
 set_up_django()
 
@@ -73,3 +76,11 @@ def empty() -> None:
     for label in LABELS:
         for model in apps.get_app_config(label).get_models():
             model._default_manager.all().delete()
+
+
+@pytest.fixture
+async def shop(db: str) -> AsyncIterator[Shop]:
+    from ...support.services.order_shop import open_shop  # it needs Django to be set up
+
+    async with open_shop() as shop:
+        yield shop

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
@@ -28,7 +28,6 @@ from services.inventory.contract import (
     ReservationClosed,
     Reserve,
 )
-from services.orders.calls import Caller
 from services.orders.contract import (
     CONFIRMED,
     PLACED,
@@ -39,9 +38,8 @@ from services.orders.contract import (
     Unfinished,
 )
 from services.orders.models import Order as Row
-from services.orders.saga import give_up
 from services.orders.store import in_thread
-from services.pricing.contract import Charge, CreditReturn, Quote, Refund, UnknownSku
+from services.pricing.contract import Charge, Quote, Refund
 
 from ...support.services.order_shop import (
     Crash,
@@ -50,17 +48,10 @@ from ...support.services.order_shop import (
     failing,
     open_shop,
 )
-from ...support.services.wall_clock import set_wall_clock
 from ...support.timing import LONG, allowed
 
 STEPS = [Reserve, Quote, Charge, Commit]
 TOTAL = Decimal("7.55")
-
-
-@pytest.fixture
-async def shop(db: str) -> AsyncIterator[Shop]:
-    async with open_shop() as shop:
-        yield shop
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -268,110 +259,6 @@ async def test_an_event_that_is_not_published_fails_no_order(shop: Shop, caplog:
     assert (await shop.place()).status == "confirmed"
     assert [record.levelname for record in caplog.records if "was not published" in record.message] == ["WARNING"] * 2
     assert shop.events == []
-
-
-async def test_returned_goods_are_restocked_and_credited_once(shop: Shop) -> None:
-    await shop.place()
-    for _ in range(2):
-        returned = await shop.record_return(A=1, B=2)
-        assert (returned.status, returned.credited) == ("credited", Decimal("9.10"))
-    assert await shop.stock() == {"A": (9, 0), "B": (11, 0)}
-    await shop.audit()
-
-
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("kind", [Quote, Receive, CreditReturn])
-@pytest.mark.parametrize("resumed_by", ["record", "reconcile"])
-async def test_a_return_that_a_crash_left_half_way_is_finished(
-    shop: Shop, kind: type, after: bool, resumed_by: str
-) -> None:
-    shop.faults.next(kind, failing(Crash(), after=after))
-    with pytest.raises(RemoteError, match="internal"):
-        await shop.record_return(A=1)
-    if resumed_by == "reconcile":
-        assert await shop.reconcile() == ((0, 0, 0) if kind is Quote else (1, 0, 0))
-    assert (await shop.record_return(A=1)).credited == Decimal("2.00")
-    await shop.audit()
-
-
-async def test_goods_that_were_never_sold_here_cannot_be_returned(shop: Shop) -> None:
-    with pytest.raises(UnknownSku):
-        await shop.record_return(X=1)
-    assert "X" not in await shop.stock()
-    assert await shop.reconcile() == (0, 0, 0)
-
-
-async def test_a_return_with_the_longest_id_is_received(shop: Shop) -> None:
-    assert (await shop.record_return("c" * 64, A=1)).status == "credited"
-
-
-async def test_a_return_that_cannot_be_quoted_is_unfinished(shop: Shop) -> None:
-    shop.faults.next(Quote, failing(Unavailable("no permission", retryable=False)))
-    with pytest.raises(Unfinished) as failure:
-        await shop.record_return(A=1)
-    assert failure.value.status == ""
-
-
-async def test_the_reconciler_leaves_alone_what_moved_lately(shop: Shop) -> None:
-    shop.faults.next(Charge, failing(Crash()))
-    with pytest.raises(RemoteError):
-        await shop.place()
-    assert await shop.reconcile(older_than=10.0) == (0, 0, 0)
-    assert await shop.reconcile(older_than=0.0) == (1, 0, 0)
-
-
-WRONG_BY = [-600.0, 0.0, 600.0]
-"""Seconds by which the wall clock of a worker's machine is ahead of the database's."""
-
-
-@pytest.mark.parametrize("placed_by", WRONG_BY)
-@pytest.mark.parametrize("reconciled_by", WRONG_BY)
-async def test_the_wall_clocks_of_workers_change_no_order(
-    shop: Shop, placed_by: float, reconciled_by: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One worker places an order and fails; another one takes it up neither too early nor never, nor gives it up."""
-    set_wall_clock(placed_by, monkeypatch)
-    shop.faults.next(Charge, failing(Crash()))
-    with pytest.raises(RemoteError):
-        await shop.place()
-    shop.faults.next(Receive, failing(Crash()))
-    with pytest.raises(RemoteError):
-        await shop.record_return(A=1)
-    set_wall_clock(reconciled_by, monkeypatch)
-    assert await shop.reconcile(older_than=60.0) == (0, 0, 0)
-    assert await shop.reconcile(older_than=0.0) == (2, 0, 0)
-    assert (await shop.get()).status == "confirmed"
-    await shop.audit()
-
-
-async def test_an_order_that_is_confirmed_meanwhile_is_not_given_up(shop: Shop) -> None:
-    """The reconciler read it as charged; before it writes, a Place has confirmed it."""
-    await shop.place()
-    row = await in_thread(lambda: Row.objects.get())
-    row.status = "charged"
-    caller = Caller(shop.bus, timeout=1.0, until=asyncio.get_running_loop().time() + 1.0)
-    assert (await give_up(caller, row)).status == "confirmed"
-    await shop.audit()
-
-
-async def test_what_cannot_be_reconciled_is_left_for_the_next_round(shop: Shop) -> None:
-    for number in range(3):
-        shop.faults.next(Reserve, failing(Crash()))
-        with pytest.raises(RemoteError):
-            await shop.place(f"o-{number}", A=1)
-    shop.faults.next(Reserve, failing(Unavailable("no permission", retryable=False)))
-    assert await shop.reconcile() == (2, 0, 1)
-    assert await shop.reconcile() == (1, 0, 0)
-    await shop.audit()
-
-
-async def test_two_reconcilers_do_not_take_up_the_same_order(shop: Shop) -> None:
-    shop.faults.next(Reserve, failing(Crash()))
-    with pytest.raises(RemoteError):
-        await shop.place()
-    rounds = await asyncio.gather(shop.reconcile(), shop.reconcile(), shop.reconcile())
-    assert sum(finished for finished, _, _ in rounds) == 1
-    await shop.audit()
 
 
 async def test_an_order_keeps_the_price_of_its_first_charge(shop: Shop) -> None:
